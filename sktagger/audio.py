@@ -1,0 +1,276 @@
+"""Audio clips -> float32 waveforms: read, resample, mono, centre, scale.
+
+A clip is an audio file, a section of one, or an array in memory. :class:`FileClips` and
+:class:`ArrayClips` hold many of either behind one interface; nothing is decoded before it is
+asked for.
+"""
+
+import math
+import os
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+import soxr
+
+
+class Section(NamedTuple):
+    """Part of an audio file.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    start, stop : int or None
+        First sample, and the sample after the last one, at the file's own rate. None: the
+        beginning, the end.
+    """
+
+    path: str
+    start: int | None = None
+    stop: int | None = None
+
+    def __str__(self) -> str:
+        if self.start is None and self.stop is None:
+            return repr(self.path)
+        return f"{self.path!r} (samples {self.start or 0} to {self.stop or 'the end'})"
+
+
+def resampled_length(n_samples: int, orig_sr: int, target_sr: int) -> int:
+    """Count the samples that resampling leaves.
+
+    Parameters
+    ----------
+    n_samples : int
+        Number of samples before.
+    orig_sr, target_sr : int
+        Sample rates before and after, in Hz.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> resampled_length(1000, 8000, 44100)
+    5513
+    """
+    return math.ceil(n_samples * target_sr / orig_sr)
+
+
+def resample(waveform: np.ndarray, orig_sr: int, target_sr: int) -> np.ndarray:
+    """Change the sample rate (soxr, high quality).
+
+    Parameters
+    ----------
+    waveform : ndarray of shape (n_channels, n_samples), float32
+    orig_sr, target_sr : int
+        Sample rates before and after, in Hz.
+
+    Returns
+    -------
+    ndarray of shape (n_channels, ceil(n_samples * target_sr / orig_sr)), float32
+    """
+    if orig_sr == target_sr:
+        return waveform
+    n_samples = resampled_length(waveform.shape[1], orig_sr, target_sr)
+    resampled = soxr.resample(waveform.T, orig_sr, target_sr, quality="HQ").T
+    return _fit_length(resampled, n_samples)
+
+
+def audio_info(section: Section) -> tuple[int, int]:
+    """Read a file's header.
+
+    Parameters
+    ----------
+    section : Section
+
+    Returns
+    -------
+    n_samples : int
+        Length of the section at the file's own rate.
+    sample_rate : int
+        The file's own rate in Hz.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError, PermissionError, ValueError
+        If the file is missing, cannot be read as audio, or the section is not inside it.
+        The message names the file.
+    """
+    with _open(section) as file:
+        start, stop = _bounds(section, file.frames)
+        return stop - start, file.samplerate
+
+
+def read_audio(section: Section, sample_rate: int) -> np.ndarray:
+    """Decode a file, or only a section of it, at a given rate.
+
+    Parameters
+    ----------
+    section : Section
+    sample_rate : int
+        Wanted rate in Hz; audio of another rate is resampled.
+
+    Returns
+    -------
+    ndarray of shape (n_channels, n_samples), float32
+        Of the length that the header promises.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError, PermissionError, ValueError
+        As :func:`audio_info`, and if samples are missing or are NaN or infinite.
+    """
+    with _open(section) as file:
+        start, stop = _bounds(section, file.frames)
+        try:
+            file.seek(start)
+            data = file.read(stop - start, dtype="float32", always_2d=True)
+        except soundfile.SoundFileRuntimeError as error:
+            raise ValueError(f"Audio file {section}: cannot be decoded ({error}).") from error
+        orig_sr = file.samplerate
+    # lossy codecs round the length in the header; a file cut short lacks far more
+    if len(data) < stop - start - orig_sr // 10 or len(data) == 0:
+        raise ValueError(
+            f"Audio file {section}: the header promises {stop - start} samples, but the data ends "
+            f"after {len(data)}. The file is cut off: copy it anew or leave the clip out."
+        )
+    _check_finite(data, f"Audio file {section}")
+    return resample(_fit_length(data.T, stop - start), orig_sr, sample_rate)
+
+
+def to_mono(waveform: np.ndarray) -> np.ndarray:
+    """Centre each channel, average the channels, scale to a peak just below 1.
+
+    Parameters
+    ----------
+    waveform : ndarray of shape (n_channels, n_samples), float32
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), float32
+        Divided by the largest magnitude plus 0.001, so that silence stays silence.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> to_mono(np.array([[0.0, 2.0], [1.0, 1.0]], dtype=np.float32)).round(2)
+    array([-1.,  1.], dtype=float32)
+    """
+    mono = (waveform - waveform.mean(axis=1, keepdims=True)).mean(axis=0)
+    return mono / (np.abs(mono).max() + np.float32(1e-3))
+
+
+class FileClips:
+    """Clips in audio files, decoded when asked for.
+
+    Parameters
+    ----------
+    sections : list of Section
+    """
+
+    def __init__(self, sections):
+        self.sections = sections
+
+    def __len__(self) -> int:
+        return len(self.sections)
+
+    def n_samples(self, index: int, sample_rate: int) -> int:
+        """Give a clip's length at `sample_rate` from the header."""
+        n_samples, orig_sr = audio_info(self.sections[index])
+        return resampled_length(n_samples, orig_sr, sample_rate)
+
+    def load(self, index: int, sample_rate: int) -> np.ndarray:
+        """Decode a clip to (n_channels, n_samples) float32."""
+        return read_audio(self.sections[index], sample_rate)
+
+
+class ArrayClips:
+    """Clips in memory, at the sample rate of whoever asks.
+
+    Parameters
+    ----------
+    arrays : sequence of ndarray of shape (n_samples,) or (n_channels, n_samples)
+        Floats, or int16 or int32, which are scaled by their range.
+    """
+
+    def __init__(self, arrays):
+        self.arrays = arrays
+
+    def __len__(self) -> int:
+        return len(self.arrays)
+
+    def n_samples(self, index: int, sample_rate: int) -> int:
+        """Give a clip's length."""
+        return self.arrays[index].shape[-1]
+
+    def load(self, index: int, sample_rate: int) -> np.ndarray:
+        """Give a clip as (n_channels, n_samples) float32."""
+        waveform = np.atleast_2d(self.arrays[index])
+        scale = -np.iinfo(waveform.dtype).min if waveform.dtype in (np.int16, np.int32) else 1
+        waveform = waveform.astype(np.float32) / np.float32(scale)
+        _check_finite(waveform.T, f"Clip {index}")
+        return waveform
+
+
+def _open(section):
+    try:
+        return soundfile.SoundFile(section.path)
+    except soundfile.LibsndfileError as error:
+        raise _explain(section.path, error) from error
+
+
+def _explain(path, error):
+    """Turn libsndfile's "System error" into what is wrong with the file."""
+    if not os.path.lexists(path):
+        return FileNotFoundError(
+            f"Audio file {path!r} does not exist. Check the path; relative paths in a database are "
+            "resolved against the folder of its JSON file, others against the working directory."
+        )
+    if os.path.isdir(path):
+        return IsADirectoryError(f"Audio file {path!r} is a directory. Give the files in it.")
+    try:
+        size = os.stat(path).st_size
+        with open(path, "rb"):
+            pass
+    except OSError as reason:
+        return type(reason)(f"Audio file {path!r} cannot be opened: {reason.strerror}.")
+    what = "is empty (0 bytes)" if size == 0 else f"cannot be read as audio ({error.error_string})"
+    return ValueError(
+        f"Audio file {path!r} {what}. Allowed are the formats of libsndfile, among them WAV, FLAC, "
+        "OGG, MP3 and AIFF; convert the file or leave the clip out."
+    )
+
+
+def _bounds(section, n_samples):
+    start = section.start or 0
+    stop = n_samples if section.stop is None else section.stop
+    if n_samples == 0:
+        raise ValueError(f"Audio file {section}: has no samples. Leave the clip out.")
+    if not 0 <= start < stop <= n_samples:
+        raise ValueError(
+            f"Audio file {section}: the section is not inside the file, which has {n_samples} "
+            "samples. Needed is 0 <= start < stop <= number of samples, at the file's own rate."
+        )
+    return start, stop
+
+
+def _check_finite(data, name):
+    """Refuse NaN and inf in data of shape (n_samples, n_channels)."""
+    if np.isfinite(data.sum()):
+        return
+    bad = np.flatnonzero(~np.isfinite(data).all(axis=1))
+    if len(bad):
+        raise ValueError(
+            f"{name}: sample {bad[0]} is NaN or infinite ({len(bad)} such samples in all). "
+            "Samples must be finite: repair the audio or leave the clip out."
+        )
+
+
+def _fit_length(waveform, n_samples):
+    """Cut or zero-pad (n_channels, n) to n_samples."""
+    missing = n_samples - waveform.shape[1]
+    if missing > 0:
+        return np.pad(waveform, ((0, 0), (0, missing)))
+    return waveform[:, :n_samples]

@@ -1,0 +1,342 @@
+"""Clips -> batches: which clips, distorted how, in which order, and their tensors.
+
+A plan of batches is drawn first, from seeds and clip lengths alone; loader threads then turn its
+items into tensors. So the batches do not depend on the number of threads, and training can go on
+at any batch of any epoch.
+"""
+
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from sktagger.audio import to_mono
+from sktagger.augmentation import (
+    Augmentation,
+    FeatureDraw,
+    WaveformDraw,
+    draw_features,
+    draw_mixup_onset,
+    draw_waveform,
+    roll,
+)
+from sktagger.spectral import STFTSizes, frame_onsets, stft
+
+MAX_PADDING = 0.05
+MAX_BUCKET_AGE = 1000  # batches
+
+
+class Part(NamedTuple):
+    """A clip in an example: its index, its distortion (None: as it is), its first frame."""
+
+    index: int
+    draw: WaveformDraw | None = None
+    onset: int = 0
+
+
+class Example(NamedTuple):
+    """What goes into one row of a batch: one clip, or two that are mixed."""
+
+    n_frames: int
+    parts: tuple[Part, ...]
+    features: FeatureDraw | None = None
+
+
+class ClipDataset(Dataset):
+    """Batches of clips as tensors; an item is what a list of examples gives.
+
+    Parameters
+    ----------
+    clips : FileClips or ArrayClips
+    lengths : ndarray of shape (n_clips,), int
+        Length of each clip in samples at `sample_rate`.
+    sample_rate : int
+        In Hz.
+    sizes : STFTSizes
+    targets : ndarray of shape (n_clips, n_events), float32, or None, default=None
+        1 where an event occurs in a clip.
+    weights : ndarray of shape (n_clips,), float32, or None, default=None
+        Weights of the clips, on average 1.
+    """
+
+    def __init__(self, clips, lengths, sample_rate, sizes, targets=None, weights=None):
+        self.clips = clips
+        self.lengths = lengths
+        self.sample_rate = sample_rate
+        self.sizes = sizes
+        self.targets = targets
+        self.weights = weights
+
+    def __len__(self):
+        """Count the clips."""
+        return len(self.clips)
+
+    def __getitem__(self, examples):
+        """Make a batch.
+
+        Parameters
+        ----------
+        examples : list of Example
+
+        Returns
+        -------
+        inputs : dict of Tensor
+            `stft` (n_clips, 1, n_frames, n_bins, 2), `n_frames` (n_clips,) and, for distorted
+            examples, `warp`, `time_mask` and `mel_mask` (n_clips, 2): the arguments of
+            :meth:`sktagger.modules.WALNet.forward`.
+        targets : tuple of Tensor or Tensor
+            Events (n_clips, n_events) and weights (n_clips,); a 0 if there are none.
+        """
+        spectra = np.zeros(
+            (len(examples), 1, max(e.n_frames for e in examples), self.sizes.n_bins, 2), np.float32
+        )
+        for spectrum, example in zip(spectra, examples, strict=True):
+            for part in example.parts:
+                added = self._stft(part)
+                spectrum[0, part.onset : part.onset + len(added)] += added
+        inputs = {
+            "stft": torch.from_numpy(spectra),
+            "n_frames": torch.tensor([e.n_frames for e in examples]),
+        }
+        if examples[0].features is not None:
+            for name in FeatureDraw._fields:
+                inputs[name] = torch.tensor([getattr(e.features, name) for e in examples])
+        return inputs, self._targets(examples)
+
+    def _stft(self, part):
+        n_samples = self.lengths[part.index]
+        waveform = self.clips.load(part.index, self.sample_rate)
+        if part.draw is None:
+            return stft(to_mono(waveform), frame_onsets(n_samples, self.sizes), self.sizes)
+        waveform = to_mono(roll(waveform, part.draw.n_roll, self.sample_rate))
+        return stft(waveform * np.float32(part.draw.gain), part.draw.onsets, self.sizes)
+
+    def _targets(self, examples):
+        if self.targets is None:
+            return torch.zeros(len(examples))
+        indices = [[part.index for part in example.parts] for example in examples]
+        events = np.stack([self.targets[i].max(axis=0) for i in indices])
+        weights = np.stack([self.weights[i].mean() for i in indices])
+        return torch.from_numpy(events), torch.from_numpy(weights)
+
+
+def bucket_by_length(examples, batch_size, *, max_padding=MAX_PADDING, max_age=MAX_BUCKET_AGE):
+    """Gather a stream of examples into batches of similar length.
+
+    A bucket opens with one example of L frames and admits lengths from ``L * (1 - max_padding)``
+    to ``L / (1 - max_padding)``; each further example tightens these bounds, so that no clip of
+    a batch is padded by more than that. A full bucket is a batch, as is one that has been open
+    for `max_age` batches. The examples left at the end are batched in the order of their length.
+
+    Parameters
+    ----------
+    examples : iterable of Example
+    batch_size : int
+        Number of examples in a full batch.
+    max_padding : float, default=0.05
+        In [0, 1).
+    max_age : int, default=1000
+        In batches.
+
+    Yields
+    ------
+    list of Example
+        Longest first. Every example comes once.
+    """
+    buckets = []
+    n_batches = 0
+    for example in examples:
+        length = example.n_frames
+        bucket = next((b for b in buckets if b.low <= length <= b.high), None)
+        if bucket is None:
+            bucket = _Bucket(n_batches)
+            buckets.append(bucket)
+        bucket.add(example, length * (1 - max_padding), length / (1 - max_padding))
+        if len(bucket.examples) == batch_size:
+            n_batches += 1
+            buckets.remove(bucket)
+            yield _longest_first(bucket.examples)
+        # the oldest bucket comes first
+        if buckets and n_batches - buckets[0].opened > max_age:
+            n_batches += 1
+            yield _longest_first(buckets.pop(0).examples)
+    left = [example for bucket in buckets for example in bucket.examples]
+    yield from _chunks(_longest_first(left), batch_size)
+
+
+class _Bucket:
+    def __init__(self, opened):
+        self.opened = opened
+        self.examples = []
+        self.low, self.high = 0.0, float("inf")
+
+    def add(self, example, low, high):
+        self.examples.append(example)
+        self.low, self.high = max(self.low, low), min(self.high, high)
+
+
+def _longest_first(examples):
+    return sorted(examples, key=lambda example: -example.n_frames)
+
+
+class TrainingPlan:
+    """An endless plan of training batches, drawn epoch by epoch from a seed.
+
+    Parameters
+    ----------
+    lengths : ndarray of shape (n_clips,), int
+        Lengths of the clips in samples.
+    sizes : STFTSizes
+    sample_rate : int
+        In Hz.
+    batch_size : int
+        Number of clips in a batch; the last ones of an epoch may be smaller.
+    augmentation : Augmentation or None
+    n_mels : int
+        Number of mel bands, for masks.
+    seed : int
+        The same seed gives the same batches.
+
+    Attributes
+    ----------
+    epoch, step, iteration : int
+        Position of the next batch: epoch, batch of that epoch, batch of all.
+    """
+
+    def __init__(self, lengths, sizes, sample_rate, batch_size, augmentation, n_mels, seed):
+        self.lengths = lengths
+        self.sizes = sizes
+        self.sample_rate = sample_rate
+        self.batch_size = batch_size
+        self.augmentation = augmentation
+        self.n_mels = n_mels
+        self.seed = seed
+        self.seek(0, 0, 0)
+
+    def seek(self, epoch: int, step: int, iteration: int):
+        """Go to a position that an earlier plan had reached."""
+        self.epoch, self.step, self.iteration = epoch, step, iteration
+        self._batches = self._epoch_batches()
+        for _ in range(step):
+            next(self._batches)
+
+    def take(self, n_epochs=None, n_iterations=None):
+        """Yield the batches of some epochs, or some number of batches.
+
+        Parameters
+        ----------
+        n_epochs, n_iterations : int or None
+            One of them is given.
+
+        Yields
+        ------
+        list of Example
+        """
+        last_epoch = None if n_epochs is None else self.epoch + n_epochs
+        last_iteration = None if n_iterations is None else self.iteration + n_iterations
+        while self.epoch != last_epoch and self.iteration != last_iteration:
+            batch = next(self._batches, None)
+            if batch is None:
+                self.epoch, self.step = self.epoch + 1, 0
+                self._batches = self._epoch_batches()
+            else:
+                self.step, self.iteration = self.step + 1, self.iteration + 1
+                yield batch
+
+    def _epoch_batches(self):
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.lengths))
+        mixup_starts = 0 if self.augmentation is None else self.augmentation.mixup_delay
+        examples = (
+            self._draw(
+                index,
+                np.random.default_rng([self.seed, self.epoch, 1 + position]),
+                mixup=self.epoch * len(order) + position >= mixup_starts * self.batch_size,
+            )
+            for position, index in enumerate(order)
+        )
+        return bucket_by_length(examples, self.batch_size)
+
+    def _draw(self, index, rng, mixup):
+        a = self.augmentation
+        if a is None:
+            return plain_example(index, self.lengths[index], self.sizes)
+        parts = [Part(index, self._draw_waveform(index, rng))]
+        n_frames = parts[0].draw.n_frames
+        if mixup and len(self.lengths) > 1 and rng.random() < a.mixup_prob:
+            other = int(rng.integers(len(self.lengths) - 1))
+            other += other >= index
+            draw = self._draw_waveform(other, rng)
+            max_frames = self.sizes.max_frames(a.mixup_max_length, self.sample_rate)
+            onset = draw_mixup_onset(a, rng, n_frames, draw.n_frames, max_frames)
+            if onset is not None:
+                begin = min(0, onset)
+                n_frames = max(n_frames, onset + draw.n_frames) - begin
+                parts = [parts[0]._replace(onset=-begin), Part(other, draw, onset - begin)]
+        return Example(n_frames, tuple(parts), draw_features(a, rng, n_frames, self.n_mels))
+
+    def _draw_waveform(self, index, rng):
+        n_samples = int(self.lengths[index])
+        return draw_waveform(self.augmentation, rng, n_samples, self.sizes, self.sample_rate)
+
+
+def plain_example(index: int, n_samples: int, sizes: STFTSizes) -> Example:
+    """Plan a clip as it is."""
+    return Example(sizes.n_frames(int(n_samples)), (Part(int(index)),))
+
+
+def plain_plan(lengths, sizes: STFTSizes, batch_size: int) -> list[list[Example]]:
+    """Plan batches of undistorted clips for validation and prediction, longest first.
+
+    Parameters
+    ----------
+    lengths : ndarray of shape (n_clips,), int
+        In samples.
+    sizes : STFTSizes
+    batch_size : int
+        Number of clips in a batch; the last batch may be smaller.
+
+    Returns
+    -------
+    list of list of Example
+        Every clip once.
+    """
+    examples = [plain_example(i, n, sizes) for i, n in enumerate(lengths)]
+    return list(_chunks(_longest_first(examples), batch_size))
+
+
+def _chunks(examples, batch_size):
+    for start in range(0, len(examples), batch_size):
+        yield examples[start : start + batch_size]
+
+
+def prefetch(function, items, n_threads: int):
+    """Call a function on items in threads, ahead of the consumer.
+
+    Parameters
+    ----------
+    function : callable
+    items : iterable
+        Consumed lazily, only as far ahead as there are threads.
+    n_threads : int
+        Number of threads, at least 1.
+
+    Yields
+    ------
+    object
+        ``function(item)`` in the order of `items`.
+    """
+    with ThreadPoolExecutor(n_threads, thread_name_prefix="sktagger-loader") as pool:
+        futures = deque()
+        try:
+            for item in items:
+                futures.append(pool.submit(function, item))
+                if len(futures) > n_threads:
+                    yield futures.popleft().result()
+            while futures:
+                yield futures.popleft().result()
+        finally:
+            for future in futures:
+                future.cancel()

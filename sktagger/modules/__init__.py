@@ -1,0 +1,23 @@
+"""Torch modules: sizes in, tensors in, tensors out.
+
+Nothing here reads files, computes metrics or prints. The axes of a tensor are named by one
+vocabulary: clip, channel, frame, bin, mel, event, segment.
+"""
+
+from sktagger.modules._features import LogMel, mel_filterbank, warp_mel
+from sktagger.modules._masking import MaskedBatchNorm, RunningNorm, frame_mask
+from sktagger.modules._walnet import MIN_FRAMES, N_LAYERS, N_MELS, SEGMENT_FRAMES, WALNet
+
+__all__ = [
+    "MIN_FRAMES",
+    "N_LAYERS",
+    "N_MELS",
+    "SEGMENT_FRAMES",
+    "LogMel",
+    "MaskedBatchNorm",
+    "RunningNorm",
+    "WALNet",
+    "frame_mask",
+    "mel_filterbank",
+    "warp_mel",
+]
