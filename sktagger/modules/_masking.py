@@ -151,9 +151,39 @@ class MaskedBatchNorm(_Statistics):
                 power = variance * (n_values - 1) / n_values + mean**2
             self._track(mean, power, n_values, self.update_weight)
             return y
-        axes = (0, 2, 3)
-        mean = (x * mask).sum(axes, keepdim=True) / n_values
-        centred = (x - mean) * mask
-        variance = centred.square().sum(axes, keepdim=True) / n_values
-        self._track(mean, variance + mean**2, n_values, self.update_weight)
-        return (centred * (torch.rsqrt(variance + EPS) * self.gamma) + self.beta) * mask
+        # zeros add nothing to sums over all frames: those are the sums over the valid ones
+        x = x.mul_(mask)
+        n_all = x.numel() // x.shape[1]
+        mean, variance = torch.batch_norm_update_stats(x.detach(), None, None, 0.0)
+        power = (variance + mean**2) * (n_all / n_values)
+        mean = mean * (n_all / n_values)
+        variance = (power - mean**2).clamp(min=0)
+        self._track(mean, power, n_values, self.update_weight)
+        return _Normalise.apply(x, gamma, beta, mean, variance, n_values).mul_(mask)
+
+
+class _Normalise(torch.autograd.Function):
+    """Batch norm by the kernels for given statistics, which were taken over `n_values` values.
+
+    The gradient passes through the statistics; that of the input holds at valid frames only.
+    """
+
+    @staticmethod
+    def forward(ctx, x, gamma, beta, mean, variance, n_values):
+        ctx.save_for_backward(x, gamma, mean, variance, n_values)
+        return F.batch_norm(x, mean, variance, gamma, beta, training=False, eps=EPS)
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, gamma, mean, variance, n_values = ctx.saved_tensors
+        dx, dgamma, dbeta = torch.ops.aten.native_batch_norm_backward(
+            dy, x, gamma, mean, variance, None, None, False, EPS, [True, True, True]
+        )
+        # what changes through the mean and the variance
+        deviation = torch.rsqrt(variance + EPS)
+        scale = gamma * deviation / n_values
+        slope = scale * deviation * dgamma
+        offset = scale * dbeta - slope * mean
+        channels = (1, -1, 1, 1)
+        dx = dx.addcmul_(x, -slope.view(channels)).sub_(offset.view(channels))
+        return dx, dgamma, dbeta, None, None, None

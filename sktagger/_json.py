@@ -1,0 +1,124 @@
+"""Strict reading of JSON: what JSON libraries let pass in silence is an error that says where.
+
+Standard JSON readers keep the last of two equal keys, and accept NaN and numbers that overflow.
+In a hand-made database each of these loses clips or lengths, so here they are errors.
+"""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+
+def load_json(path: Path) -> Any:
+    """Read a JSON file in which every key occurs once and every number is finite.
+
+    Parameters
+    ----------
+    path : Path
+        A file of JSON text in UTF-8, with or without a byte-order mark.
+
+    Returns
+    -------
+    content : dict, list, str, int, float, bool or None
+        What the file holds. Integers fit 64 bits, floats are finite.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the path is a folder, or the file is not such JSON.
+    """
+    faults = []
+
+    def fault(what):
+        faults.append(_Fault(what))
+        return faults[-1]
+
+    def parse_object(pairs):
+        content = dict(pairs)
+        if len(content) == len(pairs):
+            return content
+        (key, _), *_ = Counter(key for key, _ in pairs).most_common(1)
+        return fault(f"the key {key!r} more than once")
+
+    def parse_float(text):
+        return value if math.isfinite(value := float(text)) else fault(f"the number {text:.30}")
+
+    def parse_int(text):
+        # The length comes first because int() refuses some thousand digits with an error of its
+        # own; 19 digits and a sign hold every 64-bit integer.
+        if len(text) <= 20 and -(2**63) <= (value := int(text)) < 2**63:
+            return value
+        return fault(f"an integer beyond 64 bits, {text[:20]}…")
+
+    try:
+        # "-sig": a byte-order mark, which some editors write, is no fault.
+        text = path.read_text(encoding="utf-8-sig")
+        content = json.loads(
+            text,
+            object_pairs_hook=parse_object,
+            parse_float=parse_float,
+            parse_int=parse_int,
+            parse_constant=fault,
+        )
+        where, found = next(_locate(content)) if faults else ("", None)
+    except FileNotFoundError as error:
+        others = sorted(file.name for file in path.parent.glob("*.json"))
+        raise FileNotFoundError(
+            f"path: no file {str(path)!r}{nearest(path.name, others)}. "
+            "Give the path of an existing JSON database."
+        ) from error
+    except IsADirectoryError as error:
+        raise ValueError(
+            f"path: {str(path)!r} is a folder; allowed is a JSON file. Give the file in it."
+        ) from error
+    except UnicodeDecodeError as error:
+        got = f"bytes that are not UTF-8 ({error.reason})"
+        raise malformed(path, f"byte {error.start}", got, "JSON text in UTF-8") from error
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        got = "an empty file" if not text.strip() else f"text that is not JSON ({error.msg})"
+        raise malformed(path, where, got, 'JSON text {"datasets": {...}}') from error
+    except RecursionError as error:
+        got = "objects or lists nested some hundred levels deep"
+        raise malformed(path, "an unknown place", got, "a few levels") from error
+    if found is not None:
+        allowed = "each key once, and finite numbers of at most 64 bits"
+        raise malformed(path, where or "the top level", found, allowed)
+    return content
+
+
+def malformed(path: Path, where: str, got: str, allowed: str) -> ValueError:
+    """Return the error for one place of a database file."""
+    return ValueError(
+        f"{path}, at {where}: got {got}; allowed is {allowed}. "
+        "Correct the file (its format: see sktagger.load_database)."
+    )
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return '; nearest: ...' for messages, or nothing where no name is near."""
+    spelled = {known.casefold(): known for known in names}
+    near = get_close_matches(name.casefold(), spelled)
+    return f"; nearest: {', '.join(repr(spelled[match]) for match in near)}" if near else ""
+
+
+class _Fault(str):
+    """What is wrong at one place of a JSON text, put there in place of the value."""
+
+
+def _locate(node: Any, where: str = "") -> Iterator[tuple[str, _Fault]]:
+    """Yield the faults in a parsed JSON value, each after its place."""
+    if isinstance(node, _Fault):
+        yield where, node
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            yield from _locate(value, f"{where}[{key!r}]" if where else key)
+    elif isinstance(node, list):
+        for position, value in enumerate(node):
+            yield from _locate(value, f"{where}[{position}]")

@@ -1,0 +1,392 @@
+"""JSON databases of audio clips and their events, read into ``X`` and ``Y``.
+
+The format is the one of the reference system [1]_::
+
+    {"datasets": {"eval": {"clip_7": {"audio_path": "eval/7.wav",
+                                      "audio_length": 10.0,
+                                      "events": ["Rain", "Siren"]}}}}
+
+See :func:`load_database` for what each key means. The audio files themselves are not opened,
+except for their headers where a length is asked for that the database does not state.
+
+References
+----------
+.. [1] J. Ebbers et al., padertorch, ``contrib/examples/sound_recognition/audio_tagging``.
+   https://github.com/fgnt/padertorch
+"""
+
+import os
+import reprlib
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import soundfile
+
+from sktagger._json import load_json, malformed, nearest
+
+__all__ = ["Database", "load_database"]
+
+_SECTION_KEYS = ("audio_start_samples", "audio_stop_samples")
+_OPTIONAL_KEYS = ("audio_length", *_SECTION_KEYS)
+
+
+class Database:
+    """Data sets of clips, each with its audio file and the events heard in it.
+
+    Made by :func:`load_database`, which checks the content.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The JSON file the content comes from, for messages.
+    content : dict
+        ``{dataset: {example_id: example}}``, checked, with absolute audio paths.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        Absolute path of the JSON file.
+    datasets : tuple of str
+        Names of the data sets, in the order of the file.
+
+    See Also
+    --------
+    load_database : Read a database, and the format of its file.
+    """
+
+    def __init__(self, path: Path, content: dict[str, dict[str, dict[str, Any]]]):
+        self.path = path
+        self.datasets = tuple(content)
+        self._content = content
+
+    def __repr__(self):
+        sets = ", ".join(f"{len(clips)} in {name}" for name, clips in self._content.items())
+        return f"<Database {self.path.name}, clips: {sets}>"
+
+    def events(self, name: str) -> list[str]:
+        """Return the sorted events that occur in a data set.
+
+        Parameters
+        ----------
+        name : str
+            One of :attr:`datasets`.
+
+        Returns
+        -------
+        events : list of str
+            Each event once, sorted. Empty where no clip of the set has an event.
+
+        Raises
+        ------
+        ValueError
+            If there is no data set of that name.
+        """
+        return sorted({event for clip in self._examples(name).values() for event in clip["events"]})
+
+    def table(self, name: str, *, read_lengths: bool = False) -> pd.DataFrame:
+        """Return everything the database says of a data set, one row per clip.
+
+        Parameters
+        ----------
+        name : str
+            One of :attr:`datasets`.
+        read_lengths : bool, default=False
+            Whether to open the files of the clips whose ``audio_length`` the database leaves
+            out, and take the length from the header (of the section, where the clip is one).
+            By default no file is opened and such a length is NaN.
+
+        Returns
+        -------
+        table : DataFrame of shape (n_clips, n_columns)
+            Indexed by example id, in the order of the file. Columns: ``audio_path`` (str,
+            absolute), ``audio_length`` (float, seconds), ``audio_start_samples`` and
+            ``audio_stop_samples`` (``Int64``, samples at the file's own rate; only if a clip of
+            the set has one), ``events`` (lists of str), then the extra keys as they are.
+
+        Raises
+        ------
+        ValueError
+            If there is no data set of that name, or a header that is needed cannot be read.
+        FileNotFoundError
+            If an audio file whose header is needed is missing.
+        """
+        examples = self._examples(name)
+        index = pd.Index(list(examples), name="example_id", dtype="str")
+        table = pd.DataFrame(list(examples.values()), index=index)
+
+        samples = [key for key in _SECTION_KEYS if key in table]
+        known = ["audio_path", "audio_length", *samples, "events"]
+        extra = [key for key in table.columns if key not in known]
+        table = table.reindex(columns=known + extra).astype(dict.fromkeys(samples, "Int64"))
+        lengths = table["audio_length"].to_numpy(float, copy=True)
+        if read_lengths:
+            for i in np.flatnonzero(np.isnan(lengths)):
+                lengths[i] = self._length_from_header(name, index[i])
+        table["audio_length"] = lengths
+        # A caller who edits a list must not edit the database.
+        table["events"] = table["events"].map(list)
+        return table
+
+    def to_xy(
+        self, name: str, *, events: Iterable[str] | None = None, min_length: float = 0.0
+    ) -> tuple[np.ndarray, pd.DataFrame]:
+        """Return a data set as clips ``X`` and an indicator ``Y``, as estimators take them.
+
+        Parameters
+        ----------
+        name : str
+            One of :attr:`datasets`.
+        events : iterable of str, default=None
+            The columns of ``Y``, in this order; for a validation or test set those of the
+            training set. By default the sorted events of the set itself.
+        min_length : float, default=0.0
+            Clips shorter than this, in seconds, are left out; the published system trains
+            with 1.5. Above 0, lengths that the database does not state are read from the
+            files' headers.
+
+        Returns
+        -------
+        X : ndarray of shape (n_clips,), dtype object
+            The absolute path of each clip (str), or ``(path, start, stop)`` for a section of a
+            file, in samples at the file's own rate; ``stop`` is None for the file's end.
+        Y : DataFrame of shape (n_clips, n_events), dtype int8
+            1 where the event occurs in the clip, else 0. Indexed by example id.
+
+        Raises
+        ------
+        ValueError
+            If there is no data set of that name, no clip is left, ``events`` is not made of
+            distinct names, a clip has an event that is not among ``events``, or ``min_length``
+            is negative or not a number.
+        FileNotFoundError
+            If an audio file whose header is needed is missing.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from sktagger.datasets import make_scenes
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     db = make_scenes(folder, n_train=9, n_validate=1, n_eval=1, duration=0.5)
+        >>> X, Y = db.to_xy("balanced_train")
+        >>> X.shape, Y.shape, Y.index[0]
+        ((9,), (9, 10), 'balanced_train_0000')
+        """
+        if not min_length >= 0:
+            raise ValueError(
+                f"min_length: got {min_length!r}; allowed is a number of seconds from 0 up. "
+                "Give 0 to keep every clip."
+            )
+        table = self.table(name, read_lengths=min_length > 0)
+        kept = table[table["audio_length"] >= min_length] if min_length > 0 else table
+        if not len(kept):
+            raise ValueError(
+                f"{self.path}: the data set {name!r} has {len(table)} clips, and none is at least "
+                f"min_length={min_length} s long; at least one clip must be left. "
+                "Lower min_length or take another data set."
+            )
+
+        columns = self.events(name) if events is None else _check_event_names(events)
+        column_of = {event: column for column, event in enumerate(columns)}
+        indicator = np.zeros((len(kept), len(columns)), np.int8)
+        X = np.empty(len(kept), object)
+        for row, example_id in enumerate(kept.index):
+            clip = self._content[name][example_id]
+            X[row] = _clip_of(clip)
+            for event in clip["events"]:
+                if event not in column_of:
+                    raise ValueError(
+                        f"{self.path}: clip {example_id!r} of {name!r} has the event {event!r}, "
+                        f"which is not among the {len(columns)} events allowed"
+                        f"{nearest(event, columns)}. Correct the clip, or give `events` with it."
+                    )
+                indicator[row, column_of[event]] = 1
+        return X, pd.DataFrame(indicator, index=kept.index, columns=columns)
+
+    def _examples(self, name: str) -> dict[str, dict[str, Any]]:
+        if not isinstance(name, str) or name not in self._content:
+            raise ValueError(
+                f"{self.path}: no data set {name!r}; there are "
+                f"{', '.join(map(repr, self.datasets))}{nearest(str(name), self.datasets)}. "
+                "Give one of these names."
+            )
+        return self._content[name]
+
+    def _length_from_header(self, name: str, example_id: str) -> float:
+        clip = self._content[name][example_id]
+        path = clip["audio_path"]
+        who = f"{self.path}: clip {example_id!r} of {name!r}"
+        remedy = "Correct the clip, or state its audio_length."
+        if not os.path.isfile(path):
+            raise FileNotFoundError(
+                f"{who}: no audio file {path!r} to take the length of. {remedy}"
+            )
+        try:
+            header = soundfile.info(path)
+        except soundfile.SoundFileError as error:
+            raise ValueError(
+                f"{who}: {path!r} is not an audio file that can be read ({error}); "
+                f"allowed are WAV, FLAC, OGG and MP3. {remedy}"
+            ) from error
+        start = clip.get("audio_start_samples", 0)
+        stop = min(clip.get("audio_stop_samples", header.frames), header.frames)
+        if start and start >= stop:
+            raise ValueError(
+                f"{who}: audio_start_samples is {start}, but {path!r} has {header.frames} samples; "
+                f"allowed is a section that starts within its file. {remedy}"
+            )
+        return (stop - start) / header.samplerate
+
+
+def load_database(path: str | os.PathLike) -> Database:
+    """Read a JSON database of clips and events, and check it.
+
+    The file holds ``{"datasets": {name: {example_id: example}}}`` in UTF-8. The keys of an
+    example:
+
+    ``audio_path`` : str
+        The audio file, relative to the folder of the JSON file, or absolute.
+    ``events`` : list of distinct, non-empty str
+        What occurs in the clip; may be empty.
+    ``audio_length`` : number above 0, optional
+        Length of the clip in seconds. It is believed where it is stated.
+    ``audio_start_samples``, ``audio_stop_samples`` : integers, optional
+        With ``0 <= start < stop``: the clip is this section of the file, in samples at the
+        file's own rate. Start alone runs to the end of the file, stop alone begins at 0.
+    any other key
+        Kept, see :meth:`Database.table`.
+
+    ``null`` for an optional key is as good as leaving it out.
+
+    Parameters
+    ----------
+    path : str or PathLike
+        The JSON file. The audio files need not exist yet.
+
+    Returns
+    -------
+    database : Database
+        The content, with absolute audio paths.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is not such a database; the message says where in it. Also for keys that
+        occur twice, NaN, and numbers beyond 64 bits, at any place.
+    TypeError
+        If ``path`` is not a path.
+
+    Examples
+    --------
+    >>> import json, pathlib, tempfile
+    >>> clip = {"audio_path": "eval/7.wav", "audio_length": 10.0, "events": ["Rain", "Siren"]}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder, "scenes.json")
+    ...     _ = file.write_text(json.dumps({"datasets": {"eval": {"clip_7": clip}}}))
+    ...     db = load_database(file)
+    >>> db
+    <Database scenes.json, clips: 1 in eval>
+    >>> X, Y = db.to_xy("eval")
+    >>> Y
+                Rain  Siren
+    example_id
+    clip_7         1      1
+    """
+    try:
+        path = Path(path).absolute()
+    except TypeError as error:
+        raise TypeError(
+            f"path: got {type(path).__name__}; allowed is the path of a JSON file, str or "
+            "PathLike. Write the content to a file first."
+        ) from error
+    content = load_json(path)
+    _check_type(path, "the top level", content, dict, 'an object {"datasets": {...}}')
+    if "datasets" not in content:
+        raise _missing_key(path, "the top level", "datasets", content)
+    sets = content["datasets"]
+    _check_type(path, "datasets", sets, dict, "an object {name: {example_id: {...}}}")
+    if not sets:
+        raise malformed(path, "datasets", "an empty object", "at least one data set")
+    for name, examples in sets.items():
+        where = f"datasets[{name!r}]"
+        _check_type(path, where, examples, dict, "an object {example_id: {...}}")
+        for example_id, example in examples.items():
+            examples[example_id] = _check_example(path, f"{where}[{example_id!r}]", example)
+    return Database(path, sets)
+
+
+def _check_example(path: Path, where: str, example: Any) -> dict[str, Any]:
+    """Return the example with an absolute path and without null options, or raise."""
+    _check_type(path, where, example, dict, 'an object {"audio_path": ..., "events": [...]}')
+    for key in ("audio_path", "events"):
+        if key not in example:
+            raise _missing_key(path, where, key, example)
+    clip = {k: v for k, v in example.items() if v is not None or k not in _OPTIONAL_KEYS}
+
+    def require(holds, key, allowed):
+        if not holds:
+            raise malformed(path, f"{where}[{key!r}]", reprlib.repr(clip[key]), allowed)
+
+    audio_path, events = clip["audio_path"], clip["events"]
+    length = clip.get("audio_length", 1)
+    start = clip.get("audio_start_samples", 0)
+    stop = clip.get("audio_stop_samples", sys.maxsize)
+    # Types are compared as they are, for a bool is an int to isinstance.
+    require(isinstance(audio_path, str) and audio_path, "audio_path", "a non-empty string")
+    seconds, samples = "a number of seconds above 0", "an integer number of samples from 0 up"
+    require(type(length) in (int, float) and length > 0, "audio_length", f"{seconds}, or nothing")
+    require(type(start) is int and start >= 0, "audio_start_samples", f"{samples}, or nothing")
+    require(type(stop) is int and stop >= 0, "audio_stop_samples", f"{samples}, or nothing")
+    require(stop > start, "audio_stop_samples", f"more than audio_start_samples, {start}")
+    require(isinstance(events, list), "events", "a list of strings, which may be empty")
+    for position, event in enumerate(events):
+        place = f"{where}['events'][{position}]"
+        if not isinstance(event, str) or not event:
+            raise malformed(path, place, reprlib.repr(event), "a non-empty string")
+        if event in events[:position]:
+            raise malformed(path, place, f"{event!r} again", "each event once")
+
+    clip["audio_path"] = os.path.normpath(os.path.join(path.parent, audio_path))
+    return clip
+
+
+def _check_event_names(events: Iterable[str]) -> list[str]:
+    listed = isinstance(events, Iterable) and not isinstance(events, str)
+    names = list(events) if listed else []
+    wrong = [name for name in names if not isinstance(name, str) or not name]
+    if not listed:
+        got = reprlib.repr(events)
+    elif wrong:
+        got = f"the name {wrong[0]!r}"
+    elif len(set(names)) < len(names):
+        got = f"the name {Counter(names).most_common(1)[0][0]!r} more than once"
+    else:
+        return [str(name) for name in names]
+    raise ValueError(
+        f"events: got {got}; allowed is a list of distinct, non-empty strings. "
+        "Give for example the columns of the training set's Y."
+    )
+
+
+def _clip_of(clip: dict[str, Any]) -> str | tuple[str, int, int | None]:
+    start, stop = clip.get("audio_start_samples"), clip.get("audio_stop_samples")
+    if start is None and stop is None:
+        return clip["audio_path"]
+    return clip["audio_path"], start or 0, stop
+
+
+def _check_type(path: Path, where: str, value: Any, expected: type, allowed: str) -> None:
+    if not isinstance(value, expected):
+        raise malformed(path, where, reprlib.repr(value), allowed)
+
+
+def _missing_key(path: Path, where: str, key: str, content: dict[str, Any]) -> ValueError:
+    keys = ", ".join(map(repr, content)) or "none"
+    got = f"only the keys {keys:.200}{nearest(key, content)}"
+    return malformed(path, where, got, f"an object with the key {key!r}")

@@ -1,0 +1,362 @@
+import json
+import pickle
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sklearn.utils.multiclass import type_of_target
+
+from sktagger.database import load_database
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write content (or text) as a database file and return its path."""
+
+    def write(content, name="scenes.json"):
+        file = tmp_path / name
+        if isinstance(content, bytes):
+            file.write_bytes(content)
+        else:
+            text = content if isinstance(content, str) else json.dumps(content)
+            file.write_text(text, encoding="utf-8")
+        return file
+
+    return write
+
+
+def clip(**changes):
+    return {"audio_path": "a.wav", "audio_length": 2.0, "events": ["Rain"]} | changes
+
+
+@pytest.fixture
+def content():
+    return {
+        "datasets": {
+            "balanced_train": {
+                "t0": clip(events=["Siren", "Rain"], fold=1),
+                "t1": clip(audio_path="sub/b.wav", audio_length=1.0, events=[], fold=2),
+                "t2": clip(audio_path="/abs/c.wav", events=["Glocke ä"], fold=3),
+            },
+            "eval": {"e0": clip(events=["Sirene"])},
+        }
+    }
+
+
+@pytest.fixture
+def db(write, content):
+    return load_database(write(content))
+
+
+@pytest.fixture
+def recording(tmp_path):
+    """A file of 3 s at 8 kHz, named a.wav like the clips' default."""
+    soundfile.write(tmp_path / "a.wav", np.zeros(24000), 8000)
+
+
+def test_names_of_sets_and_events(db):
+    assert db.datasets == ("balanced_train", "eval")
+    assert db.events("balanced_train") == ["Glocke ä", "Rain", "Siren"]
+
+
+def test_repr_says_what_is_there(db):
+    assert repr(db) == "<Database scenes.json, clips: 3 in balanced_train, 1 in eval>"
+
+
+def test_paths_are_relative_to_the_file(db, tmp_path, monkeypatch):
+    X, _ = db.to_xy("balanced_train")
+    assert list(X) == [str(tmp_path / "a.wav"), str(tmp_path / "sub/b.wav"), "/abs/c.wav"]
+    monkeypatch.chdir(tmp_path)
+    assert list(load_database("scenes.json").to_xy("balanced_train")[0]) == list(X)
+
+
+def test_to_xy_gives_clips_and_indicator(db):
+    X, Y = db.to_xy("balanced_train")
+    assert X.dtype == object
+    assert X.shape == (3,)
+    expected = pd.DataFrame(
+        [[0, 1, 1], [0, 0, 0], [1, 0, 0]],
+        index=pd.Index(["t0", "t1", "t2"], name="example_id"),
+        columns=["Glocke ä", "Rain", "Siren"],
+        dtype=np.int8,
+    )
+    pd.testing.assert_frame_equal(Y, expected)
+    assert type_of_target(Y) == "multilabel-indicator"
+
+
+def test_given_events_set_columns_and_order(db):
+    _, Y = db.to_xy("eval", events=np.array(["Sirene", "Rain", "Bell"]))
+    assert list(Y.columns) == ["Sirene", "Rain", "Bell"]
+    assert Y.to_numpy().tolist() == [[1, 0, 0]]
+
+
+def test_event_outside_the_given_ones_names_clip_event_and_nearest(db):
+    message = "clip 'e0' of 'eval' has the event 'Sirene'.*nearest: 'Siren'"
+    with pytest.raises(ValueError, match=message):
+        db.to_xy("eval", events=db.events("balanced_train"))
+
+
+@pytest.mark.parametrize(
+    ("events", "message"),
+    [
+        ("Rain", "'Rain'; allowed is a list"),
+        (3, "3; allowed is a list"),
+        (["Rain", "Rain"], "the name 'Rain' more than once"),
+        (["Rain", ""], "the name ''"),
+        (["Rain", 3], "the name 3"),
+    ],
+)
+def test_given_events_must_be_distinct_names(db, events, message):
+    with pytest.raises(ValueError, match=f"events: got {message}"):
+        db.to_xy("balanced_train", events=events)
+
+
+@pytest.mark.parametrize("method", ["events", "table", "to_xy"])
+def test_unknown_set_lists_what_there_is(db, method):
+    message = "no data set 'evla'; there are 'balanced_train', 'eval'; nearest: 'eval'"
+    with pytest.raises(ValueError, match=message):
+        getattr(db, method)("evla")
+
+
+def test_table_keeps_extra_keys(db):
+    table = db.table("balanced_train")
+    assert list(table.columns) == ["audio_path", "audio_length", "events", "fold"]
+    assert table["fold"].tolist() == [1, 2, 3]
+    assert table.index.name == "example_id"
+    assert table.loc["t0", "events"] == ["Siren", "Rain"]
+
+
+def test_editing_the_table_leaves_the_database_alone(db):
+    db.table("eval").loc["e0", "events"].append("Bell")
+    assert db.events("eval") == ["Sirene"]
+
+
+def test_database_pickles(db):
+    copy = pickle.loads(pickle.dumps(db))
+    pd.testing.assert_frame_equal(copy.table("eval"), db.table("eval"))
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        ({}, None),
+        ({"audio_start_samples": None, "audio_stop_samples": None}, None),
+        ({"audio_start_samples": 4000, "audio_stop_samples": 8000}, (4000, 8000)),
+        ({"audio_start_samples": 4000}, (4000, None)),
+        ({"audio_stop_samples": 8000}, (0, 8000)),
+    ],
+)
+def test_sections_become_tuples(write, tmp_path, section, expected):
+    db = load_database(write({"datasets": {"eval": {"e0": clip(**section), "e1": clip()}}}))
+    X, _ = db.to_xy("eval")
+    path = str(tmp_path / "a.wav")
+    assert list(X) == [(path, *expected) if expected else path, path]
+
+
+def test_table_shows_sections_as_integers(write):
+    examples = {"e0": clip(audio_start_samples=4000), "e1": clip()}
+    table = load_database(write({"datasets": {"eval": examples}})).table("eval")
+    assert table["audio_start_samples"].tolist() == [4000, pd.NA]
+    assert "audio_stop_samples" not in table
+
+
+@pytest.mark.parametrize(
+    ("changes", "length"),
+    [
+        ({}, 3.0),
+        ({"audio_start_samples": 4000, "audio_stop_samples": 8000}, 0.5),
+        ({"audio_start_samples": 4000}, 2.5),
+        ({"audio_stop_samples": 8000}, 1.0),
+        ({"audio_start_samples": 8000, "audio_stop_samples": 10**9}, 2.0),
+        ({"audio_length": 7.5}, 7.5),
+    ],
+)
+def test_length_is_stated_or_read_from_the_header(write, recording, changes, length):
+    example = clip(audio_length=None) | changes
+    table = load_database(write({"datasets": {"eval": {"e0": example}}})).table(
+        "eval", read_lengths=True
+    )
+    assert table["audio_length"].tolist() == [length]
+
+
+def test_lengths_are_not_read_unasked(write):
+    db = load_database(write({"datasets": {"eval": {"e0": clip(audio_length=None)}}}))
+    assert db.table("eval")["audio_length"].isna().all()
+    assert len(db.to_xy("eval")[0]) == 1
+
+
+def test_min_length_leaves_out_shorter_clips(db):
+    X, Y = db.to_xy("balanced_train", min_length=1.5)
+    assert list(Y.index) == ["t0", "t2"]
+    assert len(X) == 2
+    assert list(db.to_xy("balanced_train", min_length=1.0)[1].index) == ["t0", "t1", "t2"]
+
+
+def test_min_length_reads_headers_of_sections(write, recording):
+    examples = {
+        "short": clip(audio_length=None, audio_stop_samples=8000),
+        "long": clip(audio_length=None, audio_start_samples=8000),
+    }
+    _, Y = load_database(write({"datasets": {"eval": examples}})).to_xy("eval", min_length=1.5)
+    assert list(Y.index) == ["long"]
+
+
+def test_min_length_that_leaves_nothing(db):
+    with pytest.raises(ValueError, match="3 clips, and none is at least min_length=60 s"):
+        db.to_xy("balanced_train", min_length=60)
+
+
+@pytest.mark.parametrize("min_length", [-1, float("nan")])
+def test_min_length_must_be_a_length(db, min_length):
+    with pytest.raises(ValueError, match="min_length: got"):
+        db.to_xy("eval", min_length=min_length)
+
+
+def test_empty_set_is_an_error_where_it_is_used(write):
+    db = load_database(write({"datasets": {"eval": {}}}))
+    assert len(db.table("eval")) == 0
+    with pytest.raises(ValueError, match="'eval' has 0 clips"):
+        db.to_xy("eval")
+
+
+def test_missing_audio_file_for_a_length(write):
+    db = load_database(write({"datasets": {"eval": {"e0": clip(audio_length=None)}}}))
+    with pytest.raises(FileNotFoundError, match=r"clip 'e0' of 'eval': no audio file .*a\.wav"):
+        db.to_xy("eval", min_length=1)
+
+
+def test_audio_file_without_readable_header(write, tmp_path):
+    (tmp_path / "a.wav").write_text("not audio")
+    db = load_database(write({"datasets": {"eval": {"e0": clip(audio_length=None)}}}))
+    with pytest.raises(ValueError, match=r"clip 'e0' of 'eval': .*a\.wav' is not an audio file"):
+        db.to_xy("eval", min_length=1)
+
+
+def test_section_beyond_its_file(write, recording):
+    example = clip(audio_length=None, audio_start_samples=24000)
+    db = load_database(write({"datasets": {"eval": {"e0": example}}}))
+    with pytest.raises(ValueError, match=r"audio_start_samples is 24000, but .* has 24000 samples"):
+        db.to_xy("eval", min_length=1)
+
+
+def test_missing_database_names_near_files(db, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"scene\.json'; nearest: 'scenes\.json'"):
+        load_database(tmp_path / "scene.json")
+
+
+def test_folder_instead_of_database(tmp_path):
+    with pytest.raises(ValueError, match="is a folder"):
+        load_database(tmp_path)
+
+
+def test_content_instead_of_path(content):
+    with pytest.raises(TypeError, match="path: got dict"):
+        load_database(content)
+
+
+CLIP = "datasets['eval']['clip_7']"
+
+
+@pytest.mark.parametrize(
+    ("example", "message"),
+    [
+        ([], f"at {CLIP}: got []; allowed is an object"),
+        ({"audio_pth": "a"}, f"at {CLIP}: got only the keys 'audio_pth'; nearest: 'audio_pth'"),
+        ({"audio_path": "a"}, f"at {CLIP}: got only the keys 'audio_path'; allowed is an object w"),
+        (clip(audio_path=3), f"at {CLIP}['audio_path']: got 3; allowed is a non-empty string"),
+        (clip(audio_path=""), f"at {CLIP}['audio_path']: got ''"),
+        (clip(audio_length="2 s"), f"at {CLIP}['audio_length']: got '2 s'"),
+        (clip(audio_length=0), f"at {CLIP}['audio_length']: got 0; allowed is a number of seconds"),
+        (clip(audio_length=True), f"at {CLIP}['audio_length']: got True"),
+        (clip(audio_start_samples=-1), f"at {CLIP}['audio_start_samples']: got -1"),
+        (clip(audio_start_samples=1.0), f"at {CLIP}['audio_start_samples']: got 1.0"),
+        (clip(audio_stop_samples=False), f"at {CLIP}['audio_stop_samples']: got False"),
+        (clip(audio_stop_samples=0), f"at {CLIP}['audio_stop_samples']: got 0; allowed is more"),
+        (
+            clip(audio_start_samples=9, audio_stop_samples=9),
+            f"at {CLIP}['audio_stop_samples']: got 9; allowed is more than audio_start_samples, 9",
+        ),
+        (clip(events="Rain"), f"at {CLIP}['events']: got 'Rain'; allowed is a list of strings"),
+        (clip(events=None), f"at {CLIP}['events']: got None"),
+        (clip(events=["Rain", "Bell", 3]), f"at {CLIP}['events'][2]: got 3; allowed is a non-empt"),
+        (clip(events=["Rain", ""]), f"at {CLIP}['events'][1]: got ''"),
+        (clip(events=["Rain", "Rain"]), f"at {CLIP}['events'][1]: got 'Rain' again; allowed is ea"),
+    ],
+)
+def test_malformed_example_says_where(write, example, message):
+    file = write({"datasets": {"eval": {"clip_7": example}}})
+    with pytest.raises(ValueError, match=re.escape(f"{file}, {message}")):
+        load_database(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "at line 1, column 1: got an empty file"),
+        ('{"datasets": {', "at line 1, column 15: got text that is not JSON"),
+        ("[]", "at the top level: got []; allowed is an object"),
+        ('{"dataset": {}}', "got only the keys 'dataset'; nearest: 'dataset'; allowed is an obj"),
+        ('{"datasets": []}', "at datasets: got []"),
+        ('{"datasets": {}}', "at datasets: got an empty object; allowed is at least one data set"),
+        ('{"datasets": {"eval": []}}', "at datasets['eval']: got []"),
+        (b'{"datasets": "\xff"}', "at byte 14: got bytes that are not UTF-8"),
+        ('{"a": 1, "a": 2}', "at the top level: got the key 'a' more than once"),
+        ('{"datasets": {"eval": {"x": 1, "x": 2}}}', "at datasets['eval']: got the key 'x' more t"),
+        ('{"datasets": {"eval": {"x": {"y": [1, {"z": 1, "z": {"a": 1, "a": 2}}]}}}}',
+         "at datasets['eval']['x']['y'][1]: got the key 'z' more than once"),
+        ('{"datasets": {"eval": {"x": NaN}}}', "at datasets['eval']['x']: got NaN"),
+        ('{"datasets": {"eval": {"x": -Infinity}}}', "at datasets['eval']['x']: got -Infinity"),
+        ('{"datasets": {"eval": {"x": 1e999}}}', "at datasets['eval']['x']: got the number 1e999"),
+        ('{"datasets": {"eval": {"x": 9223372036854775808}}}', "got an integer beyond 64 bits"),
+        ('{"datasets": ' + "9" * 5000 + "}", "at datasets: got an integer beyond 64 bits"),
+        ('{"datasets": ' + "[" * 100_000, "nested some hundred levels deep"),
+        ('{"a": 1, "a": 2, "b": ' + "[" * 900 + "]" * 900 + "}", "more than once"),
+    ],
+    ids=range(18),
+)  # fmt: skip
+def test_malformed_file_says_where(write, text, message):
+    file = write(text)
+    with pytest.raises(ValueError, match=re.escape(message)) as error:
+        load_database(file)
+    assert str(file) in str(error.value)
+
+
+def test_integers_of_64_bits_are_kept(write):
+    example = clip(id=2**63 - 1, low=-(2**63))
+    table = load_database(write({"datasets": {"eval": {"e0": example}}})).table("eval")
+    assert table[["id", "low"]].to_numpy().tolist() == [[2**63 - 1, -(2**63)]]
+
+
+def test_byte_order_mark_is_no_fault(write, content):
+    file = write(b"\xef\xbb\xbf" + json.dumps(content).encode())
+    assert load_database(file).datasets == ("balanced_train", "eval")
+
+
+names = st.text(min_size=1, max_size=8)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | names,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+    max_leaves=5,
+)
+keys = st.sampled_from(
+    ["audio_path", "audio_length", "audio_start_samples", "audio_stop_samples", "events", "fold"]
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+@given(example=st.dictionaries(keys, json_values) | json_values)
+def test_any_json_loads_or_gets_a_value_error(write, example):
+    file = write({"datasets": {"eval": {"clip": example}}})
+    try:
+        db = load_database(file)
+    except ValueError as error:
+        message = str(error)
+    else:
+        message = None
+        X, Y = db.to_xy("eval")
+        assert len(X) == len(Y) == len(db.table("eval")) == 1
+    assert message is None or message.startswith(str(file))
