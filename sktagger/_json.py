@@ -7,10 +7,11 @@ In a hand-made database each of these loses clips or lengths, so here they are e
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from sktagger._text import nearest
 
 
 def load_json(path: Path) -> Any:
@@ -99,13 +100,6 @@ def malformed(path: Path, where: str, got: str, allowed: str) -> ValueError:
         f"{path}, at {where}: got {got}; allowed is {allowed}. "
         "Correct the file (its format: see sktagger.load_database)."
     )
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Return '; nearest: ...' for messages, or nothing where no name is near."""
-    spelled = {known.casefold(): known for known in names}
-    near = get_close_matches(name.casefold(), spelled)
-    return f"; nearest: {', '.join(repr(spelled[match]) for match in near)}" if near else ""
 
 
 class _Fault(str):

@@ -237,7 +237,9 @@ def draw_features(augmentation: Augmentation, rng, n_frames: int, n_mels: int) -
         position = rng.exponential(0.5)
     widest = int(min(a.time_mask_frames, a.time_mask * n_frames))
     return FeatureDraw(
-        (factor, float(position)), _draw_mask(rng, widest, n_frames), _draw_mask(rng, a.mel_mask, n_mels)
+        (factor, float(position)),
+        _draw_mask(rng, widest, n_frames),
+        _draw_mask(rng, a.mel_mask, n_mels),
     )
 
 

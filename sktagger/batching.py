@@ -15,7 +15,6 @@ from torch.utils.data import Dataset
 
 from sktagger.audio import to_mono
 from sktagger.augmentation import (
-    Augmentation,
     FeatureDraw,
     WaveformDraw,
     draw_features,

@@ -27,7 +27,8 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from sktagger._json import load_json, malformed, nearest
+from sktagger._json import load_json, malformed
+from sktagger._text import nearest
 
 __all__ = ["Database", "load_database"]
 
@@ -46,6 +47,8 @@ class Database:
         The JSON file the content comes from, for messages.
     content : dict
         ``{dataset: {example_id: example}}``, checked, with absolute audio paths.
+    training_set : str
+        See :func:`load_database`.
 
     Attributes
     ----------
@@ -53,14 +56,19 @@ class Database:
         Absolute path of the JSON file.
     datasets : tuple of str
         Names of the data sets, in the order of the file.
+    training_set : str
+        Name of the data set whose events are those of all sets.
 
     See Also
     --------
     load_database : Read a database, and the format of its file.
     """
 
-    def __init__(self, path: Path, content: dict[str, dict[str, dict[str, Any]]]):
+    def __init__(
+        self, path: Path, content: dict[str, dict[str, dict[str, Any]]], training_set: str
+    ):
         self.path = path
+        self.training_set = training_set
         self.datasets = tuple(content)
         self._content = content
 
@@ -142,8 +150,8 @@ class Database:
         name : str
             One of :attr:`datasets`.
         events : iterable of str, default=None
-            The columns of ``Y``, in this order; for a validation or test set those of the
-            training set. By default the sorted events of the set itself.
+            The columns of ``Y``, in this order. By default the sorted events of the training
+            set, or of the set itself where the database has no training set.
         min_length : float, default=0.0
             Clips shorter than this, in seconds, are left out; the published system trains
             with 1.5. Above 0, lengths that the database does not state are read from the
@@ -190,7 +198,10 @@ class Database:
                 "Lower min_length or take another data set."
             )
 
-        columns = self.events(name) if events is None else _check_event_names(events)
+        if events is None:
+            columns = self.events(self.training_set if self.training_set in self.datasets else name)
+        else:
+            columns = _check_event_names(events)
         column_of = {event: column for column, event in enumerate(columns)}
         indicator = np.zeros((len(kept), len(columns)), np.int8)
         X = np.empty(len(kept), object)
@@ -242,7 +253,7 @@ class Database:
         return (stop - start) / header.samplerate
 
 
-def load_database(path: str | os.PathLike) -> Database:
+def load_database(path: str | os.PathLike, *, training_set: str = "balanced_train") -> Database:
     """Read a JSON database of clips and events, and check it.
 
     The file holds ``{"datasets": {name: {example_id: example}}}`` in UTF-8. The keys of an
@@ -266,6 +277,9 @@ def load_database(path: str | os.PathLike) -> Database:
     ----------
     path : str or PathLike
         The JSON file. The audio files need not exist yet.
+    training_set : str, default="balanced_train"
+        Name of the data set that a tagger is trained on; its events are the columns of the
+        targets of all sets. A database without it can be read, too.
 
     Returns
     -------
@@ -318,7 +332,7 @@ def load_database(path: str | os.PathLike) -> Database:
         _check_type(path, where, examples, dict, "an object {example_id: {...}}")
         for example_id, example in examples.items():
             examples[example_id] = _check_example(path, f"{where}[{example_id!r}]", example)
-    return Database(path, sets)
+    return Database(path, sets, training_set)
 
 
 def _check_example(path: Path, where: str, example: Any) -> dict[str, Any]:

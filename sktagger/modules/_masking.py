@@ -57,7 +57,9 @@ class _Statistics(nn.Module):
         if weight is None:  # cumulative average
             weight = n_values / self.num_tracked_values
         self.running_mean += weight * (mean.reshape(self.running_mean.shape) - self.running_mean)
-        self.running_power += weight * (power.reshape(self.running_power.shape) - self.running_power)
+        self.running_power += weight * (
+            power.reshape(self.running_power.shape) - self.running_power
+        )
 
 
 class RunningNorm(_Statistics):

@@ -1,0 +1,42 @@
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+here = Path(__file__).parent
+init = (here / "sktagger" / "__init__.py").read_text(encoding="utf-8")
+
+setup(
+    name="sktagger",
+    version=re.search(r'^__version__ = "(.+)"$', init, re.MULTILINE).group(1),
+    description="Audio tagging with the scikit-learn API",
+    long_description=(here / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="BSD-3-Clause",
+    license_files=["LICENSE"],
+    packages=find_packages(include=["sktagger", "sktagger.*"]),
+    python_requires=">=3.10",
+    install_requires=[
+        "joblib>=1.3",
+        "numpy>=1.26",
+        "pandas>=2.2",
+        "scikit-learn>=1.6",
+        "scipy>=1.12",
+        "skorch>=1.2",
+        "soundfile>=0.12",
+        "soxr>=0.4",
+        "tensorboardX>=2.6.2",
+        "torch>=2.6",  # torch.load(weights_only=True) is not safe before
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "test": ["hypothesis>=6.100", "librosa>=0.11", "pytest>=8.2", "ruff>=0.11"],
+    },
+    entry_points={"console_scripts": ["sktagger = sktagger.commands:main"]},
+    classifiers=[
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Topic :: Multimedia :: Sound/Audio :: Analysis",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)

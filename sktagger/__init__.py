@@ -1,0 +1,40 @@
+"""Audio tagging with the scikit-learn API.
+
+From audio files and weak labels (which events occur in a clip, not when) to decisions::
+
+    from sktagger import WALNetTagger, ThresholdTuner, load_database
+
+    db = load_database("scenes.json")
+    X, Y = db.to_xy("balanced_train")
+    X_val, Y_val = db.to_xy("validate", events=Y.columns)
+    tagger = WALNetTagger(max_epochs=20, random_state=0).fit(X, Y, X_val=X_val, Y_val=Y_val)
+    tuner = ThresholdTuner().fit(tagger.predict_proba(X_val), Y_val)
+    X_new, _ = db.to_xy("eval", events=Y.columns)
+    tuner.predict(tagger.predict_proba(X_new))
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0.dev0"
+
+# PyTorch takes seconds to import; names are looked up where they are first used, so that
+# `sktagger --help` answers at once
+_HOME = {
+    "Augmentation": "sktagger.augmentation",
+    "STFT": "sktagger.spectral",
+    "ThresholdTuner": "sktagger.thresholds",
+    "WALNetTagger": "sktagger.tagger",
+    "load_database": "sktagger.database",
+}
+
+__all__ = ["STFT", "Augmentation", "ThresholdTuner", "WALNetTagger", "load_database"]
+
+
+def __getattr__(name):
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,6 @@
+"""Run ``python -m sktagger``."""
+
+from sktagger.commands import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

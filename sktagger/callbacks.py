@@ -1,0 +1,272 @@
+"""What happens around training: validation, best weights, progress, checkpoints.
+
+All are skorch callbacks for ``WALNetTagger(callbacks=[...])``; the tagger itself adds
+:class:`Validation` and :class:`Progress`.
+"""
+
+import logging
+import os
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from skorch.callbacks import Callback
+from skorch.history import History
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+from sktagger.metrics import mean_average_precision
+
+logger = logging.getLogger("sktagger")
+
+CHECKPOINT_FORMAT = 1
+
+
+class Validation(Callback):
+    """Measure the validation mAP after each round and keep the best weights.
+
+    Adds to the net's history: `n_epochs` and `n_iterations` (trained so far), and, where there
+    are validation clips, `valid_mAP` and `valid_mAP_best` (whether it is the best so far). When
+    training ends, also by Ctrl-C, the net gets the weights of the best round.
+    """
+
+    def initialize(self):
+        """Forget earlier trainings."""
+        self.best_state_ = None
+        return self
+
+    def on_epoch_begin(self, net, **kwargs):
+        """Begin a round."""
+        self.scores_, self.events_ = [], []
+
+    def on_batch_end(self, net, batch, training, y_pred, **kwargs):
+        """Note the scores of a validation batch."""
+        if not training:
+            self.scores_.append(y_pred.float().cpu().numpy())
+            self.events_.append(batch[1][0].numpy())
+
+    def on_epoch_end(self, net, dataset_train, dataset_valid=None, **kwargs):
+        """Measure, and keep the weights if they are the best."""
+        net.history.record("n_epochs", dataset_train.plan.epoch)
+        net.history.record("n_iterations", dataset_train.plan.iteration)
+        if dataset_valid is None:
+            return
+        with warnings.catch_warnings():
+            # the tagger has warned of events without positives once, before training
+            warnings.simplefilter("ignore")
+            score = mean_average_precision(
+                np.concatenate(self.events_), np.concatenate(self.scores_)
+            )
+        earlier = [row["valid_mAP"] for row in net.history[:-1]]
+        best = bool(np.isnan(score) or score > max(earlier, default=-np.inf))
+        net.history.record("valid_mAP", float(score))
+        net.history.record("valid_mAP_best", best)
+        if best:
+            self.best_state_ = copy_state(net.module_)
+
+    def on_train_end(self, net, **kwargs):
+        """Restore the best weights."""
+        if self.best_state_ is not None:
+            net.module_.load_state_dict(self.best_state_)
+        self.initialize()
+        self.scores_, self.events_ = [], []
+
+
+class Progress(Callback):
+    """Show training as a progress bar, and each round as a line of the log.
+
+    Parameters
+    ----------
+    verbose : int, default=1
+        0: no bar. 1: a bar on standard error if that is a terminal. Either way, the logger
+        "sktagger" gets a line per round, level INFO.
+    """
+
+    def __init__(self, verbose=1):
+        self.verbose = verbose
+
+    def on_train_begin(self, net, X=None, **kwargs):
+        """Open the bar."""
+        self.bar_ = tqdm(
+            desc="Training",
+            total=X.rounds.n_clips,
+            unit="clip",
+            disable=None if self.verbose else True,
+            dynamic_ncols=True,
+        )
+        self.shown_ = {}
+
+    def on_epoch_begin(self, net, dataset_train, **kwargs):
+        """Begin a round."""
+        done = dataset_train.done / dataset_train.total
+        self.bar_.update(round(done * dataset_train.n_clips) - self.bar_.n)
+        self.losses_, self.n_clips_, self.started_ = [], 0, time.perf_counter()
+
+    def on_batch_end(self, net, batch, training, loss, **kwargs):
+        """Move the bar."""
+        if training:
+            self.losses_.append(loss.item())
+            self.n_clips_ += len(batch[0]["n_frames"])
+            self.seconds_ = time.perf_counter() - self.started_
+            self.shown_["loss"] = f"{np.mean(self.losses_[-20:]):.3f}"
+            self.bar_.set_postfix(self.shown_, refresh=False)
+            self.bar_.update(len(batch[0]["n_frames"]))
+
+    def on_epoch_end(self, net, **kwargs):
+        """Log the round."""
+        row = net.history[-1]
+        line = f"epoch {row['n_epochs']}  iteration {row['n_iterations']}"
+        if self.losses_:
+            speed = self.n_clips_ / self.seconds_
+            line += f"  train_loss {row['train_loss']:.4f}  {speed:.1f} clips/s"
+        if "valid_mAP" in row:
+            self.shown_["mAP"] = f"{row['valid_mAP']:.3f}"
+            self.bar_.set_postfix(self.shown_)
+            line += f"  valid_loss {row['valid_loss']:.4f}  valid_mAP {row['valid_mAP']:.4f}"
+            line += "  (best so far)" * row["valid_mAP_best"]
+        logger.info(line)
+
+    def on_train_end(self, net, **kwargs):
+        """Close the bar."""
+        self.bar_.close()
+        del self.bar_
+
+
+class Checkpoint(Callback):
+    """Write checkpoints after each round, and continue from the latest when training begins.
+
+    ``latest.pt`` holds all that continuing needs: weights, optimiser, position in the plan of
+    batches and history. ``best.pt`` holds the weights with the best validation mAP so far (the
+    latest weights where there are no validation clips). Both are written under another name
+    first, so that an interruption leaves the previous file whole, and both hold tensors and
+    numbers only (``torch.load(weights_only=True)``), the weights under "model".
+
+    Parameters
+    ----------
+    dirname : str or PathLike
+        Directory for the two files; made if missing. If it holds a ``latest.pt`` of the same
+        settings, training continues there and ends with the same weights as an uninterrupted
+        one.
+    """
+
+    def __init__(self, dirname):
+        self.dirname = dirname
+
+    def on_train_begin(self, net, X=None, **kwargs):
+        """Continue from the latest checkpoint, if there is one."""
+        directory = Path(self.dirname)
+        directory.mkdir(parents=True, exist_ok=True)
+        if not (directory / "latest.pt").exists():
+            return
+        latest = load_checkpoint(directory / "latest.pt")
+        net.module_.load_state_dict(latest["model"])
+        net.optimizer_.load_state_dict(latest["optimizer"])
+        net.history = History(latest["history"])
+        X.rounds.plan.seek(**latest["plan"])
+        X.rounds.started = True
+        if (directory / "best.pt").exists() and X.validation is not None:
+            best = load_checkpoint(directory / "best.pt")
+            dict(net.callbacks_)["validation"].best_state_ = best["model"]
+
+    def on_epoch_end(self, net, dataset_train, **kwargs):
+        """Write the checkpoints."""
+        directory = Path(self.dirname)
+        row = net.history[-1]
+        plan = dataset_train.plan
+        latest = {
+            "format": CHECKPOINT_FORMAT,
+            "model": net.module_.state_dict(),
+            "n_iterations": row["n_iterations"],
+        }
+        if row.get("valid_mAP_best", True):
+            save_checkpoint(latest, directory / "best.pt")
+        latest |= {
+            "optimizer": net.optimizer_.state_dict(),
+            "plan": {"epoch": plan.epoch, "step": plan.step, "iteration": plan.iteration},
+            "history": [{**row, "batches": []} for row in net.history],
+        }
+        save_checkpoint(latest, directory / "latest.pt")
+
+
+class TensorBoard(Callback):
+    """Write losses and validation mAP as TensorBoard events, by iteration.
+
+    Parameters
+    ----------
+    dirname : str or PathLike
+        Directory for the event files; made if missing.
+    """
+
+    def __init__(self, dirname):
+        self.dirname = dirname
+
+    def on_train_begin(self, net, **kwargs):
+        """Open the event file."""
+        self.writer_ = SummaryWriter(str(self.dirname))
+
+    def on_epoch_end(self, net, **kwargs):
+        """Write the figures of the round."""
+        row = net.history[-1]
+        for name in ("train_loss", "valid_loss", "valid_mAP"):
+            if name in row:
+                tag = name.replace("_", "/")
+                self.writer_.add_scalar(tag, row[name], global_step=row["n_iterations"])
+
+    def on_train_end(self, net, **kwargs):
+        """Close the event file."""
+        self.writer_.close()
+        del self.writer_
+
+
+def copy_state(module):
+    """Copy a module's weights and statistics to the CPU."""
+    return {key: value.detach().cpu().clone() for key, value in module.state_dict().items()}
+
+
+def save_checkpoint(checkpoint: dict, path) -> None:
+    """Write a checkpoint under a temporary name, then move it to its place.
+
+    Parameters
+    ----------
+    checkpoint : dict
+        Tensors, numbers, strings, and lists and dicts of them.
+    path : str or PathLike
+    """
+    path = Path(path)
+    partial = path.with_name(path.name + ".part")
+    with open(partial, "wb") as file:
+        torch.save(checkpoint, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def load_checkpoint(path) -> dict:
+    """Read a checkpoint; nothing in it is executed.
+
+    Parameters
+    ----------
+    path : str or PathLike
+
+    Returns
+    -------
+    dict
+        On the CPU.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file, or it holds anything but tensors and plain data.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"Checkpoint {str(path)!r} does not exist.")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(
+            f"Checkpoint {str(path)!r} cannot be read as tensors and plain data "
+            f"({type(error).__name__}: {str(error).splitlines()[0]}). It is damaged, or holds "
+            "Python objects, which are refused because loading them could run code."
+        ) from error

@@ -1,0 +1,46 @@
+"""The command line: one module per command, each with a parser, a worker and a main."""
+
+import argparse
+import sys
+
+from sktagger import __version__
+from sktagger.commands import demo, evaluate, train
+
+COMMANDS = {"demo": demo, "train": train, "evaluate": evaluate}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Make the parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="sktagger", description="Audio tagging: train on clips and events, evaluate, try out."
+    )
+    parser.add_argument("--version", action="version", version=f"sktagger {__version__}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, module in COMMANDS.items():
+        summary = module.__doc__.splitlines()[0]
+        subparser = subparsers.add_parser(name, help=summary, description=summary)
+        module.add_arguments(subparser)
+        subparser.set_defaults(main=module.main)
+    return parser
+
+
+def main(argv=None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    argv : list of str or None, default=None
+        Arguments; None takes those of the process.
+
+    Returns
+    -------
+    int
+        Exit status: 0, or 1 after an error that is the user's to mend, told in one line.
+    """
+    args = build_parser().parse_args(argv)
+    try:
+        args.main(args)
+    except (ValueError, TypeError, OSError) as error:
+        print(f"sktagger {args.command}: error: {error}", file=sys.stderr)
+        return 1
+    return 0

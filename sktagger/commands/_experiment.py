@@ -1,0 +1,156 @@
+"""An experiment's directory: settings, events, checkpoints, log."""
+
+import json
+import logging
+import platform
+import sys
+from contextlib import contextmanager
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from sktagger import __version__
+from sktagger._text import nearest
+from sktagger._validation import check_params
+from sktagger.augmentation import Augmentation
+from sktagger.callbacks import load_checkpoint, logger
+from sktagger.reports import write_json
+from sktagger.spectral import STFT
+from sktagger.tagger import WALNetTagger
+
+_GROUPS = {"stft": STFT, "augmentation": Augmentation}
+_PACKAGES = ("torch", "scikit-learn", "skorch", "numpy", "scipy", "pandas", "soundfile", "soxr")
+
+
+def parse_settings(assignments):
+    """Turn ``NAME=VALUE`` strings into parameters; values are JSON, or else strings."""
+    settings = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or not name:
+            raise ValueError(f"--set {assignment!r} must have the form NAME=VALUE.")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        settings[name.strip().replace(".", "__")] = value
+    return settings
+
+
+def make_config(database, *, training_set, validation_set, recipe, min_length, settings):
+    """Resolve the settings of a training to plain data that reproduces it."""
+    seed = int(np.random.default_rng().integers(2**31))
+    tagger = WALNetTagger(random_state=seed, stft=STFT(), augmentation=Augmentation())
+    known = tagger.get_params()
+    for name in settings:
+        if name not in known:
+            dotted = [key.replace("__", ".") for key in known]
+            name = name.replace("__", ".")
+            raise ValueError(
+                f"The tagger has no parameter {name!r}{nearest(name, dotted)}. Known are "
+                f"{', '.join(dotted)}."
+            )
+    tagger.set_params(**settings)
+    check_params(tagger)
+    tagger.set_params(
+        stft=STFT(**tagger._resolve_stft()._asdict()), augmentation=tagger._resolve_augmentation()
+    )
+    return {
+        "database": str(Path(database).resolve()),
+        "training_set": training_set,
+        "validation_set": validation_set,
+        "recipe": recipe,
+        "min_length": min_length,
+        "tagger": {
+            name: value.get_params() if name in _GROUPS and value is not None else value
+            for name, value in tagger.get_params(deep=False).items()
+            if name != "callbacks"
+        },
+        "versions": {
+            "sktagger": __version__,
+            "python": platform.python_version(),
+            **{package: version(package) for package in _PACKAGES},
+        },
+    }
+
+
+def make_tagger(params):
+    """Make the tagger of a config."""
+    groups = {
+        name: group(**params[name]) for name, group in _GROUPS.items() if params[name] is not None
+    }
+    return WALNetTagger(**{**params, **groups})
+
+
+def load_tagger(directory, *, device="auto"):
+    """Load the best tagger of an experiment."""
+    tagger = make_tagger(read_config(directory)["tagger"]).set_params(device=device)
+    events = json.loads((directory / "events.json").read_text(encoding="utf-8"))
+    best = load_checkpoint(directory / "checkpoints" / "best.pt")
+    return tagger._restore(np.array(events), best["model"])
+
+
+def existing(directory):
+    """Check that an experiment's directory is one."""
+    directory = Path(directory)
+    if not (directory / "config.json").is_file():
+        raise FileNotFoundError(
+            f"{str(directory)!r} is no experiment: it has no config.json. Give the directory that "
+            "`sktagger train` printed."
+        )
+    return directory
+
+
+def read_config(directory):
+    """Read an experiment's settings."""
+    return json.loads((directory / "config.json").read_text(encoding="utf-8"))
+
+
+def create(root, config, events):
+    """Make the directory of a new experiment."""
+    directory = new_directory(root)
+    write_json(config, directory / "config.json")
+    write_json(events, directory / "events.json")
+    return directory
+
+
+def new_directory(root):
+    """Make a directory named by the time; a second one of that second gets a number."""
+    name = datetime.now().strftime("%Y-%m-%d-%H-%M-%S")
+    n_tries = 0
+    while True:
+        directory = Path(root) / (name + f"-{n_tries}" * (n_tries > 0))
+        try:
+            directory.mkdir(parents=True)
+        except FileExistsError:
+            n_tries += 1
+        else:
+            return directory
+
+
+class _TqdmHandler(logging.Handler):
+    """Writes above a progress bar, not into it."""
+
+    def emit(self, record):
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
+@contextmanager
+def logging_to(path):
+    """Send the package's log to a file and to standard error."""
+    handlers = [logging.FileHandler(path, encoding="utf-8"), _TqdmHandler()]
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        for handler in handlers:
+            logger.removeHandler(handler)
+            handler.close()

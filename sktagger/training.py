@@ -1,0 +1,152 @@
+"""The skorch net behind the tagger, and the loops of batches that it trains on."""
+
+from typing import NamedTuple
+
+import torch
+from skorch import NeuralNet
+from skorch.utils import to_tensor
+from torch import nn
+
+from sktagger.batching import ClipDataset, TrainingPlan, plain_plan, prefetch
+
+
+def resolve_device(device: str) -> torch.device:
+    """Turn "auto" into the GPU where there is one, into the CPU elsewhere.
+
+    Parameters
+    ----------
+    device : str
+        "auto" or a device of PyTorch such as "cpu", "cuda", "cuda:1".
+
+    Returns
+    -------
+    torch.device
+
+    Raises
+    ------
+    ValueError
+        If PyTorch does not know the device, or has none of that kind here.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"device={device!r} cannot be used here ({str(error).splitlines()[0]}). Take 'auto', "
+            "'cpu', or 'cuda' where PyTorch sees a GPU."
+        ) from error
+    return torch.device(device)
+
+
+class PlainBatches:
+    """Batches of undistorted clips, for validation and prediction.
+
+    Parameters
+    ----------
+    dataset : ClipDataset
+    batch_size : int
+    n_threads : int
+        Number of loader threads.
+    """
+
+    def __init__(self, dataset: ClipDataset, batch_size: int, n_threads: int):
+        self.dataset = dataset
+        self.n_threads = n_threads
+        self.plan = plain_plan(dataset.lengths, dataset.sizes, batch_size)
+
+    def __iter__(self):
+        """Yield what the dataset makes of each batch."""
+        return prefetch(self.dataset.__getitem__, self.plan, self.n_threads)
+
+    def indices(self):
+        """Give the clips in the order in which the batches hold them."""
+        return [example.parts[0].index for examples in self.plan for example in examples]
+
+
+class TrainingRounds:
+    """Training batches in rounds; after each round the net is validated.
+
+    The first round is empty, so that validation comes before training, too: what is wrong with
+    the validation set shows in seconds, not hours.
+
+    Parameters
+    ----------
+    dataset : ClipDataset
+    plan : TrainingPlan
+    n_threads : int
+        Number of loader threads.
+    total, every : int
+        Length of the training and of a round, in `unit`.
+    unit : "epoch" or "iteration"
+    """
+
+    def __init__(self, dataset, plan: TrainingPlan, n_threads, *, total, every, unit):
+        self.dataset = dataset
+        self.plan = plan
+        self.n_threads = n_threads
+        self.total = total
+        self.every = every
+        self.unit = unit
+        self.started = False
+
+    @property
+    def done(self) -> int:
+        """What has been trained, in `unit`."""
+        return getattr(self.plan, self.unit)
+
+    @property
+    def n_left(self) -> int:
+        """Number of rounds to come."""
+        left = self.total - self.done
+        return -(-max(left, 0) // self.every) + (not self.started)
+
+    def __iter__(self):
+        """Yield the batches of the next round."""
+        if not self.started:
+            self.started = True
+            return iter(())
+        length = min(self.every, self.total - self.done)
+        batches = self.plan.take(**{f"n_{self.unit}s": length})
+        return prefetch(self.dataset.__getitem__, batches, self.n_threads)
+
+    @property
+    def n_clips(self) -> int:
+        """Number of clips of the whole training, mixtures counted once."""
+        return self.total * (len(self.dataset) if self.unit == "epoch" else self.plan.batch_size)
+
+
+class TrainingData(NamedTuple):
+    """What :class:`TaggerNet` is fitted on: rounds to train on, batches to validate on."""
+
+    rounds: TrainingRounds
+    validation: PlainBatches | None
+
+
+class TaggerNet(NeuralNet):
+    """skorch net over ready batches; its ``fit`` takes :class:`TrainingData`.
+
+    The loss is the binary cross entropy of the clip scores, summed over events, and averaged
+    over the clips by their weights.
+    """
+
+    def __init__(self, module, criterion=nn.BCELoss, **kwargs):
+        kwargs.setdefault("criterion__reduction", "none")
+        super().__init__(module, criterion, **kwargs)
+
+    def get_split_datasets(self, X, y=None, **fit_params):
+        """Give the batches to train on and to validate on."""
+        return X
+
+    def get_iterator(self, dataset, training=False):
+        """Give the batches themselves."""
+        return dataset
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        """Compute the loss of a batch."""
+        events, weights = to_tensor(y_true, device=self.device)
+        return (self.criterion_(y_pred, events).sum(1) * weights).mean()
+
+    def fit_loop(self, X, y=None, epochs=None, **kwargs):
+        """Train for the rounds that are left."""
+        return super().fit_loop(X, y, X.rounds.n_left if epochs is None else epochs, **kwargs)
