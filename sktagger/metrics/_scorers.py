@@ -1,0 +1,194 @@
+"""Scorers for `cross_validate` and searches: from an estimator and its clips to a metric."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import UndefinedMetricWarning
+
+# Private, but there is no other way to share one prediction pass between scorers: cross_validate
+# hands its cache of predictions to instances of this class only.
+from sklearn.metrics._scorer import _BaseScorer
+from sklearn.pipeline import Pipeline
+
+from sktagger.metrics._decisions import mean_f1
+from sktagger.metrics._lwlrap import lwlrap
+from sktagger.metrics._ranking_metrics import mean_average_precision, mean_roc_auc
+
+__all__ = ["lwlrap_scorer", "map_scorer", "mauc_scorer", "mf1_scorer", "scorers"]
+
+
+class _Responses(BaseEstimator):
+    """What a fitted estimator says about clips, in one form for every kind of estimator.
+
+    scikit-learn's own conversion takes an estimator with two events for a binary classifier and
+    keeps one column, and takes the score of "absent" for events without positives in training.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted, with `predict_proba` or `decision_function`.
+    """
+
+    def __init__(self, estimator):
+        self.estimator = estimator
+
+    def event_scores(self, X):
+        """Scores: ndarray of shape (n_clips, n_columns), columns as in `predict_proba`."""
+        if hasattr(self.estimator, "predict_proba"):
+            scores = self.estimator.predict_proba(X)
+            if isinstance(scores, list):
+                return self._stack(scores)
+            return np.asarray(scores)
+        if hasattr(self.estimator, "decision_function"):
+            scores = np.asarray(self.estimator.decision_function(X))
+            # Of a binary classifier: one column, greater than 0 for the second class.
+            return np.column_stack([-scores, scores]) if scores.ndim == 1 else scores
+        raise AttributeError(
+            f"{type(self.estimator).__name__} has neither predict_proba nor decision_function. "
+            "A scorer of scores needs one of them. Use mf1_scorer, which takes decisions."
+        )
+
+    def _stack(self, probabilities):
+        """One column for each event of the list that forests and neighbours return."""
+        return np.column_stack(
+            [
+                # An event without positives (or negatives) in training has a single class.
+                of_classes[:, list(classes).index(1)] if 1 in classes else np.zeros(len(of_classes))
+                for of_classes, classes in zip(probabilities, self.estimator.classes_, strict=True)
+            ]
+        )
+
+    def decisions(self, X):
+        """Whatever `predict` returns."""
+        return self.estimator.predict(X)
+
+
+class EventScorer(_BaseScorer):
+    """Scorer of multi-label and 1-D targets, in the way of :func:`sklearn.metrics.make_scorer`.
+
+    Scorers of one `cross_validate` or search share one pass of `predict_proba` (or, without it,
+    of `decision_function`). Scorers of decisions share the pass, too, if the estimator or the last
+    step of a pipeline has a method ``predict_from_scores(scores)`` that turns what
+    `predict_proba` returned into what `predict` returns; otherwise they call `predict`.
+
+    Parameters
+    ----------
+    metric : callable
+        ``metric(y_true, y_score_or_pred, *, sample_weight=None, **options)``.
+    of_decisions : bool, default=False
+        Whether `metric` takes 0/1 decisions instead of scores.
+    **options
+        Keyword arguments for `metric`.
+    """
+
+    def __init__(self, metric, *, of_decisions=False, **options):
+        self.of_decisions = of_decisions
+        methods = ["predict_proba", "decision_function"]
+        super().__init__(metric, 1, options, methods + ["predict"] * of_decisions)
+
+    def __repr__(self):
+        options = "".join(f", {key}={value!r}" for key, value in self._kwargs.items())
+        return f"EventScorer({self._score_func.__name__}{options})"
+
+    def _score(self, method_caller, estimator, X, y_true, **kwargs):
+        responses = _Responses(estimator)
+        y_true = _as_indicator(y_true, estimator)
+        if not self.of_decisions:
+            y_out = _select_events(method_caller(responses, "event_scores", X), y_true, estimator)
+        else:
+            last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+            if hasattr(last, "predict_from_scores"):
+                y_out = last.predict_from_scores(method_caller(responses, "event_scores", X))
+            else:
+                y_out = method_caller(responses, "decisions", X)
+            y_out = _as_indicator(y_out, estimator)
+        return self._score_func(y_true, y_out, **{**self._kwargs, **kwargs})
+
+
+def _as_indicator(y, estimator):
+    """Indicator matrix (n_clips, n_events) of any target that estimators are fitted on."""
+    classes = getattr(estimator, "classes_", None)
+    if isinstance(y, pd.DataFrame):
+        # Estimators of list targets have a list of arrays, which name no events.
+        by_name = isinstance(classes, np.ndarray) and set(y.columns) == set(classes)
+        return y[classes] if by_name else y
+    if sparse.issparse(y):
+        return y
+    if _holds_event_lists(y):
+        return _one_hot([list(events) for events in y], classes)
+    y = np.asarray(y)
+    if y.ndim != 1:
+        return y
+    if _is_single_event(classes):
+        return (y == 1)[:, np.newaxis]
+    return _one_hot([[label] for label in y.tolist()], classes)
+
+
+def _select_events(scores, y_true, estimator):
+    """Scores of the events of `y_true`: a classifier of 0 and 1 has two columns for one event."""
+    classes = getattr(estimator, "classes_", None)
+    if y_true.shape[1] == 1 and scores.shape[1] != 1 and _is_single_event(classes):
+        return scores[:, list(classes).index(1), np.newaxis]
+    return scores
+
+
+def _is_single_event(classes):
+    """Whether 1-D labels tell an event's absence and presence, instead of naming events."""
+    return isinstance(classes, np.ndarray) and classes.tolist() == [0, 1]
+
+
+def _holds_event_lists(y):
+    """Whether `y` lists the names of each clip's events."""
+    if getattr(y, "ndim", 1) != 1:
+        return False
+    return all(
+        isinstance(events, (list, tuple, set, frozenset))
+        and all(isinstance(event, str) for event in events)
+        for events in y
+    )
+
+
+def _one_hot(event_lists, classes):
+    """Indicator of listed events; those that the estimator does not know have no column."""
+    if classes is None:
+        raise ValueError(
+            "y names events, but the estimator has no classes_ that say which column is which. "
+            "The estimator must be a fitted classifier. Or pass y as an indicator matrix."
+        )
+    column = {event: index for index, event in enumerate(np.asarray(classes).tolist())}
+    indicator = np.zeros((len(event_lists), len(column)), dtype=bool)
+    unknown = set()
+    for clip, events in enumerate(event_lists):
+        for event in events:
+            if event in column:
+                indicator[clip, column[event]] = True
+            else:
+                unknown.add(event)
+    if unknown:
+        warnings.warn(
+            f"{len(unknown)} events of the scored clips were absent in training and have no "
+            f"scores: {', '.join(sorted(map(str, unknown)))}. They are left out of the metric.",
+            UndefinedMetricWarning,
+            stacklevel=2,
+        )
+    return indicator
+
+
+#: Mean average precision of `predict_proba`; see :func:`mean_average_precision`.
+map_scorer = EventScorer(mean_average_precision)
+#: Mean area under the ROC curve of `predict_proba`; see :func:`mean_roc_auc`.
+mauc_scorer = EventScorer(mean_roc_auc)
+#: Label-weighted label-ranking average precision of `predict_proba`; see :func:`lwlrap`.
+lwlrap_scorer = EventScorer(lwlrap)
+#: Mean F1 of `predict`, with whatever thresholds the estimator applies; see :func:`mean_f1`.
+mf1_scorer = EventScorer(mean_f1, of_decisions=True)
+#: All of them, for ``scoring=`` of `cross_validate` and searches.
+scorers = {
+    "mAP": map_scorer,
+    "mAUC": mauc_scorer,
+    "lwlrap": lwlrap_scorer,
+    "mF1": mf1_scorer,
+}
