@@ -30,7 +30,14 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
-        "test": ["hypothesis>=6.100", "librosa>=0.11", "pytest>=8.2", "ruff>=0.11"],
+        "plot": ["matplotlib>=3.8"],
+        "test": [
+            "hypothesis>=6.100",
+            "librosa>=0.11",
+            "matplotlib>=3.8",
+            "pytest>=8.2",
+            "ruff>=0.11",
+        ],
     },
     entry_points={"console_scripts": ["sktagger = sktagger.commands:main"]},
     classifiers=[

@@ -209,13 +209,10 @@ def check_targets(Y) -> Targets:
 
 
 def _is_event_lists(Y):
-    if isinstance(Y, np.ndarray) and Y.dtype != object:
+    if not isinstance(Y, list | tuple | np.ndarray | pd.Series) or np.ndim(Y[:0]) > 1:
         return False
-    return (
-        len(Y) > 0
-        and all(isinstance(events, list | tuple | set | frozenset) for events in Y)
-        and (all(isinstance(event, str) for events in Y for event in events))
-    )
+    lists = len(Y) > 0 and all(isinstance(row, list | tuple | set | frozenset) for row in Y)
+    return lists and all(isinstance(event, str) for row in Y for event in row)
 
 
 def _binarize_lists(Y, classes):

@@ -185,7 +185,7 @@ class Checkpoint(Callback):
         latest |= {
             "optimizer": net.optimizer_.state_dict(),
             "plan": {"epoch": plan.epoch, "step": plan.step, "iteration": plan.iteration},
-            "history": [{**row, "batches": []} for row in net.history],
+            "history": [_plain(row) for row in net.history],
         }
         save_checkpoint(latest, directory / "latest.pt")
 
@@ -218,6 +218,12 @@ class TensorBoard(Callback):
         """Close the event file."""
         self.writer_.close()
         del self.writer_
+
+
+def _plain(row):
+    """Bring a row of the history to Python's own numbers, without its batches."""
+    plain = {key: x.item() if isinstance(x, np.generic) else x for key, x in row.items()}
+    return {**plain, "batches": []}
 
 
 def copy_state(module):

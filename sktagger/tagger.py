@@ -225,18 +225,18 @@ class WALNetTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
             params = {**params, "augmentation": _AUGMENTATIONS[name]()}
         return super().set_params(**params)
 
-    def fit(self, X, Y, *, sample_weight=None, X_val=None, Y_val=None):
+    def fit(self, X, y, *, sample_weight=None, X_val=None, Y_val=None):
         """Learn to tag.
 
         Parameters
         ----------
         X : array-like of clips
             See Notes.
-        Y : array-like of shape (n_clips, n_events) or (n_clips,), or list of event lists
-            Events of the clips.
+        y : array-like of shape (n_clips, n_events) or (n_clips,), or list of event lists
+            Events of the clips, the `Y` of the Notes.
         sample_weight : array-like of shape (n_clips,) or None, default=None
             Weights of the clips in the loss, not negative; only their ratios matter.
-        X_val, Y_val : as `X` and `Y`, or None
+        X_val, Y_val : as `X` and `y`, or None
             Clips to validate on. With them, the weights with the best validation mAP are kept;
             without, the last ones.
 
@@ -256,7 +256,7 @@ class WALNetTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
         augmentation = self._resolve_augmentation()
         sizes = self._resolve_stft()
         clips = check_clips(self, X, reset=True)
-        targets = check_targets(Y)
+        targets = check_targets(y)
         check_lengths(clips, targets.indicator)
         weights = check_weights(sample_weight, len(clips))
         if (X_val is None) != (Y_val is None):
@@ -334,7 +334,20 @@ class WALNetTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
             1 where the score exceeds 0.5; after training on 1-D labels the label with the best
             score. See :class:`ThresholdTuner` for better thresholds.
         """
-        scores = self.predict_proba(X)
+        return self.predict_from_scores(self.predict_proba(X))
+
+    def predict_from_scores(self, scores):
+        """Decide as `predict` does, from scores that `predict_proba` gave.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_clips, n_events), float
+
+        Returns
+        -------
+        ndarray of shape (n_clips, n_events), int, or of shape (n_clips,)
+        """
+        check_is_fitted(self)
         if self._multilabel:
             return (scores > 0.5).astype(int)
         return self.classes_[scores.argmax(axis=1)]
@@ -377,24 +390,22 @@ class WALNetTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
                 segments[row] = self._segment_table(clip[:, : int(n)].T, lengths[row])
         return segments
 
-    def score(self, X, Y):
+    def score(self, X, y):
         """Give the mean average precision.
 
         Parameters
         ----------
         X : array-like of clips
-        Y : array-like
+        y : array-like
             Events of the clips, in the form of training.
 
         Returns
         -------
         float
-            Mean over the events that occur in `Y`.
+            Mean over the events that occur in `y`.
         """
-        check_is_fitted(self)
-        return mean_average_precision(
-            align_events(Y, self.classes_, self._multilabel), self.predict_proba(X)
-        )
+        scores = self.predict_proba(X)
+        return mean_average_precision(align_events(y, self.classes_, self._multilabel), scores)
 
     @property
     def module_(self):
@@ -472,7 +483,7 @@ class WALNetTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
         tags.classifier_tags.multi_label = True
         tags.classifier_tags.poor_score = True  # on the few-sample "waveforms" of the checks
         tags.input_tags.string = True
-        tags.non_deterministic = False
+        tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
     def _resolve_augmentation(self):

@@ -90,8 +90,36 @@ class ThresholdTuner(ClassifierMixin, TransformerMixin, BaseEstimator):
         ndarray of shape (n_clips, n_events), int
             1 where the score is greater than the event's threshold.
         """
+        return self.predict_from_scores(self.predict_proba(X))
+
+    def predict_proba(self, X):
+        """Give the scores back, so that a pipeline ending here has them, too.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_clips, n_events), float
+            Scores.
+
+        Returns
+        -------
+        ndarray of shape (n_clips, n_events), float
+            `X`.
+        """
         check_is_fitted(self)
-        scores = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        return validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+
+    def predict_from_scores(self, scores):
+        """Decide as `predict` does, from scores that `predict_proba` gave.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_clips, n_events), float
+
+        Returns
+        -------
+        ndarray of shape (n_clips, n_events), int
+        """
+        check_is_fitted(self)
         return (scores > self.thresholds_).astype(int)
 
     def transform(self, X):

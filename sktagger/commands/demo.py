@@ -5,7 +5,7 @@ SETTINGS = {
     "sample_rate": 16000,
     "lr": 1e-3,
     "batch_size": 8,
-    "max_epochs": 12,
+    "max_epochs": 8,
     "random_state": 0,
 }
 

@@ -48,7 +48,8 @@ class _Statistics(nn.Module):
     def running_variance(self):
         """Give the unbiased variance of the tracked values, plus ``EPS``."""
         n = self.num_tracked_values.clamp(min=2)
-        return n / (n - 1) * (self.running_power - self.running_mean**2) + EPS
+        # of a constant input, the difference can round to less than zero
+        return n / (n - 1) * (self.running_power - self.running_mean**2).clamp(min=0) + EPS
 
     @torch.no_grad()
     def _track(self, mean, power, n_values, weight):

@@ -1,0 +1,72 @@
+"""
+A first tagger
+==============
+
+Can a network learn which sounds occur in a clip when nobody says when? Here it learns from
+synthetic sound scenes: what to expect of its scores, of decisions made from them, and of its idea
+of *when* an event was heard.
+"""
+
+import tempfile
+
+import numpy as np
+
+from sktagger import ThresholdTuner, WALNetTagger
+from sktagger.datasets import make_scenes
+from sktagger.metrics import event_report, mean_average_precision
+
+# %%
+# Clips and labels
+# ----------------
+# A database lists audio files and the events in each. ``to_xy`` gives the paths, and a table with
+# a column per event; no audio is read yet.
+
+folder = tempfile.TemporaryDirectory()
+db = make_scenes(
+    folder.name, n_train=60, n_validate=30, n_eval=30, duration=2.0, sample_rate=8000,
+    random_state=0,
+)  # fmt: skip
+X, Y = db.to_xy("balanced_train")
+X_val, Y_val = db.to_xy("validate")
+X_new, Y_new = db.to_xy("eval")
+print(Y.sum())
+
+# %%
+# Training
+# --------
+# After each epoch the tagger is validated, and the best epoch is kept. A few epochs on 60 clips
+# take seconds, and teach something, if not much.
+
+tagger = WALNetTagger(sample_rate=8000, batch_size=8, lr=1e-3, max_epochs=6, random_state=0)
+tagger.fit(X, Y, X_val=X_val, Y_val=Y_val)
+print(tagger.history_[["n_epochs", "train_loss", "valid_loss", "valid_mAP"]].round(3))
+
+# %%
+# Scores
+# ------
+# The mean average precision says how well clips with an event are ranked above those without.
+# Random scores have, on average, the share of clips with the event.
+
+scores = tagger.predict_proba(X_new)
+print(f"mAP {mean_average_precision(Y_new, scores):.3f}, by chance {Y_new.to_numpy().mean():.3f}")
+
+# %%
+# Decisions
+# ---------
+# Whether a score of 0.3 means "yes" differs from event to event. The tuner learns the thresholds
+# on the validation clips.
+
+tuner = ThresholdTuner().fit(tagger.predict_proba(X_val), Y_val)
+print(event_report(Y_new, scores, tuner.thresholds_)[["support", "AP", "threshold", "F1"]].round(2))
+
+# %%
+# When?
+# -----
+# The labels never said when an event occurred, but the network scores segments of 2.56 s, one
+# every 1.28 s. In a recording made of two scenes, the segments tell them apart.
+
+first, second = (np.flatnonzero(Y_new.sum(axis=1) == 1)[i] for i in (0, -1))
+print(Y_new.columns[Y_new.iloc[[first, second]].to_numpy().argmax(axis=1)].tolist())
+(segments,) = tagger.predict_segments([X_new[first]])
+print(segments.round(2).T)
+folder.cleanup()

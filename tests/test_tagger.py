@@ -1,0 +1,363 @@
+import warnings
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError, UndefinedMetricWarning
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import Pipeline
+
+from sktagger import STFT, Augmentation, ThresholdTuner, WALNetTagger
+from sktagger.callbacks import Checkpoint, load_checkpoint
+from sktagger.metrics import map_scorer, mean_average_precision
+from sktagger.modules import WALNet
+
+SETTINGS = {"sample_rate": 8000, "batch_size": 4, "max_epochs": 1, "random_state": 0}
+
+
+def weights(tagger):
+    return torch.cat([p.detach().flatten() for p in tagger.module_.state_dict().values()])
+
+
+@pytest.fixture(scope="module")
+def fitted(scenes):
+    X, Y = scenes.to_xy("balanced_train")
+    return WALNetTagger(**SETTINGS).fit(X, Y)
+
+
+def test_scores_have_a_column_per_event(fitted, scenes):
+    X, Y = scenes.to_xy("validate")
+    scores = fitted.predict_proba(X)
+    assert list(fitted.classes_) == list(Y.columns)
+    assert scores.shape == Y.shape
+    assert ((scores >= 0) & (scores <= 1)).all()
+
+
+def test_order_of_clips_and_batch_size_change_nothing(fitted, scenes):
+    X, _ = scenes.to_xy("balanced_train")
+    expected = fitted.predict_proba(X)
+    shuffled = clone(fitted)
+    shuffled.__dict__.update(fitted.__dict__)
+    order = np.random.default_rng(0).permutation(len(X))
+    shuffled.batch_size = 3
+    np.testing.assert_allclose(shuffled.predict_proba(X[order]), expected[order], atol=1e-6)
+
+
+def test_segments_average_to_the_scores(fitted):
+    rng = np.random.default_rng(0)
+    X = [rng.standard_normal(8000 * 5), rng.standard_normal(8000)]
+    long, short = fitted.predict_segments(X)
+    assert len(short) == 1
+    assert list(long.columns) == list(fitted.classes_)
+    np.testing.assert_allclose(
+        [long.mean(), short.mean()], fitted.predict_proba(X), rtol=0, atol=1e-5
+    )
+
+
+def test_segments_have_times_in_seconds(fitted):
+    (table,) = fitted.predict_segments([np.random.default_rng(0).standard_normal(8000 * 5)])
+    onset, offset = (table.index.get_level_values(name) for name in ("onset", "offset"))
+    np.testing.assert_allclose(onset, [0.0, 1.28, 2.56])
+    np.testing.assert_allclose(offset, [2.56, 3.84, 5.0])
+
+
+def test_predict_is_the_scores_above_a_half(fitted, scenes):
+    X, _ = scenes.to_xy("validate")
+    np.testing.assert_array_equal(fitted.predict(X), fitted.predict_proba(X) > 0.5)
+
+
+def test_score_is_the_mean_average_precision(fitted, scenes):
+    X, Y = scenes.to_xy("balanced_train")
+    assert fitted.score(X, Y) == mean_average_precision(Y, fitted.predict_proba(X))
+
+
+def test_learns_to_tell_noise_from_a_tone():
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((20, 8000))
+    tone = np.sin(2 * np.pi * rng.uniform(300, 1000, (20, 1)) * np.arange(8000) / 8000)
+    X = np.concatenate([noise, tone, 0.3 * noise + tone])
+    Y = np.repeat([[1, 0], [0, 1], [1, 1]], 20, axis=0)
+    tagger = WALNetTagger(
+        **SETTINGS | {"max_epochs": 8, "lr": 1e-3}, augmentation=Augmentation(mixup_prob=0)
+    )
+    tagger.fit(X[::2], Y[::2], X_val=X[1::4], Y_val=Y[1::4])
+    assert tagger.score(X[3::4], Y[3::4]) > 0.9
+
+
+@pytest.mark.parametrize("n_jobs", [2, 3])
+def test_same_seed_gives_the_same_weights_whatever_the_number_of_threads(fitted, scenes, n_jobs):
+    X, Y = scenes.to_xy("balanced_train")
+    again = WALNetTagger(**SETTINGS, n_jobs=n_jobs).fit(X, Y)
+    assert torch.equal(weights(again), weights(fitted))
+
+
+def test_another_seed_gives_other_weights(fitted, scenes):
+    X, Y = scenes.to_xy("balanced_train")
+    other = WALNetTagger(**SETTINGS | {"random_state": 1}).fit(X, Y)
+    assert not torch.equal(weights(other), weights(fitted))
+
+
+def test_global_random_state_is_neither_used_nor_changed(scenes):
+    X, Y = scenes.to_xy("balanced_train")
+    torch.manual_seed(3)
+    np.random.seed(3)  # noqa: NPY002
+    expected = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    WALNetTagger(**SETTINGS).fit(X[:4], Y[:4])
+    assert torch.equal(torch.random.get_rng_state(), expected[0])
+    np.testing.assert_array_equal(np.random.get_state()[1], expected[1])  # noqa: NPY002
+
+
+def test_best_weights_are_restored(scenes, tmp_path):
+    X, Y = scenes.to_xy("balanced_train")
+    X_val, Y_val = scenes.to_xy("validate")
+    tagger = WALNetTagger(
+        **SETTINGS | {"max_epochs": 3, "lr": 3e-3}, callbacks=[Checkpoint(tmp_path)]
+    )
+    tagger.fit(X, Y, X_val=X_val, Y_val=Y_val)
+    best = tagger.history_["valid_mAP"].max()
+    assert tagger.score(X_val, Y_val) == pytest.approx(best, abs=1e-6)
+    for key, value in load_checkpoint(tmp_path / "best.pt")["model"].items():
+        assert torch.equal(value, tagger.module_.state_dict()[key])
+
+
+def test_history_has_a_row_per_validation(scenes):
+    X, Y = scenes.to_xy("balanced_train")
+    tagger = WALNetTagger(**SETTINGS, max_iterations=3, validate_every=2)
+    tagger.fit(X, Y, X_val=X, Y_val=Y)
+    assert tagger.history_["n_iterations"].tolist() == [0, 2, 3]
+    assert tagger.n_iter_ == 3
+    assert np.isnan(tagger.history_["train_loss"][0])
+    assert np.isfinite(tagger.history_["valid_mAP"]).all()
+
+
+def test_every_clip_is_used_in_every_epoch(scenes):
+    X, Y = scenes.to_xy("balanced_train")
+    tagger = WALNetTagger(**SETTINGS | {"batch_size": 5}).fit(X, Y)
+    assert sum(tagger.net_.history[-1, "batches", :, "train_batch_size"]) == len(X)
+
+
+def test_interrupted_training_continues_to_the_same_weights(scenes, tmp_path):
+    X, Y = scenes.to_xy("balanced_train")
+    X_val, Y_val = scenes.to_xy("validate")
+    settings = SETTINGS | {"max_iterations": 5, "validate_every": 2}
+
+    def train(directory, **changes):
+        tagger = WALNetTagger(**settings | changes, callbacks=[Checkpoint(directory)])
+        return tagger.fit(X, Y, X_val=X_val, Y_val=Y_val)
+
+    whole = train(tmp_path / "whole")
+    train(tmp_path / "parts", max_iterations=2)
+    resumed = train(tmp_path / "parts")
+    assert torch.equal(weights(resumed), weights(whole))
+    pd.testing.assert_frame_equal(
+        resumed.history_.drop(columns="dur"), whole.history_.drop(columns="dur")
+    )
+
+
+def test_sample_weight_zero_is_as_good_as_leaving_out_of_the_loss(scenes):
+    X, Y = scenes.to_xy("balanced_train")
+    flipped = Y.copy()
+    flipped.iloc[0] = 1 - flipped.iloc[0]
+    weight = np.ones(len(X))
+    weight[0] = 0
+    settings = SETTINGS | {"augmentation": None}
+    first, second = (WALNetTagger(**settings).fit(X, y, sample_weight=weight) for y in (Y, flipped))
+    assert torch.equal(weights(first), weights(second))
+
+
+@pytest.mark.parametrize("form", ["array", "sparse", "lists", "frame"])
+def test_forms_of_targets(scenes, form, fitted):
+    X, Y = scenes.to_xy("balanced_train")
+    lists = [[event for event in Y.columns if row[event]] for _, row in Y.iterrows()]
+    y = {
+        "array": Y.to_numpy(),
+        "sparse": sparse.csr_array(Y.to_numpy()),
+        "lists": lists,
+        "frame": Y,
+    }[form]
+    tagger = WALNetTagger(**SETTINGS).fit(X, y)
+    assert torch.equal(weights(tagger), weights(fitted))
+
+
+def test_labels_give_a_classifier(scenes):
+    X, _ = scenes.to_xy("balanced_train")
+    labels = np.array(["b", "a", "c"] * (len(X) // 3))
+    tagger = WALNetTagger(**SETTINGS).fit(X[: len(labels)], labels)
+    scores = tagger.predict_proba(X)
+    np.testing.assert_allclose(scores.sum(axis=1), 1, rtol=1e-6)
+    np.testing.assert_array_equal(tagger.predict(X), tagger.classes_[scores.argmax(axis=1)])
+
+
+def test_files_and_their_samples_score_alike(fitted, scenes):
+    X, _ = scenes.to_xy("validate")
+    waveforms = [soundfile.read(path, dtype="float32")[0] for path in X]
+    np.testing.assert_allclose(fitted.predict_proba(waveforms), fitted.predict_proba(X), atol=1e-6)
+
+
+def test_a_section_is_scored_as_its_samples(fitted, scenes):
+    path = scenes.to_xy("validate")[0][0]
+    samples = soundfile.read(path, dtype="float32")[0][1000:7000]
+    np.testing.assert_allclose(
+        fitted.predict_proba([(path, 1000, 7000)]), fitted.predict_proba([samples]), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("n_samples", [1, 2, 100, 5000])
+def test_any_length_is_scored(fitted, n_samples):
+    rng = np.random.default_rng(0)
+    assert np.isfinite(fitted.predict_proba([rng.standard_normal(n_samples)])).all()
+
+
+def test_silence_is_scored_and_learnt():
+    X = np.zeros((4, 8000))
+    tagger = WALNetTagger(**SETTINGS).fit(X, [["a"], [], ["a"], []])
+    assert np.isfinite(tagger.predict_proba(X)).all()
+
+
+def test_pickled_tagger_scores_alike(fitted, scenes, tmp_path):
+    X, _ = scenes.to_xy("validate")
+    joblib.dump(fitted, tmp_path / "tagger.joblib")
+    loaded = joblib.load(tmp_path / "tagger.joblib")
+    np.testing.assert_array_equal(loaded.predict_proba(X), fitted.predict_proba(X))
+
+
+def test_works_in_a_pipeline_and_cross_validation(scenes):
+    X, Y = scenes.to_xy("balanced_train")
+    pipe = Pipeline([("tagger", WALNetTagger(**SETTINGS)), ("tuner", ThresholdTuner())])
+    assert pipe.fit(X, Y).predict(X).shape == Y.shape
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedMetricWarning)
+        scores = cross_val_score(WALNetTagger(**SETTINGS), X, Y, scoring=map_scorer, cv=2)
+    assert scores.shape == (2,)
+    assert np.isfinite(scores).all()
+
+
+def test_nested_parameters_can_be_searched(scenes):
+    X, Y = scenes.to_xy("balanced_train")
+    grid = {"augmentation__mixup_prob": [0.0, 0.5]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedMetricWarning)
+        search = GridSearchCV(
+            WALNetTagger(**SETTINGS), grid, scoring=map_scorer, cv=2, refit=False
+        ).fit(X, Y)
+    assert len(search.cv_results_["mean_test_score"]) == 2
+
+
+def test_nested_parameters_do_not_leak_into_other_taggers():
+    tagger = WALNetTagger().set_params(augmentation__mixup_prob=0.1, stft__n_fft=4096)
+    assert tagger.augmentation.mixup_prob == 0.1
+    assert tagger.stft.n_fft == 4096
+    assert WALNetTagger().augmentation == "default"
+    assert Augmentation().mixup_prob == 0.5
+
+
+def test_unfitted_tagger_says_so():
+    with pytest.raises(NotFittedError):
+        WALNetTagger().predict([np.ones(100)])
+
+
+def test_padertorch_checkpoint_file_loads(tmp_path):
+    net = WALNet(3, sample_rate=16000, n_fft=512, random_state=5)
+    torch.save({"model": net.state_dict(), "iteration": 5}, tmp_path / "ckpt.pth")
+    tagger = WALNetTagger.from_padertorch(
+        tmp_path / "ckpt.pth", classes=["c", "a", "b"], sample_rate=16000, stft=STFT(n_fft=512)
+    )
+    assert list(tagger.classes_) == ["c", "a", "b"]
+    assert torch.equal(weights(tagger), torch.cat([x.flatten() for x in net.state_dict().values()]))
+    assert tagger.predict_proba([np.ones(20000)]).shape == (1, 3)
+
+
+def test_checkpoint_with_code_in_it_is_refused(tmp_path):
+    torch.save({"model": {"x": print}}, tmp_path / "evil.pth")
+    with pytest.raises(ValueError, match=r"evil\.pth.*refused"):
+        WALNetTagger.from_padertorch(tmp_path / "evil.pth", classes=["a"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classes": ["a"]}, "classes has 1 events, but the checkpoint has 2 outputs"),
+        ({"stft": STFT(n_fft=4096)}, "do not fit"),
+    ],
+)
+def test_checkpoint_that_does_not_fit_is_refused(changes, message):
+    state = WALNet(2).state_dict()
+    with pytest.raises(ValueError, match=message):
+        WALNetTagger.from_padertorch(state, **{"classes": ["a", "b"], **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lr": 0}, "'lr' parameter"),
+        ({"augmentation": "strong"}, "'augmentation' parameter"),
+        ({"augmentation": Augmentation(stretch=2)}, "stretch=2"),
+        ({"stft": STFT(hop_length=0)}, "hop_length=0"),
+        ({"stft": STFT(window="blackmann")}, "'blackmann'"),
+        ({"device": "gpu"}, "device='gpu'"),
+        ({"fmin": 5000}, "fmin=5000"),
+    ],
+)
+def test_bad_parameters(changes, message):
+    with pytest.raises(ValueError, match=message):
+        WALNetTagger(**SETTINGS | changes).fit(np.ones((2, 800)), [["a"], []])
+
+
+@pytest.mark.parametrize(
+    ("X", "error", "message"),
+    [
+        ([], ValueError, "empty"),
+        ("clip.wav", ValueError, "single path 'clip.wav'"),
+        (["missing.wav"], FileNotFoundError, "'missing.wav' does not exist"),
+        ([np.ones(5), "a.wav"], ValueError, "mixes files and waveforms"),
+        ([np.ones(5), {"a": 1}], TypeError, "clip 1 is {'a': 1}"),
+        ([("a.wav", 3)], ValueError, "clip 0 .* must be \\(path, start, stop\\)"),
+        ([np.array([1.0, np.nan])], ValueError, "Clip 0: sample 1 is NaN"),
+        ([np.ones((2, 2, 2))], ValueError, "clip 0 is an array of shape"),
+        (sparse.csr_array(np.ones((2, 3))), TypeError, "sparse"),
+    ],
+)
+def test_bad_clips_are_named(fitted, X, error, message):
+    with pytest.raises(error, match=message):
+        fitted.predict(X)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (None, "target y is None"),
+        ([["a"]], "X has 2 clips, but Y has 1 rows"),
+        (pd.DataFrame({"a": [0.5, 1], "b": [0, 1]}), "clip 0 has .*0.5.* for the event 'a'"),
+        (pd.DataFrame([[1, 0], [0, 1]], columns=["a", "a"]), "more than one column for .*'a'"),
+    ],
+)
+def test_bad_targets_are_named(y, message):
+    with pytest.raises(ValueError, match=message):
+        WALNetTagger(**SETTINGS).fit(np.ones((2, 800)), y)
+
+
+def test_unknown_event_of_validation_is_named():
+    X = np.ones((2, 800))
+    with pytest.raises(ValueError, match=r"'Brid', which is not among .* nearest: 'Bird'"):
+        WALNetTagger(**SETTINGS).fit(X, [["Bird"], []], X_val=X, Y_val=[["Brid"], []])
+
+
+def test_validation_events_come_in_any_order(scenes):
+    X, Y = scenes.to_xy("balanced_train")
+    one, other = (
+        WALNetTagger(**SETTINGS).fit(X, Y, X_val=X, Y_val=Y_val) for Y_val in (Y, Y.iloc[:, ::-1])
+    )
+    assert one.history_["valid_mAP"].tolist() == other.history_["valid_mAP"].tolist()
+
+
+def test_events_without_validation_clips_are_told_once(scenes):
+    X, Y = scenes.to_xy("balanced_train")
+    Y_val = Y.assign(**{Y.columns[0]: 0})
+    with pytest.warns(UndefinedMetricWarning, match=f"1 of .* events .*{Y.columns[0]}") as caught:
+        WALNetTagger(**SETTINGS | {"max_epochs": 2}).fit(X, Y, X_val=X, Y_val=Y_val)
+    assert len(caught) == 1
