@@ -20,6 +20,7 @@ setup(
         "joblib>=1.3",
         "numpy>=1.26",
         "pandas>=2.2",
+        "safetensors>=0.4.3",
         "scikit-learn>=1.6",
         "scipy>=1.12",
         "skorch>=1.2",

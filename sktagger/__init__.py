@@ -23,11 +23,19 @@ _HOME = {
     "Augmentation": "sktagger.augmentation",
     "STFT": "sktagger.spectral",
     "ThresholdTuner": "sktagger.thresholds",
+    "TunedThresholdTagger": "sktagger.tuned_tagger",
     "WALNetTagger": "sktagger.tagger",
     "load_database": "sktagger.database",
 }
 
-__all__ = ["STFT", "Augmentation", "ThresholdTuner", "WALNetTagger", "load_database"]
+__all__ = [
+    "STFT",
+    "Augmentation",
+    "ThresholdTuner",
+    "TunedThresholdTagger",
+    "WALNetTagger",
+    "load_database",
+]
 
 
 def __getattr__(name):

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 import soxr
+from joblib import Memory
 
 
 class Section(NamedTuple):
@@ -168,13 +169,30 @@ class FileClips:
     Parameters
     ----------
     sections : list of Section
+    read : callable or None, default=None
+        Cached reader, see :meth:`cached`.
     """
 
-    def __init__(self, sections):
+    def __init__(self, sections, read=None):
         self.sections = sections
+        self.read = read
 
     def __len__(self) -> int:
         return len(self.sections)
+
+    def take(self, indices):
+        """Give some of the clips."""
+        return FileClips([self.sections[i] for i in indices], self.read)
+
+    def cached(self, memory):
+        """Give the same clips, decoded only once.
+
+        Parameters
+        ----------
+        memory : str, PathLike or joblib.Memory
+            Where decoded clips are kept. A changed file is decoded anew.
+        """
+        return FileClips(self.sections, _memory(memory).cache(_read_version))
 
     def n_samples(self, index: int, sample_rate: int) -> int:
         """Give a clip's length at `sample_rate` from the header."""
@@ -183,7 +201,10 @@ class FileClips:
 
     def load(self, index: int, sample_rate: int) -> np.ndarray:
         """Decode a clip to (n_channels, n_samples) float32."""
-        return read_audio(self.sections[index], sample_rate)
+        section = self.sections[index]
+        if self.read is None:
+            return read_audio(section, sample_rate)
+        return self.read(section, sample_rate, os.stat(section.path).st_mtime_ns)
 
 
 class ArrayClips:
@@ -201,6 +222,14 @@ class ArrayClips:
     def __len__(self) -> int:
         return len(self.arrays)
 
+    def take(self, indices):
+        """Give some of the clips."""
+        return ArrayClips([self.arrays[i] for i in indices])
+
+    def cached(self, memory):
+        """Give the same clips; those in memory need no cache."""
+        return self
+
     def n_samples(self, index: int, sample_rate: int) -> int:
         """Give a clip's length."""
         return self.arrays[index].shape[-1]
@@ -212,6 +241,15 @@ class ArrayClips:
         waveform = waveform.astype(np.float32) / np.float32(scale)
         _check_finite(waveform.T, f"Clip {index}")
         return waveform
+
+
+def _memory(memory):
+    return memory if hasattr(memory, "cache") else Memory(os.fspath(memory), verbose=0)
+
+
+def _read_version(section, sample_rate, mtime):
+    """Decode a file as it is at a time of modification, which makes part of a cache's key."""
+    return read_audio(section, sample_rate)
 
 
 def _open(section):

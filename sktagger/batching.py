@@ -198,6 +198,8 @@ class TrainingPlan:
         Number of mel bands, for masks.
     seed : int
         The same seed gives the same batches.
+    probabilities : ndarray of shape (n_clips,) or None, default=None
+        By which the clips of an epoch are drawn, with replacement. None: every clip once.
 
     Attributes
     ----------
@@ -205,7 +207,17 @@ class TrainingPlan:
         Position of the next batch: epoch, batch of that epoch, batch of all.
     """
 
-    def __init__(self, lengths, sizes, sample_rate, batch_size, augmentation, n_mels, seed):
+    def __init__(
+        self,
+        lengths,
+        sizes,
+        sample_rate,
+        batch_size,
+        augmentation,
+        n_mels,
+        seed,
+        probabilities=None,
+    ):
         self.lengths = lengths
         self.sizes = sizes
         self.sample_rate = sample_rate
@@ -213,6 +225,7 @@ class TrainingPlan:
         self.augmentation = augmentation
         self.n_mels = n_mels
         self.seed = seed
+        self.probabilities = probabilities
         self.seek(0, 0, 0)
 
     def seek(self, epoch: int, step: int, iteration: int):
@@ -246,13 +259,18 @@ class TrainingPlan:
                 yield batch
 
     def _epoch_batches(self):
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.lengths))
+        n_clips = len(self.lengths)
+        rng = np.random.default_rng([self.seed, self.epoch])
+        if self.probabilities is None:
+            order = rng.permutation(n_clips)
+        else:
+            order = rng.choice(n_clips, n_clips, p=self.probabilities)
         mixup_starts = 0 if self.augmentation is None else self.augmentation.mixup_delay
         examples = (
             self._draw(
                 index,
                 np.random.default_rng([self.seed, self.epoch, 1 + position]),
-                mixup=self.epoch * len(order) + position >= mixup_starts * self.batch_size,
+                mixup=self.epoch * n_clips + position >= mixup_starts * self.batch_size,
             )
             for position, index in enumerate(order)
         )

@@ -18,6 +18,7 @@ from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from sktagger.metrics import mean_average_precision
+from sktagger.training import EarlyStop
 
 logger = logging.getLogger("sktagger")
 
@@ -30,16 +31,23 @@ class Validation(Callback):
     Adds to the net's history: `n_epochs` and `n_iterations` (trained so far), and, where there
     are validation clips, `valid_mAP` and `valid_mAP_best` (whether it is the best so far). When
     training ends, also by Ctrl-C, the net gets the weights of the best round.
+
+    Parameters
+    ----------
+    patience : int or None, default=None
+        Training ends after so many rounds without a better mAP. None: it runs to its end.
     """
 
-    def initialize(self):
-        """Forget earlier trainings."""
-        self.best_state_ = None
-        return self
+    def __init__(self, patience=None):
+        self.patience = patience
 
-    def on_epoch_begin(self, net, **kwargs):
-        """Begin a round."""
-        self.scores_, self.events_ = [], []
+    def on_train_begin(self, net, **kwargs):
+        """Forget earlier trainings."""
+        self.restore(-np.inf, None, 0)
+
+    def restore(self, best_score, best_state, n_worse):
+        """Set the best so far: its mAP, its weights, and the number of rounds since."""
+        self.best_score_, self.best_state_, self.n_worse_ = best_score, best_state, n_worse
 
     def on_batch_end(self, net, batch, training, y_pred, **kwargs):
         """Note the scores of a validation batch."""
@@ -59,18 +67,25 @@ class Validation(Callback):
             score = mean_average_precision(
                 np.concatenate(self.events_), np.concatenate(self.scores_)
             )
-        earlier = [row["valid_mAP"] for row in net.history[:-1]]
-        best = bool(np.isnan(score) or score > max(earlier, default=-np.inf))
+        best = bool(np.isnan(score) or score > self.best_score_)
         net.history.record("valid_mAP", float(score))
         net.history.record("valid_mAP_best", best)
         if best:
-            self.best_state_ = copy_state(net.module_)
+            self.restore(score, copy_state(net.module_), 0)
+        else:
+            self.n_worse_ += 1
+
+    def on_epoch_begin(self, net, **kwargs):
+        """Begin a round, unless there were too many without a better mAP."""
+        if self.patience is not None and self.n_worse_ >= self.patience:
+            raise EarlyStop
+        self.scores_, self.events_ = [], []
 
     def on_train_end(self, net, **kwargs):
-        """Restore the best weights."""
+        """Give the net the best weights."""
         if self.best_state_ is not None:
             net.module_.load_state_dict(self.best_state_)
-        self.initialize()
+        self.restore(-np.inf, None, 0)
         self.scores_, self.events_ = [], []
 
 
@@ -166,9 +181,13 @@ class Checkpoint(Callback):
         net.history = History(latest["history"])
         X.rounds.plan.seek(**latest["plan"])
         X.rounds.started = True
-        if (directory / "best.pt").exists() and X.validation is not None:
+        if X.validation is not None:
             best = load_checkpoint(directory / "best.pt")
-            dict(net.callbacks_)["validation"].best_state_ = best["model"]
+            rows = latest["history"]
+            last = max(i for i, row in enumerate(rows) if row["valid_mAP_best"])
+            dict(net.callbacks_)["validation"].restore(
+                rows[last]["valid_mAP"], best["model"], len(rows) - 1 - last
+            )
 
     def on_epoch_end(self, net, dataset_train, **kwargs):
         """Write the checkpoints."""

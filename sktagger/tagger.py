@@ -1,5 +1,6 @@
 """WALNetTagger: validate, size, train through skorch, predict."""
 
+import os
 import warnings
 from numbers import Integral, Real
 
@@ -7,14 +8,16 @@ import numpy as np
 import pandas as pd
 import torch
 from joblib import effective_n_jobs
-from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import GradientNormClipping
-from tqdm import tqdm
+from skorch.history import History
 
+from sktagger import persistence
 from sktagger._validation import (
+    HasMethods,
     Interval,
     StrOptions,
     align_events,
@@ -25,10 +28,13 @@ from sktagger._validation import (
     check_weights,
 )
 from sktagger.augmentation import Augmentation
-from sktagger.batching import ClipDataset, TrainingPlan, prefetch
-from sktagger.callbacks import Progress, Validation, load_checkpoint
+from sktagger.batching import ClipDataset, TrainingPlan
+from sktagger.callbacks import Progress, Validation, copy_state, load_checkpoint
+from sktagger.cross_fitting import out_of_fold_scores
+from sktagger.inference import read_lengths, run, segment_table
 from sktagger.metrics import mean_average_precision
-from sktagger.modules import N_LAYERS, N_MELS, SEGMENT_FRAMES, WALNet
+from sktagger.model_selection import MultilabelStratifiedGroupKFold
+from sktagger.modules import N_LAYERS, N_MELS, WALNet
 from sktagger.spectral import STFT
 from sktagger.training import (
     PlainBatches,
@@ -37,6 +43,7 @@ from sktagger.training import (
     TrainingRounds,
     resolve_device,
 )
+from sktagger.weighting import check_class_weight, draw_probabilities, event_weights, label_weights
 
 _HISTORY_COLUMNS = [
     "n_epochs",
@@ -82,6 +89,27 @@ class WALNetTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
     validate_every : int or None, default=None
         Distance between validations, in iterations if `max_iterations` is given, else in
         epochs. None: 1 epoch, 1000 iterations.
+    validation_fraction : float or None, default=None
+        Part of the training clips, in (0, 0.5], that is set apart to validate on where `fit` is
+        given no `X_val`. Every event keeps its share.
+    patience : int or None, default=None
+        Training ends after so many validations without a better mAP. None: it runs to its end.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of events (dict from event to number > 0, 1 where left out): of their positive
+        clips in the loss of the event, or, for 1-D labels, of their clips. "balanced": the
+        clips with an event weigh as much as those without; for 1-D labels, the clips of each
+        label as much as those of any other.
+    sampler : "balanced" or None, default=None
+        "balanced" draws clips with replacement, those of rare events more often: each event
+        gives as much probability, shared by its clips. None: every clip once an epoch.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the present weights and optimiser, instead of anew.
+    cross_fit : int or None, default=None
+        Number of folds, at least 2, by which `fit_transform` makes scores of clips that the
+        network was not trained on, as a next step that is tuned on them needs. None:
+        `fit_transform` gives scores of the training clips, which are too good, and warns.
+    memory : str, PathLike, joblib.Memory or None, default=None
+        Directory in which decoded and resampled audio files are cached, 4 bytes per sample.
     callbacks : list or None, default=None
         Further skorch callbacks, or (name, callback) pairs.
     device : str, default="auto"
@@ -157,6 +185,13 @@ class WALNetTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "max_iterations": [Interval(Integral, 1, None, closed="left"), None],
         "validate_every": [Interval(Integral, 1, None, closed="left"), None],
+        "validation_fraction": [Interval(Real, 0, 0.5, closed="right"), None],
+        "patience": [Interval(Integral, 1, None, closed="left"), None],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "sampler": [StrOptions({"balanced"}), None],
+        "warm_start": ["boolean"],
+        "cross_fit": [Interval(Integral, 2, None, closed="left"), None],
+        "memory": [str, HasMethods("cache"), os.PathLike, None],
         "callbacks": [list, tuple, None],
         "device": [str],
         "n_jobs": [Integral, None],
@@ -177,6 +212,13 @@ class WALNetTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
         max_epochs=20,
         max_iterations=None,
         validate_every=None,
+        validation_fraction=None,
+        patience=None,
+        class_weight=None,
+        sampler=None,
+        warm_start=False,
+        cross_fit=None,
+        memory=None,
         callbacks=None,
         device="auto",
         n_jobs=None,
@@ -193,6 +235,13 @@ class WALNetTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.max_epochs = max_epochs
         self.max_iterations = max_iterations
         self.validate_every = validate_every
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.class_weight = class_weight
+        self.sampler = sampler
+        self.warm_start = warm_start
+        self.cross_fit = cross_fit
+        self.memory = memory
         self.callbacks = callbacks
         self.device = device
         self.n_jobs = n_jobs
@@ -253,50 +302,120 @@ class WALNetTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
             starts.
         """
         check_params(self)
-        augmentation = self._resolve_augmentation()
-        sizes = self._resolve_stft()
         clips = check_clips(self, X, reset=True)
         targets = check_targets(y)
-        check_lengths(clips, targets.indicator)
+        check_lengths(clips, targets.indicator, ("X", "y"))
         weights = check_weights(sample_weight, len(clips))
         if (X_val is None) != (Y_val is None):
             raise ValueError("X_val and Y_val go together: give both or neither.")
+        going_on = self.warm_start and hasattr(self, "net_")
+        if going_on:
+            self._check_same_events(targets)
+        sizes = self._resolve_stft()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
 
         self.sizes_ = sizes
         self.classes_ = targets.classes
         self._multilabel = targets.multilabel
-        train_set = self._dataset(clips, targets.indicator, weights)
-        validation = None
+        check_class_weight(self.class_weight, self.classes_)
+        _warn_of_absent_events(targets.indicator, self.classes_, "y")
         if X_val is not None:
             clips_val = check_clips(self, X_val, reset=False)
             events_val = align_events(Y_val, self.classes_, self._multilabel)
             check_lengths(clips_val, events_val, ("X_val", "Y_val"))
-            _warn_of_absent_events(events_val, self.classes_)
-            valid_set = self._dataset(clips_val, events_val, np.ones(len(clips_val), np.float32))
-            validation = PlainBatches(valid_set, self.batch_size, self._n_threads())
+            kept = np.arange(len(clips))
+        elif self.validation_fraction is not None:
+            kept, held_out = self._hold_out(targets.indicator, seed)
+            clips_val, events_val = clips.take(held_out), targets.indicator[held_out]
+        else:
+            clips_val, kept = None, np.arange(len(clips))
 
-        plan = TrainingPlan(
-            train_set.lengths,
-            sizes,
-            self.sample_rate,
-            self.batch_size,
-            augmentation,
-            N_MELS,
-            seed,
-        )
-        unit, total, default = (
-            ("epoch", self.max_epochs, 1)
-            if self.max_iterations is None
-            else ("iteration", self.max_iterations, 1000)
-        )
-        every = default if self.validate_every is None else self.validate_every
-        rounds = TrainingRounds(
-            train_set, plan, self._n_threads(), total=total, every=every, unit=unit
-        )
-        self.net_ = self._make_net(seed).fit(TrainingData(rounds, validation), None)
-        self.n_iter_ = plan.iteration
+        validation = None
+        if clips_val is not None:
+            _warn_of_absent_events(events_val, self.classes_, "Y_val")
+            validation = PlainBatches(
+                self._dataset(clips_val, events_val), self.batch_size, self._n_threads()
+            )
+        train_set = self._dataset(clips.take(kept), targets.indicator[kept], weights[kept])
+        self._train(train_set, validation, seed, going_on=going_on)
         return self
+
+    def partial_fit(self, X, y, classes=None, *, sample_weight=None):
+        """Train for one epoch, going on from the present weights and optimiser.
+
+        Parameters
+        ----------
+        X : array-like of clips
+            See Notes of the class.
+        y : array-like of shape (n_clips, n_events) or (n_clips,), or list of event lists
+            Events of the clips.
+        classes : array-like of shape (n_events,) or None, default=None
+            All events that will ever come; only in the first call. None: those of `y`.
+        sample_weight : array-like of shape (n_clips,) or None, default=None
+            Weights of the clips.
+
+        Returns
+        -------
+        self
+        """
+        check_params(self)
+        going_on = hasattr(self, "net_")
+        clips = check_clips(self, X, reset=not going_on)
+        if not going_on:
+            targets = check_targets(y)
+            sizes = self._resolve_stft()
+            self.classes_ = targets.classes if classes is None else np.asarray(classes)
+            self._multilabel = targets.multilabel
+            self.sizes_ = sizes
+        indicator = align_events(y, self.classes_, self._multilabel)
+        check_lengths(clips, indicator, ("X", "y"))
+        weights = check_weights(sample_weight, len(clips))
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        train_set = self._dataset(clips, indicator, weights)
+        self._train(train_set, None, seed, going_on=going_on, n_epochs=1)
+        return self
+
+    def fit_transform(self, X, y, **fit_params):
+        """Learn to tag, and score the training clips.
+
+        Parameters
+        ----------
+        X : array-like of clips
+            See Notes of the class.
+        y : array-like
+            See `fit`.
+        **fit_params : dict
+            Further arguments of `fit`. With `cross_fit`, weights go with their clips, and the
+            validation clips serve each fold.
+
+        Returns
+        -------
+        ndarray of shape (n_clips, n_events), float32, in [0, 1]
+            With `cross_fit`, the scores of each clip come from a network that was not trained
+            on it. Without, they are those of `transform`.
+
+        Warns
+        -----
+        UserWarning
+            Without `cross_fit`.
+        """
+        if self.cross_fit is None:
+            warnings.warn(
+                "fit_transform scores the clips that the network was just trained on. Such scores "
+                "are too good, and thresholds tuned on them too high. Set cross_fit=5 for scores "
+                "of networks not trained on the clip, or use TunedThresholdTagger.",
+                UserWarning,
+                stacklevel=2,
+            )
+            return self.fit(X, y, **fit_params).transform(X)
+        check_params(self)
+        targets = check_targets(y)
+        check_lengths(check_clips(self, X, reset=True), targets.indicator, ("X", "y"))
+        splits = MultilabelStratifiedGroupKFold(self.cross_fit).split(X, targets.indicator)
+        fold = clone(self).set_params(cross_fit=None)
+        rows, scores = out_of_fold_scores(fold, X, y, targets, splits, **fit_params)
+        self.fit(X, y, **fit_params)
+        return scores[np.argsort(rows)]
 
     def predict_proba(self, X):
         """Score each event in each clip.
@@ -314,7 +433,7 @@ class WALNetTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         batches = self._plain_batches(X)
         scores = np.empty((len(batches.dataset), len(self.classes_)), dtype=np.float32)
-        for rows, output in self._run(batches, self.module_):
+        for rows, output in run(self.module_, self.module_, batches, self.verbose):
             scores[rows] = output.cpu().numpy()
         if not self._multilabel:
             scores /= scores.sum(axis=1, keepdims=True)
@@ -383,11 +502,16 @@ class WALNetTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         batches = self._plain_batches(X)
-        lengths = batches.dataset.lengths
-        segments = [None] * len(lengths)
-        for rows, (scores, n_segments) in self._run(batches, self.module_.segment_scores):
-            for row, clip, n in zip(rows, scores.cpu().numpy(), n_segments, strict=True):
-                segments[row] = self._segment_table(clip[:, : int(n)].T, lengths[row])
+        segments = [None] * len(batches.dataset)
+        for rows, output in run(self.module_, self.module_.segment_scores, batches, self.verbose):
+            for row, scores, n_segments in zip(rows, *output, strict=True):
+                segments[row] = segment_table(
+                    scores[:, : int(n_segments)].cpu().numpy().T,
+                    batches.dataset.lengths[row],
+                    self.sizes_,
+                    self.sample_rate,
+                    self.classes_,
+                )
         return segments
 
     def score(self, X, y):
@@ -434,6 +558,42 @@ class WALNetTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         return np.array([str(event) for event in self.classes_], dtype=object)
+
+    def save(self, path):
+        """Write the tagger to a file without Python objects in it.
+
+        The file holds the weights as safetensors, and settings, events and versions as JSON;
+        loading it runs no code, so it may come from anywhere. It has no training state.
+
+        Parameters
+        ----------
+        path : str or PathLike
+            An existing file is replaced at once.
+        """
+        check_is_fitted(self)
+        persistence.save(path, self)
+
+    @classmethod
+    def load(cls, path, *, device="auto"):
+        """Read what `save` wrote. Nothing in the file is executed.
+
+        Parameters
+        ----------
+        path : str or PathLike
+        device : str, default="auto"
+            Parameter of the tagger; it is not in the file.
+
+        Returns
+        -------
+        WALNetTagger
+            Fitted.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If the file is missing, damaged, or of a newer format.
+        """
+        return persistence.load(path, device=device)[0]
 
     @classmethod
     def from_padertorch(cls, source, *, classes, sample_rate=44100, stft=None):
@@ -502,27 +662,107 @@ class WALNetTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
             )
         return sizes
 
+    def _check_same_events(self, targets):
+        if targets.multilabel != self._multilabel or list(targets.classes) != list(self.classes_):
+            raise ValueError(
+                f"y has the events {list(targets.classes)[:5]}, but with warm_start=True they must "
+                f"be those of the earlier training, {list(self.classes_)[:5]}, in the same order "
+                "and form. Set warm_start=False to begin anew."
+            )
+
+    def _hold_out(self, indicator, seed):
+        """Split off the part of the clips to validate on."""
+        n_splits = max(2, round(1 / self.validation_fraction))
+        splitter = MultilabelStratifiedGroupKFold(n_splits, shuffle=True, random_state=seed)
+        return next(splitter.split(indicator, indicator))
+
+    def _train(self, train_set, validation, seed, *, going_on, n_epochs=None):
+        """Train a new net, or the present one further."""
+        if self.max_iterations is None or n_epochs is not None:
+            unit, length, every = "epoch", n_epochs or self.max_epochs, 1
+        else:
+            unit, length, every = "iteration", self.max_iterations, 1000
+        plan = TrainingPlan(
+            train_set.lengths,
+            self.sizes_,
+            self.sample_rate,
+            self.batch_size,
+            self._resolve_augmentation(),
+            N_MELS,
+            seed,
+            draw_probabilities(train_set.targets) if self.sampler == "balanced" else None,
+        )
+        if going_on:
+            # an epoch of its own, so that its batches are not those of an earlier one
+            plan.seek(self.net_.history[-1]["n_epochs"] + 1, 0, self.n_iter_)
+            self.net_.optimizer_.param_groups[0]["lr"] = self.lr
+            net = self.net_
+        else:
+            net = self._make_net(seed)
+        if self._multilabel:
+            net.event_weight = event_weights(self.class_weight, train_set.targets, self.classes_)
+        rounds = TrainingRounds(
+            train_set,
+            plan,
+            self._n_threads(),
+            length=length,
+            every=every if self.validate_every is None else self.validate_every,
+            unit=unit,
+            validated=validation is not None,
+        )
+        data = TrainingData(rounds, validation)
+        self.net_ = net.partial_fit(data)
+        self.n_iter_ = self.net_.history[-1]["n_iterations"] if self.net_.history else 0
+        if not self.net_.completed_:
+            warnings.warn(
+                "Training was interrupted; the tagger has "
+                + ("the last" if validation is None else "the best")
+                + " weights so far.",
+                UserWarning,
+                stacklevel=3,
+            )
+
     def _restore(self, classes, state, *, multilabel=True):
         """Become fitted by weights that were trained earlier."""
         self.classes_ = classes
         self.sizes_ = self._resolve_stft()
         self._multilabel = multilabel
-        self.net_ = self._make_net(seed=0).initialize()
         self.n_iter_ = 0
+        self._load_state(state)
+        return self
+
+    def _load_state(self, state):
+        self.net_ = self._make_net(seed=0).initialize()
         try:
             self.module_.load_state_dict(state)
         except RuntimeError as error:
             raise ValueError(
-                f"The weights do not fit a WALNet with {len(classes)} events, this sample rate and "
-                f"this STFT: {error}"
+                f"The weights do not fit a WALNet with {len(self.classes_)} events, this sample "
+                f"rate and this STFT: {error}"
             ) from error
-        return self
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        if "net_" in state:  # without optimiser, callbacks and batches
+            rows = [{**row, "batches": []} for row in self.net_.history]
+            state["net_"] = {"state": copy_state(self.module_), "history": rows}
+        return state
+
+    def __setstate__(self, state):
+        net = state.get("net_")
+        super().__setstate__(state)
+        if net is not None:
+            self._load_state(net["state"])
+            self.net_.history = History(net["history"])
 
     def _n_threads(self):
         return effective_n_jobs(self.n_jobs)
 
     def _make_net(self, seed):
-        callbacks = [("validation", Validation()), ("progress", Progress(self.verbose))]
+        callbacks = [
+            ("validation", Validation(self.patience)),
+            ("progress", Progress(self.verbose)),
+        ]
         if self.gradient_clip is not None:
             callbacks.append(("gradient_clip", GradientNormClipping(self.gradient_clip)))
         return TaggerNet(
@@ -541,63 +781,33 @@ class WALNetTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
             verbose=0,
         )
 
-    def _dataset(self, clips, targets=None, weights=None):
+    def _dataset(self, clips, indicator=None, weights=None):
         """Make a dataset, which needs the length of each clip."""
-        lengths = prefetch(
-            lambda index: clips.n_samples(index, self.sample_rate),
-            range(len(clips)),
-            self._n_threads(),
-        )
-        lengths = np.fromiter(self._bar(lengths, "Reading headers", len(clips)), dtype=np.int64)
-        return ClipDataset(clips, lengths, self.sample_rate, self.sizes_, targets, weights)
+        if self.memory is not None:
+            clips = clips.cached(self.memory)
+        if indicator is not None:
+            weights = np.ones(len(clips)) if weights is None else weights
+            if not self._multilabel:
+                weights = weights * label_weights(self.class_weight, indicator, self.classes_)
+            weights = (weights / weights.mean()).astype(np.float32)
+        lengths = read_lengths(clips, self.sample_rate, self._n_threads(), self.verbose)
+        return ClipDataset(clips, lengths, self.sample_rate, self.sizes_, indicator, weights)
 
     def _plain_batches(self, X):
         dataset = self._dataset(check_clips(self, X, reset=False))
         return PlainBatches(dataset, self.batch_size, self._n_threads())
 
-    def _run(self, batches, function):
-        """Yield, batch by batch, the indices of the clips and the function's output."""
-        device = next(self.module_.parameters()).device
-        self.module_.eval()
-        rows = batches.indices()
-        done = 0
-        with self._bar(None, "Scoring", len(rows)) as bar:
-            for inputs, _ in batches:
-                n_clips = len(inputs["n_frames"])
-                with torch.inference_mode():
-                    output = function(**{key: x.to(device) for key, x in inputs.items()})
-                yield rows[done : done + n_clips], output
-                done += n_clips
-                bar.update(n_clips)
 
-    def _bar(self, iterable, what, total):
-        return tqdm(
-            iterable,
-            desc=what,
-            total=total,
-            unit="clip",
-            disable=None if self.verbose else True,
-            delay=2,
-            leave=False,
-            dynamic_ncols=True,
-        )
-
-    def _segment_table(self, scores, n_samples):
-        hop = SEGMENT_FRAMES * self.sizes_.hop_length
-        onset = np.arange(len(scores)) * hop
-        offset = np.minimum(onset + 2 * hop, n_samples)
-        index = pd.MultiIndex.from_arrays(
-            [onset / self.sample_rate, offset / self.sample_rate], names=["onset", "offset"]
-        )
-        return pd.DataFrame(scores, index=index, columns=self.classes_)
-
-
-def _warn_of_absent_events(indicator, classes):
+def _warn_of_absent_events(indicator, classes, where):
     absent = classes[~indicator.any(axis=0)]
     if len(absent):
+        consequence = {
+            "y": "get low scores only. Drop their columns, or add clips with them",
+            "Y_val": "are left out of the validation mAP. Add clips with them, if you can",
+        }[where]
         warnings.warn(
-            f"{len(absent)} of {len(classes)} events occur in no clip of Y_val and are left out of "
-            f"the validation mAP: {', '.join(map(str, absent[:5]))}{', ...' * (len(absent) > 5)}.",
+            f"{len(absent)} of {len(classes)} events occur in no clip of {where} and "
+            f"{consequence}: {', '.join(map(str, absent[:5]))}{', ...' * (len(absent) > 5)}.",
             UndefinedMetricWarning,
             stacklevel=3,
         )

@@ -1,5 +1,6 @@
 """The skorch net behind the tagger, and the loops of batches that it trains on."""
 
+from contextlib import suppress
 from typing import NamedTuple
 
 import torch
@@ -60,35 +61,36 @@ class PlainBatches:
         return prefetch(self.dataset.__getitem__, self.plan, self.n_threads)
 
     def indices(self):
-        """Give the clips in the order in which the batches hold them."""
-        return [example.parts[0].index for examples in self.plan for example in examples]
+        """Give the clips of each batch."""
+        return [[example.parts[0].index for example in examples] for examples in self.plan]
 
 
 class TrainingRounds:
     """Training batches in rounds; after each round the net is validated.
 
-    The first round is empty, so that validation comes before training, too: what is wrong with
-    the validation set shows in seconds, not hours.
-
     Parameters
     ----------
     dataset : ClipDataset
     plan : TrainingPlan
+        Its position is where training begins.
     n_threads : int
         Number of loader threads.
-    total, every : int
+    length, every : int
         Length of the training and of a round, in `unit`.
     unit : "epoch" or "iteration"
+    validated : bool
+        Whether there is a first, empty round, so that validation comes before training, too: what
+        is wrong with the validation set then shows in seconds, not hours.
     """
 
-    def __init__(self, dataset, plan: TrainingPlan, n_threads, *, total, every, unit):
+    def __init__(self, dataset, plan: TrainingPlan, n_threads, *, length, every, unit, validated):
         self.dataset = dataset
         self.plan = plan
         self.n_threads = n_threads
-        self.total = total
         self.every = every
         self.unit = unit
-        self.started = False
+        self.total = self.done + length
+        self.started = not validated
 
     @property
     def done(self) -> int:
@@ -123,16 +125,34 @@ class TrainingData(NamedTuple):
     validation: PlainBatches | None
 
 
+class EarlyStop(Exception):
+    """Raised by a callback to end training as planned."""
+
+
 class TaggerNet(NeuralNet):
     """skorch net over ready batches; its ``fit`` takes :class:`TrainingData`.
 
     The loss is the binary cross entropy of the clip scores, summed over events, and averaged
     over the clips by their weights.
+
+    Parameters
+    ----------
+    module : class
+    event_weight : ndarray of shape (2, n_events), float32, or None, default=None
+        Weights of the terms of clips without (first row) and with an event.
+    **kwargs
+        See :class:`skorch.NeuralNet`.
+
+    Attributes
+    ----------
+    completed_ : bool
+        Whether the last training ran to its end, by plan or by early stopping.
     """
 
-    def __init__(self, module, criterion=nn.BCELoss, **kwargs):
+    def __init__(self, module, criterion=nn.BCELoss, *, event_weight=None, **kwargs):
         kwargs.setdefault("criterion__reduction", "none")
         super().__init__(module, criterion, **kwargs)
+        self.event_weight = event_weight
 
     def get_split_datasets(self, X, y=None, **fit_params):
         """Give the batches to train on and to validate on."""
@@ -145,8 +165,16 @@ class TaggerNet(NeuralNet):
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Compute the loss of a batch."""
         events, weights = to_tensor(y_true, device=self.device)
-        return (self.criterion_(y_pred, events).sum(1) * weights).mean()
+        loss = self.criterion_(y_pred, events)
+        if self.event_weight is not None:
+            absent, present = torch.as_tensor(self.event_weight, device=self.device)
+            loss = loss * torch.where(events > 0, present, absent)
+        return (loss.sum(1) * weights).mean()
 
     def fit_loop(self, X, y=None, epochs=None, **kwargs):
         """Train for the rounds that are left."""
-        return super().fit_loop(X, y, X.rounds.n_left if epochs is None else epochs, **kwargs)
+        self.completed_ = False
+        with suppress(EarlyStop):
+            super().fit_loop(X, y, X.rounds.n_left if epochs is None else epochs, **kwargs)
+        self.completed_ = True
+        return self

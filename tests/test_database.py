@@ -94,6 +94,17 @@ def test_given_events_set_columns_and_order(db):
     assert Y.to_numpy().tolist() == [[1, 0, 0]]
 
 
+def test_events_are_those_of_the_training_set(write):
+    train, test = {"a": clip(events=["Rain", "Siren"])}, {"b": clip(events=["Rain"])}
+    content = {"datasets": {"balanced_train": train, "eval": test, "mine": test}}
+    assert list(load_database(write(content)).to_xy("eval")[1].columns) == ["Rain", "Siren"]
+    db = load_database(write(content), training_set="mine")
+    assert list(db.to_xy("eval")[1].columns) == ["Rain"]
+    with pytest.raises(ValueError, match="clip 'a' of 'balanced_train' has the event 'Siren'"):
+        db.to_xy("balanced_train")
+    assert list(load_database(write({"datasets": {"eval": test}})).to_xy("eval")[1]) == ["Rain"]
+
+
 def test_event_outside_the_given_ones_names_clip_event_and_nearest(db):
     message = "clip 'e0' of 'eval' has the event 'Sirene'.*nearest: 'Siren'"
     with pytest.raises(ValueError, match=message):

@@ -107,7 +107,7 @@ def test_global_random_state_is_neither_used_nor_changed(scenes):
     torch.manual_seed(3)
     np.random.seed(3)  # noqa: NPY002
     expected = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    WALNetTagger(**SETTINGS).fit(X[:4], Y[:4])
+    WALNetTagger(**SETTINGS).fit(X, Y)
     assert torch.equal(torch.random.get_rng_state(), expected[0])
     np.testing.assert_array_equal(np.random.get_state()[1], expected[1])  # noqa: NPY002
 
@@ -229,7 +229,8 @@ def test_pickled_tagger_scores_alike(fitted, scenes, tmp_path):
 def test_works_in_a_pipeline_and_cross_validation(scenes):
     X, Y = scenes.to_xy("balanced_train")
     pipe = Pipeline([("tagger", WALNetTagger(**SETTINGS)), ("tuner", ThresholdTuner())])
-    assert pipe.fit(X, Y).predict(X).shape == Y.shape
+    with pytest.warns(UserWarning, match="cross_fit=5"):
+        assert pipe.fit(X, Y).predict(X).shape == Y.shape
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)
         scores = cross_val_score(WALNetTagger(**SETTINGS), X, Y, scoring=map_scorer, cv=2)
@@ -331,7 +332,7 @@ def test_bad_clips_are_named(fitted, X, error, message):
     ("y", "message"),
     [
         (None, "target y is None"),
-        ([["a"]], "X has 2 clips, but Y has 1 rows"),
+        ([["a"]], "X has 2 clips, but y has 1 rows"),
         (pd.DataFrame({"a": [0.5, 1], "b": [0, 1]}), "clip 0 has .*0.5.* for the event 'a'"),
         (pd.DataFrame([[1, 0], [0, 1]], columns=["a", "a"]), "more than one column for .*'a'"),
     ],

@@ -17,11 +17,11 @@ from sktagger._text import nearest
 from sktagger._validation import check_params
 from sktagger.augmentation import Augmentation
 from sktagger.callbacks import load_checkpoint, logger
+from sktagger.persistence import params_from_json, params_to_json
 from sktagger.reports import write_json
 from sktagger.spectral import STFT
 from sktagger.tagger import WALNetTagger
 
-_GROUPS = {"stft": STFT, "augmentation": Augmentation}
 _PACKAGES = ("torch", "scikit-learn", "skorch", "numpy", "scipy", "pandas", "soundfile", "soxr")
 
 
@@ -64,11 +64,7 @@ def make_config(database, *, training_set, validation_set, recipe, min_length, s
         "validation_set": validation_set,
         "recipe": recipe,
         "min_length": min_length,
-        "tagger": {
-            name: value.get_params() if name in _GROUPS and value is not None else value
-            for name, value in tagger.get_params(deep=False).items()
-            if name != "callbacks"
-        },
+        "tagger": params_to_json(tagger, left_out=("callbacks",)),
         "versions": {
             "sktagger": __version__,
             "python": platform.python_version(),
@@ -79,10 +75,7 @@ def make_config(database, *, training_set, validation_set, recipe, min_length, s
 
 def make_tagger(params):
     """Make the tagger of a config."""
-    groups = {
-        name: group(**params[name]) for name, group in _GROUPS.items() if params[name] is not None
-    }
-    return WALNetTagger(**{**params, **groups})
+    return WALNetTagger(**params_from_json(params))
 
 
 def load_tagger(directory, *, device="auto"):

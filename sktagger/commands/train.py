@@ -124,7 +124,7 @@ def train(
             settings={**RECIPES[recipe]["settings"], **(settings or {})},
         )
     tagger = _experiment.make_tagger(config["tagger"])
-    db = load_database(config["database"])
+    db = load_database(config["database"], training_set=config["training_set"])
     X, Y = db.to_xy(config["training_set"], min_length=config["min_length"])
     X_val, Y_val = db.to_xy(config["validation_set"], events=Y.columns)
     if resume is None:

@@ -1,0 +1,51 @@
+"""Scores of clips by estimators that were not trained on them."""
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+
+from sktagger._validation import Targets, safe_indexing
+
+
+def out_of_fold_scores(estimator, X, y, targets: Targets, splits, *, fitted=None, **fit_params):
+    """Fit clones on the training part of splits, and score the other part.
+
+    Parameters
+    ----------
+    estimator : estimator
+        With `predict_proba`; not fitted itself.
+    X : array-like of clips
+    y : array-like
+        Events of the clips in any form.
+    targets : Targets
+        `y`, checked.
+    splits : iterable of (ndarray of int, ndarray of int)
+        Clips to train on and to score.
+    fitted : list or None, default=None
+        Gets the fitted clones.
+    **fit_params : dict
+        Arguments of `fit`; `sample_weight` is split like `X`.
+
+    Returns
+    -------
+    rows : ndarray of shape (n_scored,), int
+        The clips that were scored.
+    scores : ndarray of shape (n_scored, n_events), float
+        0 for labels that a training part lacked.
+    """
+    # under their names, events keep their columns also where a fold has no clip with some
+    Y = pd.DataFrame(targets.indicator, columns=targets.classes) if targets.multilabel else y
+    weights = fit_params.pop("sample_weight", None)
+    rows, scores = [], []
+    for train, test in splits:
+        if weights is not None:
+            fit_params["sample_weight"] = safe_indexing(weights, train)
+        fold = clone(estimator).fit(safe_indexing(X, train), safe_indexing(Y, train), **fit_params)
+        proba = fold.predict_proba(safe_indexing(X, test))
+        aligned = np.zeros((len(test), len(targets.classes)), dtype=proba.dtype)
+        aligned[:, np.isin(targets.classes, fold.classes_)] = proba
+        if fitted is not None:
+            fitted.append(fold)
+        rows.append(test)
+        scores.append(aligned)
+    return np.concatenate(rows), np.concatenate(scores)

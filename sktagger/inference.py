@@ -1,0 +1,108 @@
+"""Running a trained network over clips, batch by batch."""
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from sktagger.batching import prefetch
+from sktagger.modules import SEGMENT_FRAMES
+from sktagger.spectral import STFTSizes
+from sktagger.training import PlainBatches
+
+
+def progress_bar(what: str, total: int, verbose: int) -> tqdm:
+    """Make a bar over clips, shown after two seconds if standard error is a terminal."""
+    return tqdm(
+        desc=what,
+        total=total,
+        unit="clip",
+        disable=None if verbose else True,
+        delay=2,
+        leave=False,
+        dynamic_ncols=True,
+    )
+
+
+def read_lengths(clips, sample_rate: int, n_threads: int, verbose: int) -> np.ndarray:
+    """Read from headers how long clips are.
+
+    Parameters
+    ----------
+    clips : FileClips or ArrayClips
+    sample_rate : int
+        In Hz.
+    n_threads, verbose : int
+        See :class:`sktagger.WALNetTagger`.
+
+    Returns
+    -------
+    ndarray of shape (n_clips,), int
+        In samples at `sample_rate`.
+    """
+    lengths = np.empty(len(clips), dtype=np.int64)
+    numbers = prefetch(
+        lambda index: clips.n_samples(index, sample_rate), range(len(clips)), n_threads
+    )
+    with progress_bar("Reading headers", len(clips), verbose) as bar:
+        for index, n_samples in enumerate(numbers):
+            lengths[index] = n_samples
+            bar.update()
+    return lengths
+
+
+def run(module, function, batches: PlainBatches, verbose: int):
+    """Apply a method of a network to batches of clips.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Set to evaluation mode.
+    function : callable
+        Method of `module` that takes the inputs of a batch.
+    batches : PlainBatches
+    verbose : int
+        0: no progress bar.
+
+    Yields
+    ------
+    rows : list of int
+        The clips of the batch.
+    output : object
+        What `function` returned.
+    """
+    device = next(module.parameters()).device
+    module.eval()
+    with progress_bar("Scoring", len(batches.dataset), verbose) as bar:
+        for rows, (inputs, _) in zip(batches.indices(), batches, strict=True):
+            with torch.inference_mode():
+                output = function(**{key: x.to(device) for key, x in inputs.items()})
+            yield rows, output
+            bar.update(len(rows))
+
+
+def segment_table(scores, n_samples: int, sizes: STFTSizes, sample_rate: int, events):
+    """Lay the scores of a clip's segments out with their times.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_segments, n_events)
+    n_samples : int
+        Length of the clip.
+    sizes : STFTSizes
+    sample_rate : int
+        In Hz.
+    events : ndarray of shape (n_events,)
+
+    Returns
+    -------
+    DataFrame of shape (n_segments, n_events)
+        Indexed by `onset` and `offset` in seconds.
+    """
+    hop = SEGMENT_FRAMES * sizes.hop_length
+    onset = np.arange(len(scores)) * hop
+    offset = np.minimum(onset + 2 * hop, n_samples)
+    index = pd.MultiIndex.from_arrays(
+        [onset / sample_rate, offset / sample_rate], names=["onset", "offset"]
+    )
+    return pd.DataFrame(scores, index=index, columns=events)

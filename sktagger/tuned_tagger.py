@@ -1,0 +1,275 @@
+"""TunedThresholdTagger: an estimator and thresholds tuned on clips it was not trained on."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from sktagger import persistence
+from sktagger._validation import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    align_events,
+    check_params,
+    check_targets,
+)
+from sktagger.cross_fitting import out_of_fold_scores
+from sktagger.metrics import mean_f1
+from sktagger.model_selection import MultilabelStratifiedGroupKFold
+from sktagger.tagger import WALNetTagger
+from sktagger.thresholds import ThresholdTuner
+
+
+class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+    """Tagger with per-event thresholds, tuned on scores of clips that it was not trained on.
+
+    The multi-label counterpart of scikit-learn's
+    :class:`~sklearn.model_selection.TunedThresholdClassifierCV`.
+
+    Parameters
+    ----------
+    estimator : estimator
+        With `predict_proba` of shape (n_clips, n_events), such as :class:`WALNetTagger`.
+    tuner : ThresholdTuner or None, default=None
+        Learns the thresholds. None: ``ThresholdTuner()``.
+    cv : float, int, splitter or "prefit", default=5
+        Which scores the thresholds are tuned on. An int: out-of-fold scores of so many
+        stratified folds. A float in (0, 0.5]: scores of that part of the clips, held out. A
+        splitter of scikit-learn's interface. "prefit": scores of all clips given to `fit` by the
+        fitted `estimator`; give other clips than it was trained on.
+    refit : bool, default=True
+        Whether the estimator is fitted on all clips in the end. False takes a single split, whose
+        estimator is kept.
+    random_state : int, RandomState instance or None, default=None
+        Fixes the folds where `cv` is a number.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        Fitted.
+    tuner_ : ThresholdTuner
+        Fitted.
+    thresholds_ : ndarray of shape (n_events,), float64
+        A clip has an event if its score is greater.
+    classes_ : ndarray of shape (n_events,)
+        Events, in the order of the columns.
+
+    See Also
+    --------
+    ThresholdTuner : The search for thresholds alone.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.ensemble import ExtraTreesClassifier
+    >>> from sktagger import TunedThresholdTagger, WALNetTagger
+    >>> X = np.random.default_rng(0).standard_normal((8, 8000))
+    >>> Y = [["noise"], [], ["noise"], [], ["noise"], [], ["noise"], []]
+    >>> tagger = WALNetTagger(sample_rate=8000, max_epochs=1, random_state=0)
+    >>> tuned = TunedThresholdTagger(tagger, cv=2, random_state=0).fit(X, Y)
+    >>> tuned.predict(X).shape
+    (8, 1)
+    """
+
+    _parameter_constraints = {  # noqa: RUF012
+        "estimator": [HasMethods(["fit", "predict_proba"])],
+        "tuner": [ThresholdTuner, None],
+        "cv": [
+            Interval(Integral, 2, None, closed="left"),
+            Interval(Real, 0, 0.5, closed="right"),
+            StrOptions({"prefit"}),
+            HasMethods("split"),
+        ],
+        "refit": ["boolean"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(self, estimator, *, tuner=None, cv=5, refit=True, random_state=None):
+        self.estimator = estimator
+        self.tuner = tuner
+        self.cv = cv
+        self.refit = refit
+        self.random_state = random_state
+
+    def fit(self, X, y, *, groups=None, **fit_params):
+        """Tune the thresholds and fit the estimator.
+
+        Parameters
+        ----------
+        X : array-like of clips
+        y : array-like of shape (n_clips, n_events) or (n_clips,), or list of event lists
+            Events of the clips.
+        groups : array-like of shape (n_clips,) or None, default=None
+            Clips of one group are not split between training and tuning.
+        **fit_params : dict
+            Further arguments of the estimator's `fit`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range, or `refit` is False with more than one split.
+        """
+        check_params(self)
+        targets = check_targets(y)
+        if self.cv == "prefit":
+            check_is_fitted(self.estimator)
+            self.estimator_ = self.estimator
+            indicator = align_events(y, self.estimator_.classes_, targets.multilabel)
+            scores = self.estimator_.predict_proba(X)
+        else:
+            splits = self._splits(X, targets.indicator, groups)
+            if not self.refit and len(splits) > 1:
+                raise ValueError(
+                    f"refit=False with cv={self.cv!r} leaves {len(splits)} estimators, but needs "
+                    "exactly one. Take cv=0.2 or another single split, or refit=True."
+                )
+            indicator = targets.indicator
+            fits = []
+            rows, scores = out_of_fold_scores(
+                self.estimator, X, y, targets, splits, fitted=fits, **fit_params
+            )
+            indicator = indicator[rows]
+            self.estimator_ = (
+                clone(self.estimator).fit(X, y, **fit_params) if self.refit else fits[0]
+            )
+        self.tuner_ = clone(ThresholdTuner() if self.tuner is None else self.tuner)
+        self.tuner_.fit(scores, indicator)
+        self.thresholds_ = self.tuner_.thresholds_
+        self.classes_ = self.estimator_.classes_
+        return self
+
+    def predict_proba(self, X):
+        """Score each event in each clip.
+
+        Parameters
+        ----------
+        X : array-like of clips
+
+        Returns
+        -------
+        ndarray of shape (n_clips, n_events), float
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict_proba(X)
+
+    def predict(self, X):
+        """Decide which events occur.
+
+        Parameters
+        ----------
+        X : array-like of clips
+
+        Returns
+        -------
+        ndarray of shape (n_clips, n_events), int
+        """
+        return self.predict_from_scores(self.predict_proba(X))
+
+    def predict_from_scores(self, scores):
+        """Decide as `predict` does, from scores that `predict_proba` gave.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_clips, n_events), float
+
+        Returns
+        -------
+        ndarray of shape (n_clips, n_events), int
+        """
+        check_is_fitted(self)
+        return self.tuner_.predict_from_scores(scores)
+
+    def score(self, X, y):
+        """Give the mean F1 of the decisions.
+
+        Parameters
+        ----------
+        X : array-like of clips
+        y : array-like of shape (n_clips, n_events)
+            Events of the clips.
+
+        Returns
+        -------
+        float
+            Mean over the events that occur in `y`.
+        """
+        decisions = self.predict(X)
+        return mean_f1(align_events(y, self.classes_, check_targets(y).multilabel), decisions)
+
+    def save(self, path):
+        """Write the tagger and its thresholds to a file without Python objects in it.
+
+        Parameters
+        ----------
+        path : str or PathLike
+
+        See Also
+        --------
+        WALNetTagger.save : The format.
+        """
+        check_is_fitted(self)
+        if not isinstance(self.estimator_, WALNetTagger):
+            raise TypeError(
+                f"save takes a WALNetTagger as estimator, not a {type(self.estimator_).__name__}. "
+                "Use joblib.dump."
+            )
+        persistence.save(path, self.estimator_, thresholds=self.thresholds_)
+
+    @classmethod
+    def load(cls, path, *, device="auto"):
+        """Read what `save` wrote. Nothing in the file is executed.
+
+        Parameters
+        ----------
+        path : str or PathLike
+        device : str, default="auto"
+            See :class:`WALNetTagger`.
+
+        Returns
+        -------
+        TunedThresholdTagger
+            Fitted, with ``cv="prefit"``.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If the file is missing, damaged, of a newer format, or holds no thresholds.
+        """
+        tagger, thresholds = persistence.load(path, device=device)
+        if thresholds is None:
+            raise ValueError(
+                f"{str(path)!r} holds a tagger without thresholds. Load it by WALNetTagger.load."
+            )
+        tuned = cls(tagger, cv="prefit")
+        tuned.estimator_ = tagger
+        tuned.tuner_ = ThresholdTuner()
+        tuned.tuner_.thresholds_ = tuned.thresholds_ = thresholds
+        tuned.tuner_.classes_ = tuned.classes_ = tagger.classes_
+        tuned.tuner_.n_features_in_ = len(thresholds)
+        return tuned
+
+    def _splits(self, X, indicator, groups):
+        if isinstance(self.cv, Integral | Real):
+            part = not isinstance(self.cv, Integral)
+            splitter = MultilabelStratifiedGroupKFold(
+                max(2, round(1 / self.cv)) if part else self.cv,
+                shuffle=True,
+                random_state=check_random_state(self.random_state).randint(2**31 - 1),
+            )
+            splits = list(splitter.split(indicator, indicator, groups))
+            return splits[:1] if part else splits
+        return list(self.cv.split(np.arange(len(indicator)), indicator, groups))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        tags.classifier_tags.poor_score = True
+        tags.input_tags.string = True
+        return tags
