@@ -199,8 +199,10 @@ def check_targets(Y) -> Targets:
     if sparse.issparse(Y):
         return _check_indicator(Y.toarray(), np.arange(Y.shape[1]))
     if _is_event_lists(Y):
-        classes = sorted({event for events in Y for event in events}, key=str)
-        return _binarize_lists(Y, np.array(classes, dtype=object if not classes else None))
+        classes = sorted({event for events in Y for event in events})
+        if not classes:
+            raise ValueError("Y lists no events for any clip. At least 1 event is needed.")
+        return _binarize_lists(Y, np.array(classes))
     Y = check_array(Y, ensure_2d=False, dtype=None, input_name="Y", ensure_all_finite=True)
     if (Y.ndim == 2 and Y.shape[1] > 1) or (Y.ndim == 2 and Y.dtype == bool):
         return _check_indicator(Y, np.arange(Y.shape[1]))

@@ -126,7 +126,8 @@ def read_audio(section: Section, sample_rate: int) -> np.ndarray:
     with _open(section) as file:
         start, stop = _bounds(section, file.frames)
         try:
-            file.seek(start)
+            if start:
+                file.seek(start)
             data = file.read(stop - start, dtype="float32", always_2d=True)
         except soundfile.SoundFileRuntimeError as error:
             raise ValueError(f"Audio file {section}: cannot be decoded ({error}).") from error
@@ -204,7 +205,9 @@ class FileClips:
         section = self.sections[index]
         if self.read is None:
             return read_audio(section, sample_rate)
-        return self.read(section, sample_rate, os.stat(section.path).st_mtime_ns)
+        with _open(section):  # for the error if it is missing
+            modified = os.stat(section.path).st_mtime_ns
+        return self.read(section, sample_rate, modified)
 
 
 class ArrayClips:
@@ -238,7 +241,8 @@ class ArrayClips:
         """Give a clip as (n_channels, n_samples) float32."""
         waveform = np.atleast_2d(self.arrays[index])
         scale = -np.iinfo(waveform.dtype).min if waveform.dtype in (np.int16, np.int32) else 1
-        waveform = waveform.astype(np.float32) / np.float32(scale)
+        with np.errstate(over="ignore"):  # what overflows is refused below
+            waveform = waveform.astype(np.float32) / np.float32(scale)
         _check_finite(waveform.T, f"Clip {index}")
         return waveform
 
@@ -247,7 +251,7 @@ def _memory(memory):
     return memory if hasattr(memory, "cache") else Memory(os.fspath(memory), verbose=0)
 
 
-def _read_version(section, sample_rate, mtime):
+def _read_version(section, sample_rate, modified):
     """Decode a file as it is at a time of modification, which makes part of a cache's key."""
     return read_audio(section, sample_rate)
 
@@ -256,10 +260,12 @@ def _open(section):
     try:
         return soundfile.SoundFile(section.path)
     except soundfile.LibsndfileError as error:
-        raise _explain(section.path, error) from error
+        raise _explain(section.path, error.error_string) from error
+    except TypeError as error:  # of files without a header
+        raise _explain(section.path, "raw samples have no header") from error
 
 
-def _explain(path, error):
+def _explain(path, reason):
     """Turn libsndfile's "System error" into what is wrong with the file."""
     if not os.path.lexists(path):
         return FileNotFoundError(
@@ -272,9 +278,9 @@ def _explain(path, error):
         size = os.stat(path).st_size
         with open(path, "rb"):
             pass
-    except OSError as reason:
-        return type(reason)(f"Audio file {path!r} cannot be opened: {reason.strerror}.")
-    what = "is empty (0 bytes)" if size == 0 else f"cannot be read as audio ({error.error_string})"
+    except OSError as error:
+        return type(error)(f"Audio file {path!r} cannot be opened: {error.strerror}.")
+    what = "is empty (0 bytes)" if size == 0 else f"cannot be read as audio ({reason})"
     return ValueError(
         f"Audio file {path!r} {what}. Allowed are the formats of libsndfile, among them WAV, FLAC, "
         "OGG, MP3 and AIFF; convert the file or leave the clip out."
@@ -296,8 +302,9 @@ def _bounds(section, n_samples):
 
 def _check_finite(data, name):
     """Refuse NaN and inf in data of shape (n_samples, n_channels)."""
-    if np.isfinite(data.sum()):
-        return
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(data.sum()):
+            return
     bad = np.flatnonzero(~np.isfinite(data).all(axis=1))
     if len(bad):
         raise ValueError(

@@ -5,9 +5,11 @@ read: how a batch is made then depends on the seed alone, whatever the number of
 or the device.
 """
 
+from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 from sklearn.base import BaseEstimator
 
 from sktagger.spectral import STFTSizes, frame_onsets, stretched_onsets
@@ -22,24 +24,25 @@ class Augmentation(BaseEstimator):
         Probability, in [0, 1], that a clip is shifted in time by a random number of samples,
         its tail coming round to its beginning.
     gain_mean, gain_std : float, default=0.0, 1.0
-        Mean and standard deviation (>= 0) of the normally distributed natural logarithm of the
-        factor that a waveform is multiplied with after its peak was scaled to 1.
+        Mean, in [-10, 10], and standard deviation, in [0, 10], of the normally distributed
+        natural logarithm of the factor that a waveform is multiplied with after its peak was
+        scaled to 1.
     gain_limit : float, default=3.0
-        Largest deviation of that logarithm from its mean, >= 0.
+        Largest deviation of that logarithm from its mean, in [0, 10].
     stretch : float, default=0.5
-        Largest relative change of duration, in [0, 1): each second of a clip is stretched by a
+        Largest relative change of duration, in [0, 0.95]: each second of a clip is stretched by a
         factor from U(1 - stretch, 1 + stretch).
     mixup_prob : float, default=0.5
         Probability, in [0, 1], that another training clip is added to a clip; the mixture has
         the events of both.
     mixup_overlap : float, default=0.8
-        Least part of the added clip that overlaps with the first, in (0, 1].
+        In [0.05, 1]: at most the rest of the added clip sticks out at either end of the first.
     mixup_max_length : float, default=15.0
-        Greatest length of a mixture in seconds, > 0.
+        Greatest length of a mixture in seconds, in [0.1, 3600].
     mixup_delay : int, default=0
         Number of batches without mixup at the start of training, >= 0.
     warp_std : float, default=0.07
-        Standard deviation (>= 0) of the logarithm of the factor that stretches the mel axis;
+        Standard deviation, in [0, 1], of the logarithm of the factor that stretches the mel axis;
         values beyond ln 1.3 are not drawn. 0: no warping.
     time_mask : float, default=0.2
         Greatest part of a clip's frames, in [0, 1], that is set to 0 in one stretch.
@@ -118,35 +121,31 @@ class Augmentation(BaseEstimator):
         ValueError
             If one is out of its range.
         """
-        for name, low, high in _RANGES:
+        for name, kind, low, high in _RANGES:
             value = getattr(self, name)
-            number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+            number = isinstance(value, kind) and not isinstance(value, bool)
             if not (number and low <= value <= high):
+                what = "an integer" if kind is Integral else "a number"
                 raise ValueError(
-                    f"Augmentation: {name}={value!r}, but it must be a number from {low} to {high}."
+                    f"Augmentation: {name}={value!r}, but it must be {what} from {low} to {high}."
                 )
-        if self.stretch == 1 or self.mixup_overlap == 0:
-            raise ValueError(
-                f"Augmentation: stretch={self.stretch!r} must be below 1, and "
-                f"mixup_overlap={self.mixup_overlap!r} above 0."
-            )
 
 
-_INF = float("inf")
+# (name, type, least, greatest value)
 _RANGES = (
-    ("roll_prob", 0, 1),
-    ("gain_mean", -_INF, _INF),
-    ("gain_std", 0, _INF),
-    ("gain_limit", 0, _INF),
-    ("stretch", 0, 1),
-    ("mixup_prob", 0, 1),
-    ("mixup_overlap", 0, 1),
-    ("mixup_max_length", 0, _INF),
-    ("mixup_delay", 0, _INF),
-    ("warp_std", 0, _INF),
-    ("time_mask", 0, 1),
-    ("time_mask_frames", 0, _INF),
-    ("mel_mask", 0, 128),
+    ("roll_prob", Real, 0, 1),
+    ("gain_mean", Real, -10, 10),
+    ("gain_std", Real, 0, 10),
+    ("gain_limit", Real, 0, 10),
+    ("stretch", Real, 0, 0.95),
+    ("mixup_prob", Real, 0, 1),
+    ("mixup_overlap", Real, 0.05, 1),
+    ("mixup_max_length", Real, 0.1, 3600),
+    ("mixup_delay", Integral, 0, 10**9),
+    ("warp_std", Real, 0, 1),
+    ("time_mask", Real, 0, 1),
+    ("time_mask_frames", Integral, 0, 10**9),
+    ("mel_mask", Integral, 0, 128),
 )
 
 
@@ -173,12 +172,10 @@ class FeatureDraw(NamedTuple):
 
 def truncated_normal(rng, mean: float, std: float, limit: float) -> float:
     """Draw from a normal distribution without the values more than `limit` from its mean."""
-    while True:
-        deviation = rng.normal(0.0, std)
-        if abs(deviation) <= limit:
-            return mean + deviation
-        if limit == 0:
-            return mean
+    if std == 0 or limit == 0:
+        return mean
+    low = ndtr(-limit / std)
+    return mean + std * ndtri(rng.uniform(low, 1 - low))
 
 
 def draw_waveform(

@@ -159,7 +159,7 @@ def bucket_by_length(examples, batch_size, *, max_padding=MAX_PADDING, max_age=M
             buckets.remove(bucket)
             yield _longest_first(bucket.examples)
         # the oldest bucket comes first
-        if buckets and n_batches - buckets[0].opened > max_age:
+        if buckets and n_batches - buckets[0].opened >= max_age:
             n_batches += 1
             yield _longest_first(buckets.pop(0).examples)
     left = [example for bucket in buckets for example in bucket.examples]

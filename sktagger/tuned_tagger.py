@@ -81,7 +81,7 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             Interval(Integral, 2, None, closed="left"),
             Interval(Real, 0, 0.5, closed="right"),
             StrOptions({"prefit"}),
-            HasMethods("split"),
+            HasMethods(["split", "get_n_splits"]),
         ],
         "refit": ["boolean"],
         "random_state": ["random_state"],

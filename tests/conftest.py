@@ -1,0 +1,106 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from _reference import padertorch_state
+
+from sktagger.datasets import make_scenes
+from sktagger.modules import WALNet
+from sktagger.spectral import STFTSizes
+
+torch.set_num_threads(1)
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Folder of real recordings, in no checkout: $SKTAGGER_DATA, else beside the project."""
+    folder = Path(os.environ.get("SKTAGGER_DATA", PROJECT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip("no data folder: set SKTAGGER_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def parity():
+    """Inputs and outputs of the published system: $SKTAGGER_PARITY, else beside the project."""
+    default = PROJECT.parent / "shared" / "reference" / "parity.npz"
+    path = Path(os.environ.get("SKTAGGER_PARITY", default))
+    if not path.is_file():
+        pytest.skip("no parity.npz: set SKTAGGER_PARITY")
+    with np.load(path) as file:
+        return {name: file[name] for name in file}
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory):
+    """Database of a few short synthetic scenes; every event occurs in every set."""
+    folder = tmp_path_factory.mktemp("scenes")
+    sizes = {"n_train": 12, "n_validate": 8, "n_eval": 8}
+    return make_scenes(folder, **sizes, duration=1.0, sample_rate=8000, random_state=0)
+
+
+@pytest.fixture
+def write_audio(tmp_path):
+    """Give a function that writes (n_samples,) or (n_samples, n_channels) to a file."""
+
+    def write(name, samples, sample_rate=16000, **kwargs):
+        path = tmp_path / name
+        soundfile.write(path, samples, sample_rate, **kwargs)
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def sine():
+    """Give a function that makes a 440 Hz sine of amplitude 0.5."""
+
+    def make(seconds=1.0, sample_rate=16000, frequency=440.0):
+        time = np.arange(int(seconds * sample_rate)) / sample_rate
+        return (0.5 * np.sin(2 * np.pi * frequency * time)).astype(np.float32)
+
+    return make
+
+
+@pytest.fixture
+def sizes():
+    """Small STFT for clips at 1 kHz: 20 ms hop, 40 ms window."""
+    return STFTSizes(n_fft=64, hop_length=20, win_length=40)
+
+
+@pytest.fixture(scope="session")
+def reference_state():
+    """Deterministic weights with 5 events at 16 kHz; copy before changing."""
+    return padertorch_state()
+
+
+@pytest.fixture
+def walnet(reference_state):
+    """WALNet with the deterministic weights, for prediction."""
+    net = WALNet(5, sample_rate=16000, n_fft=512)
+    net.load_state_dict(reference_state)
+    return net.eval()
+
+
+@pytest.fixture
+def spectra(rng):
+    """Give a function that makes random STFTs (n_clips, 1, n_frames, 257, 2), zero-padded."""
+
+    def make(n_frames):
+        shape = (len(n_frames), 1, max(n_frames), 257, 2)
+        stft = rng.normal(0.0, 0.3, shape).astype(np.float32)
+        for clip, n in zip(stft, n_frames, strict=True):
+            clip[:, n:] = 0
+        return torch.from_numpy(stft), torch.tensor(n_frames)
+
+    return make

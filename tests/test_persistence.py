@@ -1,0 +1,133 @@
+import json
+
+import joblib
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+
+from sktagger import STFT, Augmentation, ThresholdTuner, TunedThresholdTagger, WALNetTagger
+
+
+@pytest.fixture(scope="module")
+def fitted(scenes):
+    X, Y = scenes.to_xy("balanced_train")
+    tagger = WALNetTagger(
+        sample_rate=8000,
+        stft=STFT(hop_length=100),
+        augmentation=Augmentation(mixup_prob=0.2),
+        batch_size=6,
+        max_epochs=1,
+        random_state=0,
+    )
+    return tagger.fit(X, Y)
+
+
+@pytest.fixture
+def saved(fitted, tmp_path):
+    fitted.save(tmp_path / "tagger.safetensors")
+    return tmp_path / "tagger.safetensors"
+
+
+@pytest.fixture
+def waveforms(rng):
+    return list(rng.standard_normal((3, 6000)))
+
+
+def test_loaded_tagger_is_the_saved_one(fitted, saved, waveforms):
+    loaded = WALNetTagger.load(saved)
+    np.testing.assert_array_equal(loaded.predict_proba(waveforms), fitted.predict_proba(waveforms))
+    assert loaded.classes_.tolist() == fitted.classes_.tolist()
+    assert loaded.n_iter_ == fitted.n_iter_
+    assert repr(loaded.set_params(device="auto")) == repr(clone(fitted))
+
+
+@pytest.mark.parametrize("labels", [["b", "a", "b"], [3, 5, 3], [True, False, True]])
+def test_labels_keep_their_type(labels, waveforms, tmp_path):
+    y = np.array(labels)
+    tagger = WALNetTagger(sample_rate=8000, max_epochs=1, random_state=0).fit(waveforms, y)
+    tagger.save(tmp_path / "x")
+    loaded = WALNetTagger.load(tmp_path / "x")
+    assert loaded.classes_.dtype == tagger.classes_.dtype
+    np.testing.assert_array_equal(loaded.predict(waveforms), tagger.predict(waveforms))
+
+
+def test_tuned_tagger_keeps_its_thresholds(fitted, scenes, tmp_path):
+    X, Y = scenes.to_xy("validate")
+    tuned = TunedThresholdTagger(fitted, cv="prefit").fit(X, Y)
+    tuned.save(tmp_path / "tuned")
+    loaded = TunedThresholdTagger.load(tmp_path / "tuned")
+    np.testing.assert_array_equal(loaded.thresholds_, tuned.thresholds_)
+    np.testing.assert_array_equal(loaded.predict(X), tuned.predict(X))
+
+
+def test_thresholds_are_needed_for_a_tuned_tagger(saved):
+    with pytest.raises(ValueError, match="without thresholds"):
+        TunedThresholdTagger.load(saved)
+
+
+def rewrite(path, change):
+    """Change the header of a saved tagger."""
+    with safe_open(path, framework="np") as file:
+        header = json.loads(file.metadata()["sktagger"])
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    change(header, tensors)
+    save_file(tensors, path, metadata={"sktagger": json.dumps(header)})
+
+
+def test_newer_format_is_refused(saved):
+    rewrite(saved, lambda header, tensors: header.update(format=99, version="9.9"))
+    with pytest.raises(ValueError, match=r"format 99, written by sktagger 9\.9.*Upgrade"):
+        WALNetTagger.load(saved)
+
+
+def test_missing_tensor_is_refused(saved):
+    rewrite(saved, lambda header, tensors: tensors.pop("cnn.convs.3.conv.bias"))
+    with pytest.raises(ValueError, match="do not fit"):
+        WALNetTagger.load(saved)
+
+
+@pytest.mark.parametrize("damage", ["cut", "garbage", "empty", "no header", "pickle"])
+def test_damaged_file_is_refused(saved, damage):
+    content = saved.read_bytes()
+    if damage == "no header":
+        save_file({"x": np.ones(3)}, saved)
+    elif damage == "pickle":
+        joblib.dump({"x": 1}, saved)
+    else:
+        saved.write_bytes(
+            {"cut": content[: len(content) // 2], "garbage": b"\xff" * 1000, "empty": b""}[damage]
+        )
+    with pytest.raises(ValueError, match="is no saved tagger, or is damaged"):
+        WALNetTagger.load(saved)
+
+
+def test_missing_file():
+    with pytest.raises(FileNotFoundError, match="'nowhere' does not exist"):
+        WALNetTagger.load("nowhere")
+
+
+def test_interrupted_saving_leaves_the_old_file(fitted, saved, monkeypatch):
+    before = saved.read_bytes()
+    monkeypatch.setattr("os.replace", lambda *args: (_ for _ in ()).throw(OSError("disk")))
+    with pytest.raises(OSError, match="disk"):
+        fitted.save(saved)
+    assert saved.read_bytes() == before
+
+
+def test_files_hold_weights_and_little_else(fitted, saved, tmp_path):
+    n_bytes = sum(x.numel() * x.element_size() for x in fitted.module_.state_dict().values())
+    joblib.dump(fitted, tmp_path / "x.joblib")
+    assert saved.stat().st_size < 1.01 * n_bytes
+    assert (tmp_path / "x.joblib").stat().st_size < 1.01 * n_bytes
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
+def test_pickled_pipeline_predicts_alike(scenes, tmp_path):
+    X, Y = scenes.to_xy("balanced_train")
+    tagger = WALNetTagger(sample_rate=8000, batch_size=6, max_epochs=1, cross_fit=2, random_state=0)
+    pipe = Pipeline([("tagger", tagger), ("tuner", ThresholdTuner())]).fit(X, Y)
+    joblib.dump(pipe, tmp_path / "pipe.joblib")
+    np.testing.assert_array_equal(joblib.load(tmp_path / "pipe.joblib").predict(X), pipe.predict(X))
