@@ -1,0 +1,274 @@
+"""What a fitted tagger does: score clips and segments, decide, and be kept."""
+
+import numpy as np
+import pandas as pd
+from joblib import effective_n_jobs
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+from skorch.history import History
+
+from sktagger import persistence
+from sktagger._validation import align_events, check_clips
+from sktagger.batching import ClipDataset
+from sktagger.callbacks import copy_state
+from sktagger.inference import read_lengths, run, segment_table
+from sktagger.metrics import mean_average_precision
+from sktagger.training import PlainBatches
+from sktagger.weighting import label_weights
+
+_HISTORY_COLUMNS = [
+    "n_epochs",
+    "n_iterations",
+    "train_loss",
+    "valid_loss",
+    "valid_mAP",
+    "valid_mAP_best",
+    "dur",
+]
+
+
+class BaseTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
+    """Everything of a tagger but its parameters and its training.
+
+    A subclass has the parameters `sample_rate`, `batch_size`, `n_jobs`, `verbose`, `memory` and
+    `class_weight`, sets ``classes_``, ``sizes_``, ``_multilabel`` and ``net_`` in `fit`, and
+    makes nets by ``_make_net(seed)``.
+    """
+
+    def predict_proba(self, X):
+        """Score each event in each clip.
+
+        Parameters
+        ----------
+        X : array-like of clips
+            See Notes of the class.
+
+        Returns
+        -------
+        ndarray of shape (n_clips, n_events), float32, in [0, 1]
+            Columns in the order of ``classes_``.
+        """
+        check_is_fitted(self)
+        batches = self._plain_batches(X)
+        scores = np.empty((len(batches.dataset), len(self.classes_)), dtype=np.float32)
+        for rows, output in run(self.module_, self.module_, batches, self.verbose):
+            scores[rows] = output.cpu().numpy()
+        if not self._multilabel:
+            scores /= scores.sum(axis=1, keepdims=True)
+        return scores
+
+    def predict(self, X):
+        """Decide which events occur in each clip.
+
+        Parameters
+        ----------
+        X : array-like of clips
+            See Notes of the class.
+
+        Returns
+        -------
+        ndarray of shape (n_clips, n_events), int, or of shape (n_clips,)
+            1 where the score exceeds 0.5; after training on 1-D labels the label with the best
+            score. See :class:`ThresholdTuner` for better thresholds.
+        """
+        return self.predict_from_scores(self.predict_proba(X))
+
+    def predict_from_scores(self, scores):
+        """Decide as `predict` does, from scores that `predict_proba` gave.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_clips, n_events), float
+
+        Returns
+        -------
+        ndarray of shape (n_clips, n_events), int, or of shape (n_clips,)
+        """
+        check_is_fitted(self)
+        if self._multilabel:
+            return (scores > 0.5).astype(int)
+        return self.classes_[scores.argmax(axis=1)]
+
+    def transform(self, X):
+        """Score each event in each clip; `predict_proba` as a step of a pipeline.
+
+        Parameters
+        ----------
+        X : array-like of clips
+            See Notes of the class.
+
+        Returns
+        -------
+        ndarray of shape (n_clips, n_events), float32, in [0, 1]
+        """
+        return self.predict_proba(X)
+
+    def predict_segments(self, X):
+        """Score each event in each segment of each clip.
+
+        Parameters
+        ----------
+        X : array-like of clips
+            See Notes of the class.
+
+        Returns
+        -------
+        list of DataFrame of shape (n_segments, n_events), float32
+            One per clip, indexed by `onset` and `offset` in seconds. A segment spans 128 frames
+            (2.56 s by default) and begins 64 frames after the one before; the mean over a clip's
+            segments is the score of the clip.
+        """
+        check_is_fitted(self)
+        batches = self._plain_batches(X)
+        segments = [None] * len(batches.dataset)
+        for rows, output in run(self.module_, self.module_.segment_scores, batches, self.verbose):
+            for row, scores, n_segments in zip(rows, *output, strict=True):
+                segments[row] = segment_table(
+                    scores[:, : int(n_segments)].cpu().numpy().T,
+                    batches.dataset.lengths[row],
+                    self.sizes_,
+                    self.sample_rate,
+                    self.classes_,
+                )
+        return segments
+
+    def score(self, X, y):
+        """Give the mean average precision.
+
+        Parameters
+        ----------
+        X : array-like of clips
+        y : array-like
+            Events of the clips, in the form of training.
+
+        Returns
+        -------
+        float
+            Mean over the events that occur in `y`.
+        """
+        scores = self.predict_proba(X)
+        return mean_average_precision(align_events(y, self.classes_, self._multilabel), scores)
+
+    @property
+    def module_(self):
+        """The trained network."""
+        return self.net_.module_
+
+    @property
+    def history_(self):
+        """One row per validation."""
+        rows = [
+            {key: value for key, value in row.items() if key in _HISTORY_COLUMNS}
+            for row in self.net_.history
+        ]
+        return pd.DataFrame(rows).reindex(columns=_HISTORY_COLUMNS).dropna(axis=1, how="all")
+
+    def get_feature_names_out(self, input_features=None):
+        """Give the names of the columns of `transform`.
+
+        Parameters
+        ----------
+        input_features : ignored
+
+        Returns
+        -------
+        ndarray of shape (n_events,), object
+        """
+        check_is_fitted(self)
+        return np.array([str(event) for event in self.classes_], dtype=object)
+
+    def save(self, path):
+        """Write the tagger to a file without Python objects in it.
+
+        The file holds the weights as safetensors, and settings, events and versions as JSON;
+        loading it runs no code, so it may come from anywhere. It has no training state.
+
+        Parameters
+        ----------
+        path : str or PathLike
+            An existing file is replaced at once.
+        """
+        check_is_fitted(self)
+        persistence.save(path, self)
+
+    @classmethod
+    def load(cls, path, *, device="auto"):
+        """Read what `save` wrote. Nothing in the file is executed.
+
+        Parameters
+        ----------
+        path : str or PathLike
+        device : str, default="auto"
+            Parameter of the tagger; it is not in the file.
+
+        Returns
+        -------
+        WALNetTagger
+            Fitted.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If the file is missing, damaged, or of a newer format.
+        """
+        return persistence.load(path, device=device)[0]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        tags.classifier_tags.poor_score = True  # on the few-sample "waveforms" of the checks
+        tags.input_tags.string = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    def _restore(self, classes, state, *, multilabel=True):
+        """Become fitted by weights that were trained earlier."""
+        self.classes_ = classes
+        self.sizes_ = self._resolve_stft()
+        self._multilabel = multilabel
+        self.n_iter_ = 0
+        self._load_state(state)
+        return self
+
+    def _load_state(self, state):
+        self.net_ = self._make_net(seed=0).initialize()
+        try:
+            self.module_.load_state_dict(state)
+        except RuntimeError as error:
+            raise ValueError(
+                f"The weights do not fit a WALNet with {len(self.classes_)} events, this sample "
+                f"rate and this STFT: {error}"
+            ) from error
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        if "net_" in state:  # without optimiser, callbacks and batches
+            rows = [{**row, "batches": []} for row in self.net_.history]
+            state["net_"] = {"state": copy_state(self.module_), "history": rows}
+        return state
+
+    def __setstate__(self, state):
+        net = state.get("net_")
+        super().__setstate__(state)
+        if net is not None:
+            self._load_state(net["state"])
+            self.net_.history = History(net["history"])
+
+    def _n_threads(self):
+        return effective_n_jobs(self.n_jobs)
+
+    def _dataset(self, clips, indicator=None, weights=None):
+        """Make a dataset, which needs the length of each clip."""
+        if self.memory is not None:
+            clips = clips.cached(self.memory)
+        if indicator is not None:
+            weights = np.ones(len(clips)) if weights is None else weights
+            if not self._multilabel:
+                weights = weights * label_weights(self.class_weight, indicator, self.classes_)
+            weights = (weights / weights.mean()).astype(np.float32)
+        lengths = read_lengths(clips, self.sample_rate, self._n_threads(), self.verbose)
+        return ClipDataset(clips, lengths, self.sample_rate, self.sizes_, indicator, weights)
+
+    def _plain_batches(self, X):
+        dataset = self._dataset(check_clips(self, X, reset=False))
+        return PlainBatches(dataset, self.batch_size, self._n_threads())
