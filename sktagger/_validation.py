@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import (
     validate_parameter_constraints,
 )
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, column_or_1d, validate_data
+from sklearn.utils.validation import _num_samples, check_array, column_or_1d, validate_data
 
 from sktagger._text import nearest
 from sktagger.audio import ArrayClips, FileClips, Section
@@ -306,9 +306,10 @@ def align_events(Y, classes, multilabel: bool) -> np.ndarray:
 
 def check_lengths(X, Y, names=("X", "Y")) -> None:
     """Raise ValueError unless there are as many clips as rows of targets."""
-    if len(X) != len(Y):
+    n_clips, n_rows = _num_samples(X), _num_samples(Y)
+    if n_clips != n_rows:
         raise ValueError(
-            f"{names[0]} has {len(X)} clips, but {names[1]} has {len(Y)} rows: inconsistent "
+            f"{names[0]} has {n_clips} clips, but {names[1]} has {n_rows} rows: inconsistent "
             "numbers of samples. Give each clip one row."
         )
 

@@ -493,7 +493,8 @@ class WALNetTagger(BaseTagger):
         )
         if going_on:
             # an epoch of its own, so that its batches are not those of an earlier one
-            plan.seek(self.net_.history[-1]["n_epochs"] + 1, 0, self.n_iter_)
+            history = self.net_.history
+            plan.seek(history[-1]["n_epochs"] + 1 if history else 0, 0, self.n_iter_)
             self.net_.optimizer_.param_groups[0]["lr"] = self.lr
             net = self.net_
         else:
@@ -511,6 +512,8 @@ class WALNetTagger(BaseTagger):
         )
         data = TrainingData(rounds, validation)
         self.net_ = net.partial_fit(data)
+        while self.net_.history and "n_iterations" not in self.net_.history[-1]:
+            self.net_.history.pop()  # a round that was not finished
         self.n_iter_ = self.net_.history[-1]["n_iterations"] if self.net_.history else 0
         if not self.net_.completed_:
             warnings.warn(

@@ -13,6 +13,7 @@ from sktagger._validation import (
     Interval,
     StrOptions,
     align_events,
+    check_lengths,
     check_params,
     check_targets,
 )
@@ -118,6 +119,7 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         """
         check_params(self)
         targets = check_targets(y)
+        check_lengths(X, targets.indicator, ("X", "y"))
         if self.cv == "prefit":
             check_is_fitted(self.estimator)
             self.estimator_ = self.estimator

@@ -1,0 +1,202 @@
+"""Going on, stopping, weighting and holding out."""
+
+import numpy as np
+import pytest
+import sklearn
+import torch
+from sklearn.model_selection import cross_validate
+from sklearn.pipeline import Pipeline
+from skorch.callbacks import Callback
+
+from sktagger import ThresholdTuner, WALNetTagger
+from sktagger.metrics import scorers
+from sktagger.model_selection import MultilabelStratifiedGroupKFold
+
+SETTINGS = {"sample_rate": 8000, "batch_size": 4, "max_epochs": 1, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((12, 4000)), np.array([[1, 0], [0, 1], [1, 1]] * 4)
+
+
+def weights(tagger):
+    return torch.cat([p.detach().flatten() for p in tagger.module_.state_dict().values()])
+
+
+def test_partial_fit_goes_on(data):
+    X, Y = data
+    tagger = WALNetTagger(**SETTINGS)
+    first = weights(tagger.partial_fit(X, Y, classes=["a", "b"]))
+    assert tagger.n_iter_ == 3
+    second = weights(tagger.partial_fit(X, Y))
+    assert tagger.n_iter_ == 6
+    assert list(tagger.classes_) == ["a", "b"]
+    assert not torch.equal(first, second)
+    assert tagger.history_["n_epochs"].is_monotonic_increasing
+
+
+def test_partial_fit_takes_batches_without_some_events():
+    X = np.random.default_rng(0).standard_normal((2, 4000))
+    tagger = WALNetTagger(**SETTINGS).partial_fit(X, [["a"], ["b"]])
+    assert tagger.partial_fit(X, [["b"], ["b"]]).predict_proba(X).shape == (2, 2)
+    with pytest.raises(ValueError, match="'c', which is not among the 2 events"):
+        tagger.partial_fit(X, [["c"], []])
+
+
+def test_warm_start_goes_on_and_cold_start_does_not(data):
+    X, Y = data
+    tagger = WALNetTagger(**SETTINGS, warm_start=True).fit(X, Y)
+    once = weights(tagger)
+    assert tagger.fit(X, Y).n_iter_ == 6
+    assert not torch.equal(weights(tagger), once)
+    cold = tagger.set_params(warm_start=False).fit(X, Y)
+    assert cold.n_iter_ == 3
+    assert torch.equal(weights(cold), once)
+
+
+def test_warm_start_needs_the_same_events(data):
+    X, Y = data
+    tagger = WALNetTagger(**SETTINGS, warm_start=True).fit(X, Y)
+    with pytest.raises(ValueError, match="must be those of the earlier training"):
+        tagger.fit(X, np.hstack([Y, Y]))
+
+
+def test_training_stops_when_validation_does_not_improve(data):
+    X, Y = data
+    settings = SETTINGS | {"max_epochs": 50, "lr": 1e-9}
+    tagger = WALNetTagger(**settings, patience=2).fit(X, Y, X_val=X, Y_val=Y)
+    scores = tagger.history_["valid_mAP"].to_numpy()
+    assert len(scores) < 20
+    assert scores.argmax() == len(scores) - 3
+    assert tagger.score(X, Y) == pytest.approx(scores.max())
+
+
+class CtrlC(Callback):
+    """Interrupts training in its third round."""
+
+    def on_batch_begin(self, net, training, **kwargs):
+        if training and len(net.history) == 3:
+            raise KeyboardInterrupt
+
+
+def test_interrupted_training_leaves_the_best_so_far(data):
+    X, Y = data
+    tagger = WALNetTagger(**SETTINGS | {"max_epochs": 9}, callbacks=[CtrlC()])
+    with pytest.warns(UserWarning, match="interrupted; the tagger has the best weights so far"):
+        tagger.fit(X, Y, X_val=X, Y_val=Y)
+    assert tagger.score(X, Y) == pytest.approx(tagger.history_["valid_mAP"].max())
+
+
+def test_part_of_the_clips_is_held_out(data):
+    X, Y = data
+    tagger = WALNetTagger(**SETTINGS, validation_fraction=0.25).fit(X, Y)
+    assert sum(tagger.net_.history[-1, "batches", :, "train_batch_size"]) == 9
+    assert tagger.history_["valid_mAP"].notna().all()
+
+
+@pytest.mark.parametrize(
+    "settings", [{"class_weight": {1: 5.0}}, {"class_weight": "balanced"}, {"sampler": "balanced"}]
+)
+def test_weighting_changes_what_is_learnt(data, settings):
+    X, Y = data
+    Y = Y.copy()
+    Y[3:, 1] = 0
+    plain = WALNetTagger(**SETTINGS).fit(X, Y)
+    weighted = WALNetTagger(**SETTINGS, **settings).fit(X, Y)
+    assert not torch.equal(weights(plain), weights(weighted))
+
+
+def test_labels_are_weighted_like_their_clips(data):
+    X, _ = data
+    y = np.array(["a", "b", "c"] * 4)
+    settings = SETTINGS | {"augmentation": None}
+    by_label = WALNetTagger(**settings, class_weight={"b": 3.0}).fit(X, y)
+    by_clip = WALNetTagger(**settings).fit(X, y, sample_weight=np.where(y == "b", 3.0, 1.0))
+    torch.testing.assert_close(weights(by_label), weights(by_clip), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (np.ones(3), "shape \\(3,\\), but there are 12 clips"),
+        (-np.ones(12), "must not be negative"),
+        (np.zeros(12), "not be zero for all"),
+        (np.full(12, np.nan), "NaN"),
+    ],
+)
+def test_bad_sample_weights(data, weight, message):
+    with pytest.raises(ValueError, match=message):
+        WALNetTagger(**SETTINGS).fit(*data, sample_weight=weight)
+
+
+@pytest.fixture
+def routing():
+    with sklearn.config_context(enable_metadata_routing=True):
+        yield
+
+
+@pytest.mark.usefixtures("routing")
+@pytest.mark.filterwarnings("ignore:fit_transform scores")
+def test_weights_are_routed_through_pipelines_and_cross_validation(data):
+    X, Y = data
+    seen = []
+
+    class Spy(WALNetTagger):
+        def fit(self, X, y, *, sample_weight=None, X_val=None, Y_val=None):
+            seen.append(sample_weight)
+            return super().fit(X, y, sample_weight=sample_weight, X_val=X_val, Y_val=Y_val)
+
+    tagger = Spy(**SETTINGS).set_fit_request(sample_weight=True)
+    pipe = Pipeline([("tagger", tagger), ("tuner", ThresholdTuner())])
+    weight = np.arange(1.0, 13.0)
+    pipe.fit(X, Y, sample_weight=weight)
+    np.testing.assert_array_equal(seen.pop(), weight)
+    cross_validate(tagger, X, Y, cv=2, params={"sample_weight": weight}, error_score="raise")
+    np.testing.assert_array_equal(np.sort(np.concatenate(seen)), weight)
+
+
+def test_cross_fit_scores_come_from_networks_that_do_not_know_the_clip(data):
+    X, Y = data
+    tagger = WALNetTagger(**SETTINGS, cross_fit=3)
+    scores = tagger.fit_transform(X, Y)
+    fold = WALNetTagger(**SETTINGS)
+    for train, test in MultilabelStratifiedGroupKFold(3).split(X, Y):
+        expected = fold.fit(X[train], Y[train]).predict_proba(X[test])
+        np.testing.assert_array_equal(scores[test], expected)
+    everything = WALNetTagger(**SETTINGS).fit(X, Y)
+    np.testing.assert_array_equal(tagger.predict_proba(X), everything.predict_proba(X))
+
+
+def test_scores_of_training_clips_are_warned_of(data):
+    with pytest.warns(UserWarning, match="just trained on.*cross_fit=5") as caught:
+        WALNetTagger(**SETTINGS).fit_transform(*data)
+    assert len(caught) == 1
+
+
+def test_one_prediction_pass_serves_all_scorers(data, monkeypatch):
+    X, Y = data
+    calls = []
+    predict_proba = WALNetTagger.predict_proba
+    monkeypatch.setattr(
+        WALNetTagger, "predict_proba", lambda self, X: calls.append(1) or predict_proba(self, X)
+    )
+    cross_validate(WALNetTagger(**SETTINGS), X, Y, cv=2, scoring=scorers, error_score="raise")
+    assert len(calls) == 2
+
+
+def test_cache_decodes_each_file_once(scenes, tmp_path, monkeypatch):
+    import sktagger.audio
+
+    X, Y = scenes.to_xy("balanced_train")
+    plain = WALNetTagger(**SETTINGS | {"max_epochs": 2}).fit(X, Y)
+    calls = []
+    read = sktagger.audio.read_audio
+    monkeypatch.setattr(
+        sktagger.audio, "read_audio", lambda *args: calls.append(args) or read(*args)
+    )
+    cached = WALNetTagger(**SETTINGS | {"max_epochs": 2}, memory=tmp_path).fit(X, Y)
+    assert len({str(section) for section, _ in calls}) == len(X)
+    assert len(calls) <= len(X) + 2  # two threads may decode one file at the same time
+    assert torch.equal(weights(cached), weights(plain))

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+from sklearn.utils import compute_class_weight
+
+from sktagger.weighting import (
+    check_class_weight,
+    draw_probabilities,
+    event_weights,
+    label_weights,
+)
+
+INDICATOR = np.array([[1, 1, 0], [1, 0, 0], [1, 0, 0], [0, 0, 0]])
+EVENTS = np.array(["rain", "siren", "never"])
+
+
+def test_balanced_terms_weigh_the_same_with_and_without_the_event():
+    absent, present = event_weights("balanced", INDICATOR, EVENTS)
+    n_present = INDICATOR.sum(axis=0)
+    np.testing.assert_allclose((present * n_present)[:2], ((4 - n_present) * absent)[:2])
+    np.testing.assert_allclose((present * n_present + absent * (4 - n_present)), 4)
+    assert (absent[2], present[2]) == (1, 1)
+
+
+def test_weights_by_event_count_for_its_positive_clips():
+    absent, present = event_weights({"siren": 3.0}, INDICATOR, EVENTS)
+    assert absent.tolist() == [1, 1, 1]
+    assert present.tolist() == [1, 3, 1]
+    assert event_weights(None, INDICATOR, EVENTS) is None
+
+
+def test_balanced_labels_are_those_of_scikit_learn():
+    y = np.array([0, 0, 0, 1, 2, 2])
+    weights = label_weights("balanced", np.eye(3)[y], np.arange(3))
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=y)[y]
+    np.testing.assert_allclose(weights / weights.mean(), expected / expected.mean())
+    np.testing.assert_allclose(
+        label_weights({1: 5.0}, np.eye(3)[y], np.arange(3)), np.where(y == 1, 5.0, 1.0)
+    )
+
+
+def test_every_event_is_drawn_equally_often():
+    indicator = np.array([[1, 0]] * 8 + [[0, 1]] * 2 + [[0, 0]] * 5)
+    p = draw_probabilities(indicator)
+    assert p.sum() == pytest.approx(1)
+    np.testing.assert_allclose([p[:8].sum(), p[8:10].sum(), p[10:].sum()], 1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "message"),
+    [
+        ({"sirn": 2.0}, "'sirn', which is not among .* nearest: 'siren'"),
+        ({"siren": 0}, "'siren' is 0, but a weight must be a number above 0"),
+        ({"siren": np.inf}, "'siren' is inf"),
+    ],
+)
+def test_bad_weights_are_named(class_weight, message):
+    with pytest.raises(ValueError, match=message):
+        check_class_weight(class_weight, EVENTS)
