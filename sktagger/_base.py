@@ -14,7 +14,6 @@ from sktagger.callbacks import copy_state
 from sktagger.inference import read_lengths, run, segment_table
 from sktagger.metrics import mean_average_precision
 from sktagger.training import PlainBatches
-from sktagger.weighting import label_weights
 
 _HISTORY_COLUMNS = [
     "n_epochs",
@@ -30,9 +29,9 @@ _HISTORY_COLUMNS = [
 class BaseTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
     """Everything of a tagger but its parameters and its training.
 
-    A subclass has the parameters `sample_rate`, `batch_size`, `n_jobs`, `verbose`, `memory` and
-    `class_weight`, sets ``classes_``, ``sizes_``, ``_multilabel`` and ``net_`` in `fit`, and
-    makes nets by ``_make_net(seed)``.
+    A subclass has the parameters `sample_rate`, `batch_size`, `n_jobs`, `verbose` and `memory`,
+    sets ``classes_``, ``sizes_``, ``_multilabel`` and ``net_`` in `fit`, and makes nets by
+    ``_make_net(seed)``.
     """
 
     def predict_proba(self, X):
@@ -257,18 +256,15 @@ class BaseTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
     def _n_threads(self):
         return effective_n_jobs(self.n_jobs)
 
-    def _dataset(self, clips, indicator=None, weights=None):
+    def _dataset(self, clips, sizes, indicator=None, weights=None):
         """Make a dataset, which needs the length of each clip."""
         if self.memory is not None:
             clips = clips.cached(self.memory)
-        if indicator is not None:
-            weights = np.ones(len(clips)) if weights is None else weights
-            if not self._multilabel:
-                weights = weights * label_weights(self.class_weight, indicator, self.classes_)
+        if weights is not None:
             weights = (weights / weights.mean()).astype(np.float32)
         lengths = read_lengths(clips, self.sample_rate, self._n_threads(), self.verbose)
-        return ClipDataset(clips, lengths, self.sample_rate, self.sizes_, indicator, weights)
+        return ClipDataset(clips, lengths, self.sample_rate, sizes, indicator, weights)
 
     def _plain_batches(self, X):
-        dataset = self._dataset(check_clips(self, X, reset=False))
+        dataset = self._dataset(check_clips(self, X, reset=False), self.sizes_)
         return PlainBatches(dataset, self.batch_size, self._n_threads())

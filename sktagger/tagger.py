@@ -16,6 +16,7 @@ from sktagger._validation import (
     HasMethods,
     Interval,
     StrOptions,
+    Targets,
     align_events,
     check_clips,
     check_lengths,
@@ -37,7 +38,7 @@ from sktagger.training import (
     TrainingRounds,
     resolve_device,
 )
-from sktagger.weighting import check_class_weight, draw_probabilities, event_weights
+from sktagger.weighting import check_class_weight, draw_probabilities, event_weights, label_weights
 
 _AUGMENTATIONS = {"default": Augmentation, "reference": Augmentation.reference}
 
@@ -290,38 +291,23 @@ class WALNetTagger(BaseTagger):
         clips = check_clips(self, X, reset=True)
         targets = check_targets(y)
         check_lengths(clips, targets.indicator, ("X", "y"))
-        weights = check_weights(sample_weight, len(clips))
-        if (X_val is None) != (Y_val is None):
-            raise ValueError("X_val and Y_val go together: give both or neither.")
+        weights = self._clip_weights(sample_weight, targets)
         going_on = self.warm_start and hasattr(self, "net_")
         if going_on:
             self._check_same_events(targets)
-        sizes = self._resolve_stft()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        kept, clips_val, events_val = self._split(clips, targets, X_val, Y_val, seed)
+
+        sizes = self._resolve_stft()
+        train_set = self._dataset(clips.take(kept), sizes, targets.indicator[kept], weights[kept])
+        validation = None
+        if clips_val is not None:
+            valid_set = self._dataset(clips_val, sizes, events_val, np.ones(len(clips_val)))
+            validation = PlainBatches(valid_set, self.batch_size, self._n_threads())
 
         self.sizes_ = sizes
         self.classes_ = targets.classes
         self._multilabel = targets.multilabel
-        check_class_weight(self.class_weight, self.classes_)
-        _warn_of_absent_events(targets.indicator, self.classes_, "y")
-        if X_val is not None:
-            clips_val = check_clips(self, X_val, reset=False)
-            events_val = align_events(Y_val, self.classes_, self._multilabel)
-            check_lengths(clips_val, events_val, ("X_val", "Y_val"))
-            kept = np.arange(len(clips))
-        elif self.validation_fraction is not None:
-            kept, held_out = self._hold_out(targets.indicator, seed)
-            clips_val, events_val = clips.take(held_out), targets.indicator[held_out]
-        else:
-            clips_val, kept = None, np.arange(len(clips))
-
-        validation = None
-        if clips_val is not None:
-            _warn_of_absent_events(events_val, self.classes_, "Y_val")
-            validation = PlainBatches(
-                self._dataset(clips_val, events_val), self.batch_size, self._n_threads()
-            )
-        train_set = self._dataset(clips.take(kept), targets.indicator[kept], weights[kept])
         self._train(train_set, validation, seed, going_on=going_on)
         return self
 
@@ -346,17 +332,22 @@ class WALNetTagger(BaseTagger):
         check_params(self)
         going_on = hasattr(self, "net_")
         clips = check_clips(self, X, reset=not going_on)
-        if not going_on:
+        if going_on:
+            classes, multilabel = self.classes_, self._multilabel
+        else:
             targets = check_targets(y)
-            sizes = self._resolve_stft()
-            self.classes_ = targets.classes if classes is None else np.asarray(classes)
-            self._multilabel = targets.multilabel
-            self.sizes_ = sizes
-        indicator = align_events(y, self.classes_, self._multilabel)
-        check_lengths(clips, indicator, ("X", "y"))
-        weights = check_weights(sample_weight, len(clips))
+            multilabel = targets.multilabel
+            classes = targets.classes if classes is None else np.asarray(classes)
+        targets = Targets(align_events(y, classes, multilabel), classes, multilabel)
+        check_lengths(clips, targets.indicator, ("X", "y"))
+        weights = self._clip_weights(sample_weight, targets)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        train_set = self._dataset(clips, indicator, weights)
+        sizes = self.sizes_ if going_on else self._resolve_stft()
+        train_set = self._dataset(clips, sizes, targets.indicator, weights)
+
+        self.sizes_ = sizes
+        self.classes_ = targets.classes
+        self._multilabel = targets.multilabel
         self._train(train_set, None, seed, going_on=going_on, n_epochs=1)
         return self
 
@@ -469,11 +460,33 @@ class WALNetTagger(BaseTagger):
                 "and form. Set warm_start=False to begin anew."
             )
 
-    def _hold_out(self, indicator, seed):
-        """Split off the part of the clips to validate on."""
-        n_splits = max(2, round(1 / self.validation_fraction))
-        splitter = MultilabelStratifiedGroupKFold(n_splits, shuffle=True, random_state=seed)
-        return next(splitter.split(indicator, indicator))
+    def _clip_weights(self, sample_weight, targets):
+        check_class_weight(self.class_weight, targets.classes)
+        weights = check_weights(sample_weight, len(targets.indicator))
+        if targets.multilabel:
+            return weights
+        return weights * label_weights(self.class_weight, targets.indicator, targets.classes)
+
+    def _split(self, clips, targets, X_val, Y_val, seed):
+        """Give the indices of the clips to train on, and the clips and events to validate on."""
+        _warn_of_absent_events(targets.indicator, targets.classes, "y")
+        everything = np.arange(len(clips))
+        if (X_val is None) != (Y_val is None):
+            raise ValueError("X_val and Y_val go together: give both or neither.")
+        if X_val is not None:
+            clips_val = check_clips(self, X_val, reset=False)
+            events_val = align_events(Y_val, targets.classes, targets.multilabel)
+            check_lengths(clips_val, events_val, ("X_val", "Y_val"))
+            kept = everything
+        elif self.validation_fraction is not None:
+            n_splits = max(2, round(1 / self.validation_fraction))
+            splitter = MultilabelStratifiedGroupKFold(n_splits, shuffle=True, random_state=seed)
+            kept, held_out = next(splitter.split(everything, targets.indicator))
+            clips_val, events_val = clips.take(held_out), targets.indicator[held_out]
+        else:
+            return everything, None, None
+        _warn_of_absent_events(events_val, targets.classes, "Y_val")
+        return kept, clips_val, events_val
 
     def _train(self, train_set, validation, seed, *, going_on, n_epochs=None):
         """Train a new net, or the present one further."""
@@ -559,5 +572,5 @@ def _warn_of_absent_events(indicator, classes, where):
             f"{len(absent)} of {len(classes)} events occur in no clip of {where} and "
             f"{consequence}: {', '.join(map(str, absent[:5]))}{', ...' * (len(absent) > 5)}.",
             UndefinedMetricWarning,
-            stacklevel=3,
+            stacklevel=4,
         )

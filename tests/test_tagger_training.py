@@ -200,3 +200,12 @@ def test_cache_decodes_each_file_once(scenes, tmp_path, monkeypatch):
     assert len({str(section) for section, _ in calls}) == len(X)
     assert len(calls) <= len(X) + 2  # two threads may decode one file at the same time
     assert torch.equal(weights(cached), weights(plain))
+
+
+def test_failed_fit_leaves_the_earlier_one_usable(data):
+    X, Y = data
+    tagger = WALNetTagger(**SETTINGS).fit(X, Y)
+    expected = tagger.predict_proba(list(X))
+    with pytest.raises(FileNotFoundError):
+        tagger.fit(["missing.wav"] * 3, [["a"], ["b"], ["c"]])
+    np.testing.assert_array_equal(tagger.predict_proba(list(X)), expected)

@@ -1,0 +1,127 @@
+"""Scores of all events on one scale, however a tagger spreads its scores."""
+
+import numpy as np
+from scipy.special import expit, logit, ndtr, ndtri
+
+__all__ = ["ScoreScale"]
+
+# Enough knots to follow a distribution closely, few enough to search them fast. They lie densest in
+# the tails, where thresholds are: there each score is a knot.
+_N_KNOTS = 3000
+# Irrational steps spread any set of clips evenly.
+_CLIP_STEP, _EVENT_STEP = 2**0.5, 3**0.5
+
+
+class ScoreScale:
+    """Scores as normal deviates, such that the negatives of all events together are normal.
+
+    The order of the scores decides alone: an increasing function of all scores changes nothing
+    (between knots, little). Equal scores are spread over the ranks that they hold. Positives that
+    score above all negatives share the last rank.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_clips, n_events), float
+        Finite.
+    positive : ndarray of shape (n_clips, n_events), bool
+        At least one entry is False.
+    """
+
+    def __init__(self, scores, positive):
+        negatives = np.sort(scores[~positive]).astype(np.float64)
+        positives = np.sort(scores[positive]).astype(np.float64)
+        n_negatives = len(negatives)
+        reach = logit(1 - 0.5 / n_negatives)
+        ranks = n_negatives * expit(np.linspace(-reach, reach, _N_KNOTS)) - 0.5
+        ranks = np.unique(np.rint(ranks).astype(np.intp)).clip(0, n_negatives - 1)
+        above = positives[positives > negatives[-1]]
+        self._knots = np.unique(
+            np.concatenate(
+                [
+                    positives[:1],
+                    negatives[ranks],
+                    above[:: 1 + len(above) // _N_KNOTS],
+                    above[-1:],
+                ]
+            )
+        )
+
+        def rank(side):
+            below = np.searchsorted(negatives, self._knots, side)
+            share = np.searchsorted(positives, self._knots, side) / max(len(positives), 1)
+            return ((below + share) / (n_negatives + 1)).clip(0.25 / (n_negatives + 1), 1 - 1e-9)
+
+        self._low, self._high = rank("left"), rank("right")
+        self._is_tie = (self._high - self._low) * (n_negatives + 1) > 2
+        self._highest_threshold = self._midpoint_below(len(self._knots) - 1)
+
+    def deviates(self, scores):
+        """Give the deviates of the scores of which the scale was made.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_clips, n_events), float
+
+        Returns
+        -------
+        deviates : ndarray of shape (n_clips, n_events), float64
+        """
+        n_clips, n_events = scores.shape
+        knot = np.searchsorted(self._knots, scores, side="right") - 1
+        following = np.minimum(knot + 1, len(self._knots) - 1)
+        distance = self._knots[following] - self._knots[knot]
+        is_knot = scores == self._knots[knot]
+        spread = np.add.outer(_CLIP_STEP * np.arange(n_clips), _EVENT_STEP * np.arange(n_events))
+        share = np.where(
+            is_knot, spread % 1, (scores - self._knots[knot]) / np.where(distance > 0, distance, 1)
+        )
+        start = np.where(is_knot, self._low[knot], self._high[knot])
+        end = np.where(is_knot, self._high[knot], self._low[following])
+        return ndtri(start + share * (end - start))
+
+    def thresholds(self, deviates):
+        """Turn deviates into scores, between the scores that are known.
+
+        Parameters
+        ----------
+        deviates : ndarray of shape (n_events,), float64
+
+        Returns
+        -------
+        thresholds : ndarray of shape (n_events,), float64
+            Below the highest score of all: above it, nothing would be reported.
+        """
+        middle = 0.5 * (self._low + self._high)
+        thresholds = np.interp(ndtr(deviates), middle, self._knots)
+        return np.minimum(thresholds, self._highest_threshold)
+
+    def ties(self, deviates):
+        """Find deviates that fall among equal scores, which a threshold cannot part.
+
+        Parameters
+        ----------
+        deviates : ndarray of shape (n_events,), float64
+
+        Returns
+        -------
+        event : ndarray of shape (n_ties,), intp
+        low, high : ndarray of shape (n_ties,), float64
+            Deviates where the equal scores begin and end.
+        accepting, rejecting : ndarray of shape (n_ties,), float64
+            Thresholds below and at the equal scores.
+        """
+        rank = ndtr(deviates)
+        knot = np.searchsorted(self._high, rank).clip(0, len(self._knots) - 1)
+        event = np.flatnonzero(self._is_tie[knot] & (rank > self._low[knot]))
+        knot = knot[event]
+        return (
+            event,
+            ndtri(self._low[knot]),
+            ndtri(self._high[knot]),
+            self._midpoint_below(knot),
+            np.minimum(self._knots[knot], self._highest_threshold),
+        )
+
+    def _midpoint_below(self, knot):
+        below = np.where(knot > 0, self._knots[np.maximum(knot, 1) - 1], self._knots[0] - 1)
+        return 0.5 * (self._knots[knot] + below)
