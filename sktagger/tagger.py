@@ -287,7 +287,7 @@ class WALNetTagger(BaseTagger):
             If a clip cannot be read; the message names it. Headers are read before training
             starts.
         """
-        check_params(self)
+        self._check_settings()
         clips = check_clips(self, X, reset=True)
         targets = check_targets(y)
         check_lengths(clips, targets.indicator, ("X", "y"))
@@ -329,7 +329,7 @@ class WALNetTagger(BaseTagger):
         -------
         self
         """
-        check_params(self)
+        self._check_settings()
         going_on = hasattr(self, "net_")
         clips = check_clips(self, X, reset=not going_on)
         if going_on:
@@ -384,7 +384,7 @@ class WALNetTagger(BaseTagger):
                 stacklevel=2,
             )
             return self.fit(X, y, **fit_params).transform(X)
-        check_params(self)
+        self._check_settings()
         targets = check_targets(y)
         check_lengths(check_clips(self, X, reset=True), targets.indicator, ("X", "y"))
         splits = MultilabelStratifiedGroupKFold(self.cross_fit).split(X, targets.indicator)
@@ -436,13 +436,18 @@ class WALNetTagger(BaseTagger):
             )
         return cls(sample_rate=sample_rate, stft=stft)._restore(np.asarray(classes), state)
 
-    def _resolve_augmentation(self):
-        augmentation = self.augmentation
-        if isinstance(augmentation, str):
-            augmentation = _AUGMENTATIONS[augmentation]()
+    def _check_settings(self):
+        check_params(self)
+        augmentation = self._resolve_augmentation()
         if augmentation is not None:
             augmentation.validate()
-        return augmentation
+        self._resolve_stft()
+        resolve_device(self.device)
+
+    def _resolve_augmentation(self):
+        if isinstance(self.augmentation, str):
+            return _AUGMENTATIONS[self.augmentation]()
+        return self.augmentation
 
     def _resolve_stft(self):
         sizes = (STFT() if self.stft is None else self.stft).sizes(self.sample_rate)

@@ -14,7 +14,6 @@ from tqdm import tqdm
 
 from sktagger import __version__
 from sktagger._text import nearest
-from sktagger._validation import check_params
 from sktagger.augmentation import Augmentation
 from sktagger.callbacks import load_checkpoint, logger
 from sktagger.persistence import params_from_json, params_to_json
@@ -54,7 +53,7 @@ def make_config(database, *, training_set, validation_set, recipe, min_length, s
                 f"{', '.join(dotted)}."
             )
     tagger.set_params(**settings)
-    check_params(tagger)
+    tagger._check_settings()
     tagger.set_params(
         stft=STFT(**tagger._resolve_stft()._asdict()), augmentation=tagger._resolve_augmentation()
     )
