@@ -42,10 +42,13 @@ def out_of_fold_scores(estimator, X, y, targets: Targets, splits, *, fitted=None
             fit_params["sample_weight"] = safe_indexing(weights, train)
         fold = clone(estimator).fit(safe_indexing(X, train), safe_indexing(Y, train), **fit_params)
         proba = fold.predict_proba(safe_indexing(X, test))
-        aligned = np.zeros((len(test), len(targets.classes)), dtype=proba.dtype)
-        aligned[:, np.isin(targets.classes, fold.classes_)] = proba
+        if not targets.multilabel:
+            known = np.isin(targets.classes, fold.classes_)
+            aligned = np.zeros((len(test), len(known)), dtype=proba.dtype)
+            aligned[:, known] = proba
+            proba = aligned
         if fitted is not None:
             fitted.append(fold)
         rows.append(test)
-        scores.append(aligned)
+        scores.append(proba)
     return np.concatenate(rows), np.concatenate(scores)

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.exceptions import NotFittedError
@@ -30,6 +31,14 @@ def test_thresholds_are_tuned_on_out_of_fold_scores(data, model):
         scores[test] = model.fit(X[train], Y[train]).predict_proba(X[test])
     expected = ThresholdTuner().fit(scores, Y).thresholds_
     np.testing.assert_allclose(tuned.thresholds_, expected)
+
+
+def test_names_of_events_do_not_matter_to_the_thresholds(data, model):
+    X, Y = data
+    named = pd.DataFrame(Y, columns=["siren", "bell", "rain"])
+    expected = TunedThresholdTagger(model, cv=3, random_state=0).fit(X, Y).thresholds_
+    tuned = TunedThresholdTagger(model, cv=3, random_state=0).fit(X, named)
+    np.testing.assert_array_equal(tuned.thresholds_, expected)
 
 
 def test_estimator_is_refitted_on_all_clips(data, model):

@@ -11,6 +11,11 @@ def add_arguments(parser):
     )
     parser.add_argument("--validation-set", metavar="NAME", default="validate")
     parser.add_argument("--test-set", metavar="NAME", default="eval")
+    parser.add_argument(
+        "--strategy",
+        choices=["expected", "best"],
+        help="how thresholds are tuned (default: best after --recipe reference, else expected)",
+    )
     parser.add_argument("--device", default="auto", help="cpu, cuda, ... (default: auto)")
 
 
@@ -23,6 +28,7 @@ def main(args):
         database=args.database,
         validation_set=args.validation_set,
         test_set=args.test_set,
+        strategy=args.strategy,
         device=args.device,
     )
     print(results_table(validation, test, (args.validation_set, args.test_set)))
@@ -30,7 +36,13 @@ def main(args):
 
 
 def evaluate(
-    experiment, *, database=None, validation_set="validate", test_set="eval", device="auto"
+    experiment,
+    *,
+    database=None,
+    validation_set="validate",
+    test_set="eval",
+    strategy=None,
+    device="auto",
 ):
     """Tune thresholds on the validation set, measure both sets, write the result files.
 
@@ -42,6 +54,9 @@ def evaluate(
         JSON database. None: the one trained on.
     validation_set, test_set : str
         Names of data sets.
+    strategy : {"expected", "best"} or None, default=None
+        See :class:`sktagger.ThresholdTuner`. None: "best", as published, for experiments of the
+        reference recipe, else "expected".
     device : str, default="auto"
         See :class:`sktagger.WALNetTagger`.
 
@@ -64,7 +79,9 @@ def evaluate(
     X_val, Y_val = db.to_xy(validation_set, events=tagger.classes_)
     X_test, Y_test = db.to_xy(test_set, events=tagger.classes_)
     scores_val = tagger.predict_proba(X_val)
-    thresholds = ThresholdTuner().fit(scores_val, Y_val).thresholds_
+    if strategy is None:
+        strategy = "best" if config["recipe"] == "reference" else "expected"
+    thresholds = ThresholdTuner(strategy=strategy).fit(scores_val, Y_val).thresholds_
     validation = evaluate_scores(Y_val, scores_val, thresholds)
     test = evaluate_scores(Y_test, tagger.predict_proba(X_test), thresholds)
     directory = _experiment.new_directory(Path(experiment) / "eval")
