@@ -4,7 +4,7 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, get_tags, indexable
 from sklearn.utils.validation import check_is_fitted
 
 from sktagger import persistence
@@ -120,10 +120,12 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         check_params(self)
         targets = check_targets(y)
         check_lengths(X, targets.indicator, ("X", "y"))
+        X, y = indexable(X, y)
+        self._check_enough(targets)
         if self.cv == "prefit":
             check_is_fitted(self.estimator)
             self.estimator_ = self.estimator
-            indicator = align_events(y, self.estimator_.classes_, targets.multilabel)
+            indicator = targets.indicator
             scores = self.estimator_.predict_proba(X)
         else:
             splits = self._splits(X, targets.indicator, groups)
@@ -144,7 +146,8 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         self.tuner_ = clone(ThresholdTuner() if self.tuner is None else self.tuner)
         self.tuner_.fit(scores, indicator)
         self.thresholds_ = self.tuner_.thresholds_
-        self.classes_ = self.estimator_.classes_
+        self.classes_ = targets.classes
+        self._multilabel = targets.multilabel
         return self
 
     def predict_proba(self, X):
@@ -170,7 +173,8 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n_clips, n_events), int
+        ndarray of shape (n_clips, n_events), int, or of shape (n_clips,)
+            After training on 1-D labels, the label whose score exceeds its threshold most.
         """
         return self.predict_from_scores(self.predict_proba(X))
 
@@ -183,10 +187,12 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n_clips, n_events), int
+        ndarray of shape (n_clips, n_events), int, or of shape (n_clips,)
         """
         check_is_fitted(self)
-        return self.tuner_.predict_from_scores(scores)
+        if self._multilabel:
+            return self.tuner_.predict_from_scores(scores)
+        return self.classes_[(scores - self.thresholds_).argmax(axis=1)]
 
     def score(self, X, y):
         """Give the mean F1 of the decisions.
@@ -202,8 +208,10 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         float
             Mean over the events that occur in `y`.
         """
-        decisions = self.predict(X)
-        return mean_f1(align_events(y, self.classes_, check_targets(y).multilabel), decisions)
+        truth, decisions = (
+            align_events(values, self.classes_, self._multilabel) for values in (y, self.predict(X))
+        )
+        return mean_f1(truth, decisions)
 
     def save(self, path):
         """Write the tagger and its thresholds to a file without Python objects in it.
@@ -255,6 +263,7 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         tuned.tuner_.thresholds_ = tuned.thresholds_ = thresholds
         tuned.tuner_.classes_ = tuned.classes_ = tagger.classes_
         tuned.tuner_.n_features_in_ = len(thresholds)
+        tuned._multilabel = tagger._multilabel
         return tuned
 
     def _splits(self, X, indicator, groups):
@@ -273,5 +282,23 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         tags.classifier_tags.poor_score = True
-        tags.input_tags.string = True
+        tags.input_tags = get_tags(self.estimator).input_tags
         return tags
+
+    @property
+    def n_features_in_(self):
+        """Number of features of the estimator, if it has such."""
+        return self.estimator_.n_features_in_
+
+    def _check_enough(self, targets):
+        n_clips, n_events = targets.indicator.shape
+        if n_clips < 2:
+            raise ValueError(
+                f"X has only {n_clips} clip (n_samples = {n_clips}), but some clips are needed to "
+                "fit the estimator and some to tune the thresholds."
+            )
+        if not targets.multilabel and n_events < 2:
+            raise ValueError(
+                f"y has only 1 class, {targets.classes[0]!r}, but thresholds need clips of two or "
+                "more."
+            )
