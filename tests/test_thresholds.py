@@ -1,10 +1,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 from sklearn.exceptions import NotFittedError
+from sklearn.metrics import balanced_accuracy_score, f1_score
+from sklearn.utils._param_validation import InvalidParameterError
 
 from sktagger import ThresholdTuner
-from sktagger.metrics import mean_f1
+from sktagger.metrics import mean_f1, mean_precision, mean_recall
+
+STRATEGIES = ["expected", "best"]
 
 
 @pytest.fixture
@@ -27,7 +32,7 @@ def best_by_trying(y, s):
 
 def test_thresholds_have_the_best_f1(scores_and_events):
     S, Y = scores_and_events
-    tuner = ThresholdTuner().fit(S, Y)
+    tuner = ThresholdTuner(strategy="best").fit(S, Y)
     expected = [best_by_trying(Y[:, k], S[:, k]) for k in range(4)]
     np.testing.assert_allclose(tuner.thresholds_, [threshold for _, threshold in expected])
     assert tuner.score(S, Y) == pytest.approx(np.mean([f1 for f1, _ in expected]))
@@ -49,13 +54,16 @@ def test_scores_pass_unchanged(scores_and_events):
 def test_event_without_positives_gets_the_threshold_of_all_events(scores_and_events):
     S, Y = scores_and_events
     Y[:, 3] = 0
-    tuner = ThresholdTuner().fit(S, Y)
+    tuner = ThresholdTuner(strategy="best").fit(S, Y)
     assert tuner.thresholds_[3] == pytest.approx(best_by_trying(Y.ravel(), S.ravel())[1])
 
 
-def test_no_positives_at_all_reports_nothing(scores_and_events):
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_no_positives_at_all_reports_nothing(scores_and_events, strategy):
     S, Y = scores_and_events
-    assert not ThresholdTuner().fit(S, 0 * Y).predict(S).any()
+    tuner = ThresholdTuner(strategy=strategy).fit(S, 0 * Y)
+    assert np.isfinite(tuner.thresholds_).all()
+    assert not tuner.predict(S).any()
 
 
 def test_events_keep_their_names(scores_and_events):
@@ -77,3 +85,206 @@ def test_another_number_of_events_is_refused(scores_and_events):
 def test_unfitted_tuner_says_so():
     with pytest.raises(NotFittedError):
         ThresholdTuner().predict(np.ones((2, 2)))
+
+
+@pytest.fixture
+def many_events(rng):
+    """Scores, labels, separations and priors of 40 events with 1 to 50 positives."""
+    prior, separation = np.geomspace(0.004, 0.16, 40), rng.normal(2, 0.5, 40)
+    Y = rng.random((300, 40)) < prior
+    return rng.standard_normal(Y.shape) + separation * Y, Y.astype(int), separation, prior
+
+
+def f1_on_new_clips(thresholds, separation, prior):
+    """F1 on infinitely many clips whose scores are normal."""
+    tp, fp = prior * norm.sf(thresholds - separation), (1 - prior) * norm.sf(thresholds)
+    return 2 * tp / (tp + fp + prior)
+
+
+def regret(tuner, S, Y, separation, prior):
+    best = f1_on_new_clips(np.linspace(-1, 6, 701)[:, None], separation, prior).max(axis=0)
+    return np.mean(best - f1_on_new_clips(tuner.fit(S, Y).thresholds_, separation, prior))
+
+
+def test_expected_thresholds_are_better_on_new_clips(many_events):
+    expected, best = (regret(ThresholdTuner(strategy=s), *many_events) for s in STRATEGIES)
+    assert expected < best / 3
+
+
+def test_f1_falls_less_on_new_clips(many_events):
+    present = many_events[1].any(axis=0)
+    S, Y, separation, prior = (values[..., present] for values in many_events)
+    drop = {}
+    for strategy in STRATEGIES:
+        tuner = ThresholdTuner(strategy=strategy).fit(S, Y)
+        new = f1_on_new_clips(tuner.thresholds_, separation, prior)
+        drop[strategy] = tuner.score(S, Y) - new.mean()
+    assert abs(drop["expected"]) < drop["best"] / 2
+
+
+def test_plenty_of_clips_give_the_optimum(rng):
+    prior, separation = np.array([0.1, 0.2, 0.3]), np.array([1.0, 2.0, 3.0])
+    Y = rng.random((20_000, 3)) < prior
+    S = rng.standard_normal(Y.shape) + separation * Y
+    assert regret(ThresholdTuner(), S, Y, separation, prior) < 0.001
+
+
+def increase(scores):
+    return 1 / (1 + np.exp(-3 * scores + 2))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_scale_of_the_scores_matters_little(many_events, strategy):
+    S, Y, *_ = many_events
+    tuner = ThresholdTuner(strategy=strategy)
+    decisions = tuner.fit(S, Y).predict(S)
+    assert np.mean(tuner.fit(increase(S), Y).predict(increase(S)) != decisions) < 1e-3
+
+
+def test_the_order_of_events_does_not_matter(many_events):
+    S, Y, *_ = many_events
+    thresholds = ThresholdTuner().fit(S, Y).thresholds_
+    backwards = ThresholdTuner().fit(S[:, ::-1], Y[:, ::-1]).thresholds_[::-1]
+    np.testing.assert_allclose(backwards, thresholds, atol=1e-6)
+
+
+def test_the_order_of_clips_does_not_matter(many_events):
+    S, Y, *_ = many_events
+    thresholds = ThresholdTuner().fit(S, Y).thresholds_
+    backwards = ThresholdTuner().fit(S[::-1], Y[::-1]).thresholds_
+    np.testing.assert_allclose(backwards, thresholds, atol=1e-6)
+
+
+def test_thresholds_are_the_same_every_time(many_events):
+    S, Y, *_ = many_events
+    first, second = (ThresholdTuner().fit(S, Y).thresholds_ for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_float32_scores_give_the_same_thresholds(many_events):
+    S, Y, *_ = many_events
+    single = ThresholdTuner().fit(S.astype(np.float32), Y).thresholds_
+    np.testing.assert_allclose(single, ThresholdTuner().fit(S, Y).thresholds_, atol=1e-2)
+
+
+def test_absent_event_is_reported_rarely_but_not_never(many_events):
+    S, Y, *_ = many_events
+    Y[:, 7] = 0
+    threshold = ThresholdTuner().fit(S, Y).thresholds_[7]
+    assert 0 < norm.sf(threshold) < 0.05
+    assert norm.sf(threshold - 2) > 0.02
+
+
+def test_equal_scores_are_not_parted(rng):
+    Y = rng.random((400, 6)) < 0.2
+    S = np.clip(np.round(rng.normal(0.2 + 0.4 * Y, 0.2), 1), 0, 1)
+    tuner = ThresholdTuner().fit(S, Y)
+    best = ThresholdTuner(strategy="best").fit(S, Y)
+    assert tuner.score(S, Y) > best.score(S, Y) - 0.03
+    saturated = np.where(Y | (rng.random(Y.shape) < 0.02), 1.0, 0.0)
+    assert ThresholdTuner().fit(saturated, Y).predict(saturated).sum() == saturated.sum()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3), (2, 1), (3, 2), (20, 1)])
+@pytest.mark.parametrize("constant", [False, True])
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_expected_thresholds_are_finite_on_few_clips(rng, shape, constant, share):
+    S = np.zeros(shape) if constant else rng.random(shape)
+    Y = rng.random(shape) < share
+    assert np.isfinite(ThresholdTuner().fit(S, Y).thresholds_).all()
+
+
+def test_event_of_every_clip_is_reported(rng):
+    S = rng.random((30, 2))
+    assert ThresholdTuner().fit(S, np.ones((30, 2))).predict(S).all()
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_more_weight_of_recall_lowers_thresholds(many_events, strategy):
+    S, Y, *_ = many_events
+    low, middle, high = (
+        ThresholdTuner(metric="fbeta", beta=beta, strategy=strategy).fit(S, Y).thresholds_
+        for beta in (3, 1, 1 / 3)
+    )
+    assert (low <= middle).all()
+    assert (middle <= high).all()
+    f1 = ThresholdTuner(strategy=strategy).fit(S, Y).thresholds_
+    np.testing.assert_array_equal(middle, f1)
+
+
+def test_fewest_errors_on_the_tuning_clips(scores_and_events):
+    S, Y = scores_and_events
+    tuner = ThresholdTuner(metric="error_rate", strategy="best").fit(S, Y)
+    for event in range(4):
+        candidates = np.unique(S[:, event])
+        errors = ((S[:, event] > candidates[:, None]) != Y[:, event]).sum(axis=1)
+        assert (tuner.predict(S) != Y)[:, event].sum() == errors.min()
+
+
+def test_fewest_expected_errors(rng):
+    Y = rng.random((5000, 3)) < 0.3
+    S = rng.standard_normal(Y.shape) + 2 * Y
+    # where both densities, weighted by the priors, are equal
+    optimum = 1 + np.log(0.7 / 0.3) / 2
+    thresholds = ThresholdTuner(metric="error_rate").fit(S, Y).thresholds_
+    np.testing.assert_allclose(thresholds, optimum, atol=0.15)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_metric_may_be_a_function(many_events, strategy):
+    S, Y, *_ = (values[..., 30:34] for values in many_events)
+    by_name = ThresholdTuner(strategy=strategy).fit(S, Y).thresholds_
+    by_call = ThresholdTuner(metric=f1_score_of_any, strategy=strategy).fit(S, Y).thresholds_
+    np.testing.assert_allclose(by_call, by_name, atol=0.25 if strategy == "expected" else 1e-12)
+
+
+def f1_score_of_any(y_true, y_pred):
+    assert y_true.shape == y_pred.shape
+    return f1_score(y_true, y_pred, zero_division=0)
+
+
+def test_another_metric_gives_other_thresholds(many_events):
+    S, Y, *_ = (values[..., 30:34] for values in many_events)
+    balanced = ThresholdTuner(metric=balanced_accuracy_score).fit(S, Y).thresholds_
+    assert (balanced < ThresholdTuner().fit(S, Y).thresholds_).all()
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_least_precision_and_recall_are_kept(rng, strategy):
+    Y = rng.random((4000, 3)) < [0.3, 0.2, 0.1]
+    S = rng.standard_normal(Y.shape) + 3 * Y
+    tuner = ThresholdTuner(min_precision=0.9, strategy=strategy).fit(S, Y)
+    assert mean_precision(Y, tuner.predict(S), average=None).min() > 0.88
+    tuner = ThresholdTuner(min_recall=0.95, strategy=strategy).fit(S, Y)
+    assert mean_recall(Y, tuner.predict(S), average=None).min() > 0.93
+    freely = ThresholdTuner(min_recall=0.01, strategy=strategy).fit(S, Y)
+    np.testing.assert_allclose(
+        freely.thresholds_, ThresholdTuner(strategy=strategy).fit(S, Y).thresholds_, atol=0.11
+    )
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_what_cannot_be_kept_is_named(rng, strategy):
+    Y = pd.DataFrame(rng.random((500, 2)) < 0.2, columns=["easy", "hard"])
+    S = rng.standard_normal(Y.shape) + Y.to_numpy() * [6, 1]
+    tuner = ThresholdTuner(min_precision=0.8, min_recall=0.8, strategy=strategy)
+    with pytest.warns(UserWarning, match=r"1 of 2 events has min_precision=0.8.*: hard\."):
+        tuner.fit(S, Y.astype(int))
+    assert tuner.predict(S)[:, 1].any()
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"metric": "accuracy"},
+        {"beta": 0},
+        {"min_precision": 1.5},
+        {"min_recall": 0},
+        {"strategy": "bootstrap"},
+    ],
+)
+def test_bad_parameters_are_refused_in_fit(scores_and_events, parameters):
+    tuner = ThresholdTuner(**parameters)
+    (name,) = parameters
+    with pytest.raises(InvalidParameterError, match=f"The '{name}' parameter of ThresholdTuner"):
+        tuner.fit(*scores_and_events)

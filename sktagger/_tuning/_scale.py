@@ -8,8 +8,8 @@ __all__ = ["ScoreScale"]
 # Enough knots to follow a distribution closely, few enough to search them fast. They lie densest in
 # the tails, where thresholds are: there each score is a knot.
 _N_KNOTS = 3000
-# Irrational steps spread any set of clips evenly.
-_CLIP_STEP, _EVENT_STEP = 2**0.5, 3**0.5
+# An irrational step spreads any set of clips evenly.
+_STEP = 2**0.5
 
 
 class ScoreScale:
@@ -52,6 +52,8 @@ class ScoreScale:
             return ((below + share) / (n_negatives + 1)).clip(0.25 / (n_negatives + 1), 1 - 1e-9)
 
         self._low, self._high = rank("left"), rank("right")
+        distance = np.diff(self._knots, append=np.inf)
+        self._slope = (np.append(self._low[1:], 1.0) - self._high) / distance
         self._is_tie = (self._high - self._low) * (n_negatives + 1) > 2
         self._highest_threshold = self._midpoint_below(len(self._knots) - 1)
 
@@ -66,18 +68,14 @@ class ScoreScale:
         -------
         deviates : ndarray of shape (n_clips, n_events), float64
         """
-        n_clips, n_events = scores.shape
         knot = np.searchsorted(self._knots, scores, side="right") - 1
-        following = np.minimum(knot + 1, len(self._knots) - 1)
-        distance = self._knots[following] - self._knots[knot]
-        is_knot = scores == self._knots[knot]
-        spread = np.add.outer(_CLIP_STEP * np.arange(n_clips), _EVENT_STEP * np.arange(n_events))
-        share = np.where(
-            is_knot, spread % 1, (scores - self._knots[knot]) / np.where(distance > 0, distance, 1)
-        )
-        start = np.where(is_knot, self._low[knot], self._high[knot])
-        end = np.where(is_knot, self._high[knot], self._low[following])
-        return ndtri(start + share * (end - start))
+        beyond = scores - self._knots[knot]
+        rank = self._high[knot] + self._slope[knot] * beyond
+        clip, event = np.nonzero(beyond == 0)
+        knot = knot[clip, event]
+        spread = np.where(self._is_tie[knot], _STEP * clip % 1, 0.5)
+        rank[clip, event] = self._low[knot] + spread * (self._high[knot] - self._low[knot])
+        return ndtri(rank)
 
     def thresholds(self, deviates):
         """Turn deviates into scores, between the scores that are known.
