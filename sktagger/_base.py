@@ -1,5 +1,7 @@
 """What a fitted tagger does: score clips and segments, decide, and be kept."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 from joblib import effective_n_jobs
@@ -13,7 +15,7 @@ from sktagger.batching import ClipDataset
 from sktagger.callbacks import copy_state
 from sktagger.inference import read_lengths, run, segment_table
 from sktagger.metrics import mean_average_precision
-from sktagger.training import PlainBatches
+from sktagger.training import PlainBatches, resolve_device
 
 _HISTORY_COLUMNS = [
     "n_epochs",
@@ -250,6 +252,16 @@ class BaseTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
         net = state.get("net_")
         super().__setstate__(state)
         if net is not None:
+            try:
+                resolve_device(self.device)
+            except ValueError:
+                warnings.warn(
+                    f"The tagger was trained with device={self.device!r}, which is not there; it "
+                    'goes on with device="auto".',
+                    UserWarning,
+                    stacklevel=2,
+                )
+                self.device = "auto"
             self._load_state(net["state"])
             self.net_.history = History(net["history"])
 

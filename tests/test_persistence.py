@@ -1,8 +1,10 @@
 import json
+import pickle
 
 import joblib
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
 from safetensors.numpy import save_file
 from sklearn.base import clone
@@ -107,6 +109,16 @@ def test_damaged_file_is_refused(saved, damage):
 def test_missing_file():
     with pytest.raises(FileNotFoundError, match="'nowhere' does not exist"):
         WALNetTagger.load("nowhere")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_tagger_of_a_machine_with_a_gpu_loads_without_one(fitted, waveforms):
+    trained_there = WALNetTagger.__new__(WALNetTagger)
+    trained_there.__dict__.update(fitted.__dict__, device="cuda")
+    content = pickle.dumps(trained_there)
+    with pytest.warns(UserWarning, match="device='cuda', which is not there"):
+        loaded = pickle.loads(content)
+    np.testing.assert_array_equal(loaded.predict_proba(waveforms), fitted.predict_proba(waveforms))
 
 
 def test_interrupted_saving_leaves_the_old_file(fitted, saved, monkeypatch):
