@@ -64,18 +64,15 @@ class Levels:
             positives[events] = _count_bins(standard, is_positive)
         bent = _bend(negatives.sum(axis=0))
         center, width = _center_and_width(negatives @ bent, negatives @ bent**2, n_negatives)
-        self._deviates = (bent - center[:, np.newaxis]) / width[:, np.newaxis]
-        negatives = shift_bins(negatives, self._deviates, _BINS)
+        standard = (bent - center[:, np.newaxis]) / width[:, np.newaxis]
+        negatives = shift_bins(negatives, standard, _BINS)
         rates = _predict(_false_positive_rates(negatives, n_negatives), n_negatives)
         # A slope too small to matter makes the levels invertible
         slope = 1e-9 * np.arange(len(_BINS))
         levels = np.maximum.accumulate(-ndtri(rates) + slope, axis=1)
         self.positives = positives
         self.levels = np.stack(
-            [
-                np.interp(deviate, _BINS, level)
-                for deviate, level in zip(self._deviates, levels, strict=True)
-            ]
+            [np.interp(place, _BINS, level) for place, level in zip(standard, levels, strict=True)]
         )
 
     def thresholds(self, level, value_at):
@@ -169,13 +166,11 @@ def _shrink(values, error_variance, count):
     return np.where(known, drawn, mean)
 
 
-_LIN=True
 def _bend(counts):
     """Bent scale of the bins on which the clips counted are normal; straight on beyond them."""
     rank = (np.cumsum(counts) - 0.5 * counts + 0.25) / (counts.sum() + 0.5)
-    seen = np.flatnonzero(counts)
-    first, last = seen[[0, -1]]
-    bent = np.interp(_BINS, _BINS[seen], ndtri(rank[seen])) if _LIN else ndtri(rank)
+    bent = ndtri(rank)
+    first, last = np.flatnonzero(counts)[[0, -1]]
     bent[:first] = bent[first] + (_BINS[:first] - _BINS[first])
     bent[last:] = bent[last] + (_BINS[last:] - _BINS[last])
     return bent
