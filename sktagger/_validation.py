@@ -204,7 +204,8 @@ def check_targets(Y) -> Targets:
             raise ValueError("Y lists no events for any clip. At least 1 event is needed.")
         return _binarize_lists(Y, np.array(classes))
     Y = check_array(Y, ensure_2d=False, dtype=None, input_name="Y", ensure_all_finite=True)
-    if (Y.ndim == 2 and Y.shape[1] > 1) or (Y.ndim == 2 and Y.dtype == bool):
+    # a single column is an indicator if it can be one, else scikit-learn's way to pass labels
+    if Y.ndim == 2 and (Y.shape[1] > 1 or np.isin(Y, [0, 1]).all()):
         return _check_indicator(Y, np.arange(Y.shape[1]))
     labels = column_or_1d(Y, warn=True)
     check_classification_targets(labels)
@@ -269,11 +270,8 @@ def align_events(Y, classes, multilabel: bool) -> np.ndarray:
     ValueError
         If `Y` has events that training had not, or lacks columns.
     """
-    if multilabel and not isinstance(Y, pd.DataFrame) and not sparse.issparse(Y):
-        if _is_event_lists(Y):
-            return _binarize_lists(Y, classes).indicator
-        if np.ndim(Y) == 2 and np.shape(Y)[1] == 1:
-            Y = pd.DataFrame(np.asarray(Y), columns=[0])
+    if multilabel and _is_event_lists(Y):
+        return _binarize_lists(Y, classes).indicator
     targets = check_targets(Y)
     named = isinstance(Y, pd.DataFrame) or not targets.multilabel
     if targets.multilabel != multilabel:

@@ -10,7 +10,7 @@ from scipy import sparse
 from sklearn.model_selection import GridSearchCV, KFold, cross_validate, train_test_split
 from sklearn.pipeline import Pipeline
 
-from sktagger import ThresholdTuner, WALNetTagger
+from sktagger import ThresholdTuner, TunedThresholdTagger, WALNetTagger
 from sktagger.metrics import scorers
 
 pytestmark = [
@@ -123,6 +123,14 @@ def test_sparse_targets(waveforms):
     expected = make().fit(waveforms, INDICATOR).predict_proba(waveforms)
     tagger = make().fit(waveforms, sparse.csr_array(INDICATOR))
     np.testing.assert_array_equal(tagger.predict_proba(waveforms), expected)
+
+
+@pytest.mark.parametrize("dtype", [int, float, bool])
+def test_one_column_is_an_indicator_of_one_event(waveforms, dtype):
+    Y = INDICATOR[:, :1].astype(dtype)
+    tuned = TunedThresholdTagger(make(), cv=2, random_state=0).fit(waveforms, Y)
+    assert tuned.predict(waveforms).shape == (N_CLIPS, 1)
+    assert make().fit(waveforms, Y).score(waveforms, Y) > 0
 
 
 @pytest.mark.parametrize("scale", [np.float64(1), np.float32(1)])
