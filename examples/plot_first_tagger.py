@@ -10,6 +10,7 @@ of *when* an event was heard.
 import tempfile
 
 import numpy as np
+import soundfile
 
 from sktagger import ThresholdTuner, WALNetTagger
 from sktagger.datasets import make_scenes
@@ -63,10 +64,12 @@ print(event_report(Y_new, scores, tuner.thresholds_)[["support", "AP", "threshol
 # When?
 # -----
 # The labels never said when an event occurred, but the network scores segments of 2.56 s, one
-# every 1.28 s. In a recording made of two scenes, the segments tell them apart.
+# every 1.28 s. Here is a recording made of two scenes, one after the other; a longer training
+# tells them apart better.
 
-first, second = (np.flatnonzero(Y_new.sum(axis=1) == 1)[i] for i in (0, -1))
-print(Y_new.columns[Y_new.iloc[[first, second]].to_numpy().argmax(axis=1)].tolist())
-(segments,) = tagger.predict_segments([X_new[first]])
+pair = np.flatnonzero(Y_new.sum(axis=1) == 1)[[0, -1]]
+print("first, then:", Y_new.columns[Y_new.iloc[pair].to_numpy().argmax(axis=1)].tolist())
+recording = np.concatenate([soundfile.read(X_new[i])[0] for i in pair])
+(segments,) = tagger.predict_segments([recording])
 print(segments.round(2).T)
 folder.cleanup()
