@@ -34,6 +34,7 @@ setup(
         "plot": ["matplotlib>=3.8"],
         "test": [
             "hypothesis>=6.100",
+            "iterative-stratification>=0.1.9",
             "librosa>=0.11",
             "matplotlib>=3.8",
             "pytest>=8.2",
