@@ -37,6 +37,7 @@ from sktagger.training import (
     TrainingData,
     TrainingRounds,
     resolve_device,
+    resolve_precision,
 )
 from sktagger.weighting import check_class_weight, draw_probabilities, event_weights, label_weights
 
@@ -100,6 +101,10 @@ class WALNetTagger(BaseTagger):
         Further skorch callbacks, or (name, callback) pairs.
     device : str, default="auto"
         "cpu", "cuda", "cuda:1", ...; "auto" takes a GPU where there is one.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Of the network's convolutions. "bfloat16" halves the traffic of memory and changes scores
+        by some thousandths; "auto" takes it where it is faster: on GPUs of compute capability 8,
+        on CPUs with AMX. "float32" makes scores equal to 1e-5 on all machines.
     n_jobs : int or None, default=None
         Number of threads that read and transform audio ahead of the network. None means 1, -1 as
         many as there are processors. Results do not depend on it.
@@ -180,6 +185,7 @@ class WALNetTagger(BaseTagger):
         "memory": [str, HasMethods("cache"), os.PathLike, None],
         "callbacks": [list, tuple, None],
         "device": [str],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
@@ -207,6 +213,7 @@ class WALNetTagger(BaseTagger):
         memory=None,
         callbacks=None,
         device="auto",
+        precision="auto",
         n_jobs=None,
         verbose=1,
         random_state=None,
@@ -230,6 +237,7 @@ class WALNetTagger(BaseTagger):
         self.memory = memory
         self.callbacks = callbacks
         self.device = device
+        self.precision = precision
         self.n_jobs = n_jobs
         self.verbose = verbose
         self.random_state = random_state
@@ -549,6 +557,7 @@ class WALNetTagger(BaseTagger):
         ]
         if self.gradient_clip is not None:
             callbacks.append(("gradient_clip", GradientNormClipping(self.gradient_clip)))
+        device = resolve_device(self.device)
         return TaggerNet(
             WALNet,
             module__n_events=len(self.classes_),
@@ -556,9 +565,10 @@ class WALNetTagger(BaseTagger):
             module__n_fft=self.sizes_.n_fft,
             module__fmin=self.fmin,
             module__random_state=seed,
+            module__precision=resolve_precision(self.precision, device),
             optimizer=torch.optim.Adam,
             lr=self.lr,
-            device=resolve_device(self.device),
+            device=device,
             callbacks=callbacks + list(self.callbacks or []),
             callbacks__print_log=None,
             train_split=None,

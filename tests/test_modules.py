@@ -6,17 +6,18 @@ import librosa
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from sktagger.modules import (
     MIN_FRAMES,
     N_LAYERS,
     N_MELS,
     SEGMENT_FRAMES,
+    Frames,
     LogMel,
     MaskedBatchNorm,
     RunningNorm,
     WALNet,
-    frame_mask,
     mel_filterbank,
     warp_mel,
 )
@@ -33,6 +34,10 @@ def no_gradient_by_default():
 def padded(rng, n_frames, n_channels, n_mels):
     """Random clips (n_clips, n_channels, n_mels, n_frames) with garbage beyond their frames."""
     return rng.normal(2.0, 3.0, (len(n_frames), n_channels, n_mels, max(n_frames)))
+
+
+def frames_of(n_frames):
+    return Frames.of(torch.tensor(n_frames), max(n_frames))
 
 
 # the published system
@@ -61,14 +66,31 @@ def test_clip_scores_of_the_published_system(walnet, parity):
     assert_close(walnet(stft, n_frames), parity["clip_scores"], atol=1e-5)
 
 
-# frame mask
+# frames
 
 
-def test_frame_mask_marks_the_valid_frames():
-    mask = frame_mask(torch.tensor([0, 2, 4, 9]), 4)
-    assert mask.shape == (4, 1, 1, 4)
-    assert mask.dtype == torch.bool
-    assert mask[:, 0, 0].int().tolist() == [[0, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 1], [1, 1, 1, 1]]
+def test_frames_fill_what_lies_beyond_them():
+    frames = Frames.of(torch.tensor([2, 4, 9]), 4)
+    assert (frames.shortest, frames.length, frames.padded) == (2, 4, True)
+    x = frames.fill_(torch.ones(3, 1, 2, 4), 5.0)
+    assert x[:, 0, 1].int().tolist() == [[1, 1, 5, 5], [1, 1, 1, 1], [1, 1, 1, 1]]
+    assert not Frames.of(torch.tensor([4, 4]), 4).padded
+
+
+def test_frames_of_the_next_layer():
+    frames = Frames.of(torch.tensor([1, 4, 7]), 7)
+    halved, shortened = frames.halved(), frames.unpadded_conv()
+    assert (halved.n_frames.tolist(), halved.shortest, halved.length) == ([1, 2, 4], 1, 4)
+    assert (shortened.n_frames.tolist(), shortened.shortest, shortened.length) == ([1, 3, 6], 1, 6)
+
+
+def test_frames_are_split_and_joined():
+    frames = Frames.of(torch.tensor([7, 6, 5]), 7)
+    parts = frames.split(2)
+    assert [part.shortest for part in parts] == [6, 5]
+    joined = Frames.joined(parts)
+    assert joined.n_frames.tolist() == [7, 6, 5]
+    assert joined[1:] == frames[1:]
 
 
 # mel filters
@@ -165,9 +187,7 @@ def test_input_norm_is_that_of_the_naive_twin(rng):
     norm, twin = RunningNorm(4), reference.InputNorm(4)
     for n_frames in ([7, 3], [5, 5], [1, 9, 4]):
         x = padded(rng, n_frames, 1, 4)
-        lengths = torch.tensor(n_frames)
-        mask = frame_mask(lengths, max(n_frames)) if len(set(n_frames)) > 1 else None
-        y = norm.train()(torch.from_numpy(x).float(), lengths, mask)
+        y = norm.train()(torch.from_numpy(x).float(), frames_of(n_frames))
         twin.update(x, n_frames)
         assert_close(y, twin(x, n_frames), atol=1e-5)
         assert norm.num_tracked_values.flatten().tolist() == 4 * [twin.n_values]
@@ -178,14 +198,14 @@ def test_input_norm_is_that_of_the_naive_twin(rng):
 
 def test_input_norm_uses_what_it_has_just_seen():
     norm = RunningNorm(1)
-    y = norm(torch.tensor([[[[10.0, 12.0]]]]), torch.tensor([2]))
+    y = norm(torch.tensor([[[[10.0, 12.0]]]]), frames_of([2]))
     assert_close(y, [[[[-math.sqrt(0.5), math.sqrt(0.5)]]]], atol=1e-4)
 
 
 def test_input_norm_does_not_learn_in_evaluation(rng):
     norm = RunningNorm(4).eval()
     x = torch.from_numpy(padded(rng, [5], 1, 4)).float()
-    y = norm(x, torch.tensor([5]))
+    y = norm(x.clone(), frames_of([5]))
     assert norm.num_tracked_values.flatten().tolist() == 4 * [0]
     # mean 0, mean square 1, and N / (N - 1) with N = 2
     assert_close(y, x / math.sqrt(2 + 2e-5), atol=1e-5)
@@ -205,32 +225,61 @@ def test_input_norm_starts_with_zero_mean_and_unit_power():
 
 def make_batch_norm(rng, n_channels=3):
     norm = MaskedBatchNorm(n_channels)
-    norm.gamma.copy_(torch.from_numpy(rng.uniform(0.5, 1.5, norm.gamma.shape)))
+    gamma = rng.uniform(0.5, 1.5, norm.gamma.shape)
+    gamma[:, 1] *= -1  # which turns the greatest values into the least
+    norm.gamma.copy_(torch.from_numpy(gamma))
     norm.beta.copy_(torch.from_numpy(rng.normal(size=norm.beta.shape)))
     return norm.double()
 
 
-# clips without padding take another path where they come without a mask
-FRAMES = [
-    ([6, 6, 6], False),
-    ([6, 6, 6], True),
-    ([6, 3, 1], True),
-    ([1, 5], True),
-    ([4], False),
-    ([1], False),
-    ([1], True),
+def apply_norm(norm, x, n_frames, *, pool=False, chunk=None):
+    """Norm of a batch, in one or more chunks."""
+    sign = torch.where(norm.gamma.flatten() < 0, -1.0, 1.0).double() if pool else None
+    x = x * 1 if sign is None else x * sign.view(1, -1, 1, 1)
+    chunk = len(x) if chunk is None else chunk
+    frames = Frames.of(torch.tensor(n_frames), x.shape[-1])
+    return torch.cat(norm([part * 1 for part in x.split(chunk)], frames.split(chunk), sign))
+
+
+def naive_norm(x, n_frames, gamma, beta, *, pool=False):
+    """Differentiable twin: statistics over the valid frames by plain torch operations."""
+    valid = torch.cat(
+        [clip[..., :n].flatten(1) for clip, n in zip(x, n_frames, strict=True)], dim=1
+    )
+    mean = valid.mean(1)[:, None, None]
+    variance = valid.var(1, correction=0)[:, None, None]
+    y = (x - mean) / (variance + 1e-5).sqrt() * gamma + beta
+    mask = torch.zeros(len(x), 1, 1, x.shape[-1])
+    for clip, n in zip(mask, n_frames, strict=True):
+        clip[..., :n] = 1
+    y = F.relu(y * mask)
+    return F.max_pool2d(y, 2, ceil_mode=True) if pool else y
+
+
+# frames of the clips, clips in a chunk
+BATCHES = [
+    ([6, 6, 6], 3),
+    ([6, 6, 6], 2),
+    ([6, 3, 1], 3),
+    ([6, 3, 1], 1),
+    ([7, 7, 5, 4], 2),
+    ([1, 5], 2),
+    ([4], 1),
+    ([1], 1),
 ]
 
 
-@pytest.mark.parametrize(("n_frames", "masked"), FRAMES)
-def test_batch_norm_in_training_is_that_of_the_naive_twin(rng, n_frames, masked):
+@pytest.mark.parametrize("pool", [False, True])
+@pytest.mark.parametrize(("n_frames", "chunk"), BATCHES)
+def test_batch_norm_in_training_is_that_of_the_naive_twin(rng, n_frames, chunk, pool):
     norm = make_batch_norm(rng)
     x = padded(rng, n_frames, 3, 2)
-    lengths = torch.tensor(n_frames)
-    mask = frame_mask(lengths, max(n_frames)) if masked else None
-    y = norm(torch.from_numpy(x.copy()), lengths, mask)
+    y = apply_norm(norm, torch.from_numpy(x), n_frames, chunk=chunk, pool=pool)
     gamma, beta = norm.gamma.flatten().tolist(), norm.beta.flatten().tolist()
     expected, mean, power, n_values = reference.batch_norm(x, n_frames, gamma, beta)
+    expected = expected.clip(min=0)
+    if pool:
+        expected = F.max_pool2d(torch.from_numpy(expected), 2, ceil_mode=True)
     assert_close(y, expected, atol=1e-6)
     assert norm.num_tracked_values.flatten().tolist() == 3 * [n_values]
     assert_close(norm.running_mean.flatten(), 0.05 * mean, atol=1e-6)
@@ -242,9 +291,7 @@ def test_batch_norm_moves_its_statistics_by_a_twentieth(rng):
     mean, power, n_values = np.zeros(3), np.ones(3), 0
     for n_frames in ([6, 6], [6, 3], [4, 5]):
         x = padded(rng, n_frames, 3, 2)
-        lengths = torch.tensor(n_frames)
-        mask = frame_mask(lengths, max(n_frames)) if len(set(n_frames)) > 1 else None
-        norm(torch.from_numpy(x.copy()), lengths, mask)
+        apply_norm(norm, torch.from_numpy(x), n_frames)
         _, batch_mean, batch_power, n = reference.batch_norm(x, n_frames, np.ones(3), np.zeros(3))
         mean, power = 0.95 * mean + 0.05 * batch_mean, 0.95 * power + 0.05 * batch_power
         n_values += n
@@ -253,32 +300,20 @@ def test_batch_norm_moves_its_statistics_by_a_twentieth(rng):
     assert norm.num_tracked_values.flatten().tolist() == 3 * [n_values] == 3 * [60]
 
 
-def naive_batch_norm(x, n_frames, gamma, beta):
-    """Differentiable twin: statistics over the valid frames by plain torch operations."""
-    valid = torch.cat(
-        [clip[..., :n].flatten(1) for clip, n in zip(x, n_frames, strict=True)], dim=1
-    )
-    mean = valid.mean(1)[:, None, None]
-    variance = valid.var(1, correction=0)[:, None, None]
-    y = (x - mean) / (variance + 1e-5).sqrt() * gamma + beta
-    return y * frame_mask(torch.tensor(n_frames), x.shape[-1])
-
-
-@pytest.mark.parametrize(("n_frames", "masked"), FRAMES)
-def test_gradient_of_batch_norm_is_that_of_the_naive_twin(rng, n_frames, masked):
+@pytest.mark.parametrize("pool", [False, True])
+@pytest.mark.parametrize(("n_frames", "chunk"), BATCHES)
+def test_gradient_of_batch_norm_is_that_of_the_naive_twin(rng, n_frames, chunk, pool):
     norm = make_batch_norm(rng)
     x = torch.from_numpy(padded(rng, n_frames, 3, 2))
-    weights = torch.from_numpy(rng.normal(size=x.shape))
-    lengths = torch.tensor(n_frames)
-    mask = frame_mask(lengths, max(n_frames)) if masked else None
     gradients = []
     for twin in (False, True):
         leaf = x.clone().requires_grad_()
         with torch.enable_grad():
             if twin:
-                y = naive_batch_norm(leaf, n_frames, norm.gamma, norm.beta)
+                y = naive_norm(leaf, n_frames, norm.gamma, norm.beta, pool=pool)
             else:
-                y = norm(leaf * 1, lengths, mask)
+                y = apply_norm(norm, leaf, n_frames, chunk=chunk, pool=pool)
+            weights = torch.linspace(-1, 2, y.numel(), dtype=torch.float64).view(y.shape)
             inputs = (leaf, norm.gamma, norm.beta)
             gradients.append(torch.autograd.grad((y * weights).sum(), inputs))
     for gradient, expected in zip(*gradients, strict=True):
@@ -287,67 +322,52 @@ def test_gradient_of_batch_norm_is_that_of_the_naive_twin(rng, n_frames, masked)
 
 def test_gradient_of_batch_norm_is_that_of_differences(rng):
     norm = make_batch_norm(rng)
-    lengths = torch.tensor([4, 2])
     x = torch.from_numpy(padded(rng, [4, 2], 3, 2)).requires_grad_()
     with torch.enable_grad():
         assert torch.autograd.gradcheck(
-            lambda x: norm(x * 1, lengths, frame_mask(lengths, 4)), (x,), atol=1e-5
+            lambda x: apply_norm(norm, x, [4, 2], chunk=1), (x,), atol=1e-5
         )
 
 
-def test_both_paths_of_batch_norm_agree(rng):
-    """A full mask and no mask take different kernels."""
-    x = torch.from_numpy(padded(rng, [6, 6], 3, 2)).float()
-    lengths = torch.tensor([6, 6])
-    plain, masked = (make_batch_norm(np.random.default_rng(1)).float() for _ in range(2))
-    y = plain(x.clone(), lengths)
-    assert_close(masked(x.clone(), lengths, frame_mask(lengths, 6)), y, atol=1e-5)
-    for name, value in plain.state_dict().items():
-        assert_close(masked.state_dict()[name], value, atol=1e-5)
-
-
 def test_batch_norm_is_blind_to_what_lies_beyond_the_frames(rng):
-    lengths = torch.tensor([6, 2])
     x = torch.from_numpy(padded(rng, [6, 2], 3, 2))
     other = x.clone()
     other[1, :, :, 2:] = 1e4
     results = []
     for clips in (x, other):
         norm = make_batch_norm(np.random.default_rng(1))
-        results.append([norm(clips.clone(), lengths, frame_mask(lengths, 6)), norm.running_power])
+        results.append([apply_norm(norm, clips, [6, 2], pool=True), norm.running_power])
     for a, b in zip(*results, strict=True):
         assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize("masked", [False, True])
-def test_batch_norm_of_one_value_a_channel(rng, masked):
+def test_batch_norm_of_one_value_a_channel(rng):
     norm = make_batch_norm(rng)
-    lengths = torch.tensor([1])
-    y = norm(
-        torch.full((1, 3, 1, 1), 2.0).double(), lengths, frame_mask(lengths, 1) if masked else None
-    )
-    assert_close(y, norm.beta, atol=1e-6)
+    y = apply_norm(norm, torch.full((1, 3, 1, 1), 2.0).double(), [1])
+    assert_close(y, norm.beta.clamp(min=0), atol=1e-6)
     assert norm.num_tracked_values.flatten().tolist() == [1, 1, 1]
     assert_close(norm.running_mean.flatten(), 3 * [0.1], atol=1e-6)
     assert_close(norm.running_power.flatten(), 3 * [0.95 + 0.05 * 4], atol=1e-6)
 
 
-@pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize(("n_values", "n_used"), [(0, 2), (1, 2), (2, 2), (11, 11), (1e5, 1e5)])
-def test_batch_norm_in_evaluation_is_the_formula(rng, n_values, n_used, masked):
+def test_batch_norm_in_evaluation_is_the_formula(rng, n_values, n_used):
     norm = make_batch_norm(rng).eval()
     mean, excess = rng.normal(size=3), rng.uniform(0.01, 2, 3)
     norm.num_tracked_values.fill_(n_values)
     norm.running_mean.copy_(torch.from_numpy(mean).view(1, 3, 1, 1))
     norm.running_power.copy_(torch.from_numpy(mean**2 + excess).view(1, 3, 1, 1))
-    x = padded(rng, [5], 3, 2)
-    lengths = torch.tensor([3 if masked else 5])
-    y = norm(torch.from_numpy(x.copy()), lengths, frame_mask(lengths, 5) if masked else None)
+    x, weight, bias = (
+        rng.normal(size=(2, 4, 2, 5)),
+        rng.normal(size=(3, 4, 1, 1)),
+        rng.normal(size=3),
+    )
+    x, weight, bias = map(torch.from_numpy, (x, weight, bias))
+    y = F.conv2d(x, *norm.folded(weight, bias))
     deviation = np.sqrt(n_used / (n_used - 1) * excess + 1e-5 + 1e-5)[:, None, None]
-    expected = (x - mean[:, None, None]) / deviation * norm.gamma.numpy() + norm.beta.numpy()
-    if masked:
-        expected[..., 3:] = 0
-    assert_close(y, expected, atol=1e-6)
+    convolved = F.conv2d(x, weight, bias).numpy()
+    expected = (convolved - mean[:, None, None]) / deviation * norm.gamma.numpy()
+    assert_close(y, expected + norm.beta.numpy(), atol=1e-6)
     assert norm.num_tracked_values.unique().tolist() == [n_values]
 
 
@@ -595,6 +615,48 @@ def test_training_step_on_clips_of_any_length(spectra, n_frames):
     assert all(torch.isfinite(p.grad).all() for p in net.parameters())
     assert (net.cnn.convs[12].conv.bias.grad > 0).all()
     assert all(torch.isfinite(value).all() for value in net.state_dict().values())
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_chunks_change_nothing(reference_state, spectra, monkeypatch, train):
+    stft, lengths = spectra([130, 128, 110, 70, 65])
+    results = []
+    for n_values in (1, 2**22):
+        monkeypatch.setattr("sktagger.modules._walnet._CHUNK_VALUES", n_values)
+        net = WALNet(5, sample_rate=16000, n_fft=512)
+        net.load_state_dict(reference_state)
+        net.double().train(train)
+        with torch.enable_grad():
+            scores = net(stft.double(), lengths)
+            scores.square().sum().backward()
+        results.append([scores.detach(), net.cnn.convs[0].conv.weight.grad, *net.buffers()])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
+
+
+def test_scores_in_bfloat16(walnet, reference_state, spectra):
+    stft, lengths = spectra([130, 128, 110, 70])
+    net = WALNet(5, sample_rate=16000, n_fft=512, precision="bfloat16")
+    net.load_state_dict(reference_state)
+    scores = net.eval()(stft, lengths)
+    assert scores.dtype == torch.float32
+    difference = (scores - walnet(stft, lengths)).abs().max()
+    assert 0 < difference < 5e-3
+
+
+def test_training_in_bfloat16_keeps_weights_and_statistics_in_float32(spectra):
+    stft, lengths = spectra([260, 260, 260, 256, 256, 250])
+    targets = torch.arange(30).view(6, 5) % 3 == 0
+    gradients = []
+    for precision in ("float32", "bfloat16"):
+        net = WALNet(5, sample_rate=16000, n_fft=512, precision=precision).train()
+        with torch.enable_grad():
+            F.binary_cross_entropy(net(stft, lengths), targets.float()).backward()
+        assert {p.grad.dtype for p in net.parameters()} == {torch.float32}
+        assert {buffer.dtype for buffer in net.buffers()} == {torch.float32}
+        gradients.append([p.grad.flatten() for p in net.parameters()])
+    # of an untrained net on noise, the direction is uncertain
+    assert F.cosine_similarity(*map(torch.cat, gradients), dim=0) > 0.7
 
 
 def test_padding_changes_no_gradient(reference_state, spectra):

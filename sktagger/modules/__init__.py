@@ -5,7 +5,7 @@ vocabulary: clip, channel, frame, bin, mel, event, segment.
 """
 
 from sktagger.modules._features import LogMel, mel_filterbank, warp_mel
-from sktagger.modules._masking import MaskedBatchNorm, RunningNorm, frame_mask
+from sktagger.modules._masking import Frames, MaskedBatchNorm, RunningNorm
 from sktagger.modules._walnet import MIN_FRAMES, N_LAYERS, N_MELS, SEGMENT_FRAMES, WALNet
 
 __all__ = [
@@ -13,11 +13,11 @@ __all__ = [
     "N_LAYERS",
     "N_MELS",
     "SEGMENT_FRAMES",
+    "Frames",
     "LogMel",
     "MaskedBatchNorm",
     "RunningNorm",
     "WALNet",
-    "frame_mask",
     "mel_filterbank",
     "warp_mel",
 ]

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from sktagger.modules._masking import RunningNorm, frame_mask
+from sktagger.modules._masking import Frames, RunningNorm
 
 LOG_FLOOR = 1e-12
 CLAMP = 6.0
@@ -102,12 +102,14 @@ def mel_filterbank(sample_rate, n_fft, n_mels=128, fmin=50.0, *, warp=None):
     centre = points[..., 1:-1]
     left = torch.minimum(points[..., :-2], centre - 1)
     right = torch.maximum(points[..., 2:], centre + 1)
-    bins = torch.arange(n_fft // 2 + 1, dtype=torch.float64, device=device)[:, None]
+    if warp is not None:  # made for each batch anew: so accurate will do, and is faster
+        left, centre, right = left.float(), centre.float(), right.float()
+    bins = torch.arange(n_fft // 2 + 1, dtype=left.dtype, device=device)[:, None]
     left, centre, right = left[..., None, :], centre[..., None, :], right[..., None, :]
-    rising = (bins - left) / (centre - left)
-    falling = (right - bins) / (right - centre)
-    triangles = torch.minimum(rising, falling).clamp(min=0)
-    return (triangles / (triangles.sum(-2, keepdim=True) + 1e-6)).float()
+    rising = (bins - left).mul_(1 / (centre - left))
+    falling = (right - bins).mul_(1 / (right - centre))
+    triangles = torch.minimum(rising, falling, out=rising).clamp_(min=0)
+    return triangles.div_(triangles.sum(-2, keepdim=True) + 1e-6).float()
 
 
 class _MelTransform(nn.Module):
@@ -121,7 +123,7 @@ class _MelTransform(nn.Module):
     def forward(self, power, warp=None):
         # the filters of the checkpoint rule unless they are warped
         fbanks = self.fbanks if warp is None else mel_filterbank(*self.sizes, warp=warp)
-        return (power @ fbanks + LOG_FLOOR).log()
+        return (power @ fbanks).add_(LOG_FLOOR).log_()
 
 
 class LogMel(nn.Module):
@@ -163,16 +165,16 @@ class LogMel(nn.Module):
         -------
         Tensor of shape (n_clips, 1, n_mels, n_frames), 0 beyond a clip's frames
         """
-        power = stft.square().sum(-1)[:, 0]
+        real, imaginary = stft[:, 0].unbind(-1)
+        power = real.square().addcmul_(imaginary, imaginary)
         x = self.mel_transform(power, warp).transpose(1, 2)[:, None]
         length = x.shape[-1]
-        padded = bool((n_frames < length).any())
-        x = self.norm(x, n_frames, frame_mask(n_frames, length) if padded else None)
-        x = x.clamp(-CLAMP, CLAMP)
+        x = self.norm(x, Frames.of(n_frames, length))
+        x = x.clamp_(-CLAMP, CLAMP)
         if time_mask is not None:
-            x = x.masked_fill(_stretch(time_mask, length)[:, None, None, :], 0.0)
+            x = x.masked_fill_(_stretch(time_mask, length)[:, None, None, :], 0.0)
         if mel_mask is not None:
-            x = x.masked_fill(_stretch(mel_mask, x.shape[2])[:, None, :, None], 0.0)
+            x = x.masked_fill_(_stretch(mel_mask, x.shape[2])[:, None, :, None], 0.0)
         return x
 
 

@@ -1,35 +1,79 @@
 """Normalisation that sees only the valid frames of padded clips."""
 
+from typing import NamedTuple
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 EPS = 1e-5
+_LEAST = -1e30  # of all values, yet 0 times it is 0
 
 
-def frame_mask(n_frames, length):
-    """Say which frames of padded clips are valid.
+class Frames(NamedTuple):
+    """Which frames of a batch of padded clips are valid.
 
     Parameters
     ----------
     n_frames : Tensor of shape (n_clips,), integer
         Number of valid frames of each clip.
+    shortest : int
+        The least of them: only from there on can padding be.
     length : int
         Number of frames of the padded clips.
-
-    Returns
-    -------
-    mask : Tensor of shape (n_clips, 1, 1, length), bool
 
     Examples
     --------
     >>> import torch
-    >>> frame_mask(torch.tensor([1, 3]), 3)[:, 0, 0]
-    tensor([[ True, False, False],
-            [ True,  True,  True]])
+    >>> Frames.of(torch.tensor([1, 3]), 3).fill_(torch.ones(2, 1, 1, 3))[:, 0, 0]
+    tensor([[1., 0., 0.],
+            [1., 1., 1.]])
     """
-    frames = torch.arange(length, device=n_frames.device)
-    return (frames < n_frames[:, None])[:, None, None, :]
+
+    n_frames: Tensor
+    shortest: int
+    length: int
+
+    @classmethod
+    def of(cls, n_frames: Tensor, length: int):
+        """Count the valid frames of clips that are padded to `length`."""
+        return cls(n_frames, min(int(n_frames.min()), length), length)
+
+    @classmethod
+    def joined(cls, parts):
+        """Give the frames of clips that come in parts."""
+        n_frames = torch.cat([part.n_frames for part in parts])
+        return cls(n_frames, min(part.shortest for part in parts), parts[0].length)
+
+    def split(self, size: int):
+        """Give the frames of `size` clips at a time: list of Frames."""
+        return [Frames.of(n_frames, self.length) for n_frames in self.n_frames.split(size)]
+
+    @property
+    def padded(self) -> bool:
+        """Whether some clip is padded."""
+        return self.shortest < self.length
+
+    def unpadded_conv(self):
+        """Give the frames that a convolution over two frames, without padding, leaves."""
+        return Frames((self.n_frames - 1).clamp(min=1), max(self.shortest - 1, 1), self.length - 1)
+
+    def halved(self):
+        """Give the frames that pooling of two leaves, in ceil mode."""
+        return Frames((self.n_frames + 1) // 2, (self.shortest + 1) // 2, (self.length + 1) // 2)
+
+    def fill_(self, x: Tensor, value: float = 0.0) -> Tensor:
+        """Set `x`, of shape (n_clips, ..., length), to a value beyond the clips' frames, in place.
+
+        Only the frames that can be padding are touched: few, in batches of clips of similar
+        lengths.
+        """
+        if self.padded:
+            position = torch.arange(self.shortest, self.length, device=self.n_frames.device)
+            padding = position >= self.n_frames[:, None]
+            shape = (len(padding), *[1] * (x.ndim - 2), -1)
+            x[..., self.shortest :].masked_fill_(padding.view(shape), value)
+        return x
 
 
 class _Statistics(nn.Module):
@@ -77,36 +121,35 @@ class RunningNorm(_Statistics):
     def __init__(self, n_mels):
         super().__init__((1, 1, n_mels, 1))
 
-    def forward(self, x, n_frames, mask=None):
+    def forward(self, x, frames):
         """Normalise.
 
         Parameters
         ----------
         x : Tensor of shape (n_clips, 1, n_mels, n_frames)
-        n_frames : Tensor of shape (n_clips,)
-        mask : Tensor of shape (n_clips, 1, 1, n_frames) or None
-            Valid frames; None if all are.
+            Overwritten.
+        frames : Frames
 
         Returns
         -------
         Tensor of the shape of `x`, 0 beyond a clip's frames.
         """
         if self.training:
-            valid = x if mask is None else x * mask
-            n_values = n_frames.sum().to(x.dtype)
+            frames.fill_(x)
+            n_values = frames.n_frames.sum().to(x.dtype)
             axes = (0, 1, 3)
-            self._track(
-                valid.sum(axes) / n_values, valid.square().sum(axes) / n_values, n_values, None
-            )
-        y = (x - self.running_mean) * torch.rsqrt(self.running_variance() + EPS)
-        return y if mask is None else y * mask
+            self._track(x.sum(axes) / n_values, x.square().sum(axes) / n_values, n_values, None)
+        scale = torch.rsqrt(self.running_variance() + EPS)
+        return frames.fill_(x.sub_(self.running_mean).mul_(scale))
 
 
 class MaskedBatchNorm(_Statistics):
-    """Batch normalisation over the valid frames of a batch of padded clips.
+    """Batch normalisation over the valid frames of padded clips, then max-pooling and ReLU.
 
     The output is 0 beyond a clip's frames, so that neither padding nor neighbours reach the
-    clip's scores through the next convolution.
+    clip's scores through the next convolution. In training, a batch comes in chunks, whose
+    statistics are taken together; in evaluation, the norm is made part of the convolution before
+    it, see :meth:`folded`.
 
     Parameters
     ----------
@@ -121,72 +164,137 @@ class MaskedBatchNorm(_Statistics):
         self.gamma = nn.Parameter(torch.ones(1, n_channels, 1, 1))
         self.beta = nn.Parameter(torch.zeros(1, n_channels, 1, 1))
 
-    def forward(self, x, n_frames, mask=None):
-        """Normalise.
+    def folded(self, weight, bias):
+        """Give the convolution that does what a convolution and then this norm do in evaluation.
 
         Parameters
         ----------
-        x : Tensor of shape (n_clips, n_channels, n_mels, n_frames)
-        n_frames : Tensor of shape (n_clips,)
-        mask : Tensor of shape (n_clips, 1, 1, n_frames) or None
-            Valid frames; None if all are, which takes the fused kernels.
+        weight : Tensor of shape (n_channels, n_in, height, width)
+        bias : Tensor of shape (n_channels,)
 
         Returns
         -------
-        Tensor of the shape of `x`, 0 beyond a clip's frames.
+        weight, bias : Tensor
         """
+        scale = (self.gamma * torch.rsqrt(self.running_variance() + EPS)).flatten()
+        bias = (bias - self.running_mean.flatten()) * scale + self.beta.flatten()
+        return weight * scale[:, None, None, None], bias
+
+    def forward(self, chunks, frames, sign=None):
+        """Normalise by the statistics of the batch, pool, rectify.
+
+        Parameters
+        ----------
+        chunks : list of Tensor of shape (n_clips, n_channels, n_mels, n_frames)
+            The batch. Set to 0 beyond the clips' frames.
+        frames : list of Frames
+            Of the chunks.
+        sign : Tensor of shape (n_channels,) or None, default=None
+            What `chunks` were multiplied by, the sign of `gamma`, if the output is to be the
+            maximum of two by two values: these are then those with the greatest input, and the
+            norm need not be computed of the others.
+
+        Returns
+        -------
+        list of Tensor of shape (n_clips, n_channels, n_mels, n_frames), halved if pooled
+        """
+        mean, variance, n_values = _valid_statistics(chunks, frames)
         gamma, beta = self.gamma.flatten(), self.beta.flatten()
-        if not self.training:
-            mean, variance = self.running_mean.flatten(), self.running_variance().flatten()
-            y = F.batch_norm(x, mean, variance, gamma, beta, training=False, eps=EPS)
-            return y if mask is None else y * mask
-        n_values = n_frames.sum().to(x.dtype) * x.shape[2]
-        if mask is None:
-            mean, variance = torch.zeros_like(gamma), torch.ones_like(gamma)
-            if x.numel() == x.shape[1]:  # one value a channel has no unbiased variance
-                y = (x - x) * self.gamma + self.beta
-                mean, power = x.flatten(), x.flatten().square()
-            else:
-                # with momentum 1 the "running" values are those of this batch
-                y = F.batch_norm(
-                    x, mean, variance, gamma, beta, training=True, momentum=1.0, eps=EPS
-                )
-                power = variance * (n_values - 1) / n_values + mean**2
-            self._track(mean, power, n_values, self.update_weight)
-            return y
-        # zeros add nothing to sums over all frames: those are the sums over the valid ones
-        x = x.mul_(mask)
-        n_all = x.numel() // x.shape[1]
-        mean, variance = torch.batch_norm_update_stats(x.detach(), None, None, 0.0)
-        power = (variance + mean**2) * (n_all / n_values)
-        mean = mean * (n_all / n_values)
-        variance = (power - mean**2).clamp(min=0)
-        self._track(mean, power, n_values, self.update_weight)
-        return _Normalise.apply(x, gamma, beta, mean, variance, n_values).mul_(mask)
+        own_mean = mean
+        if sign is not None:
+            own_mean, gamma = sign * mean, sign * gamma
+        self._track(own_mean, variance + mean**2, n_values, self.update_weight)
+        statistics = (mean, variance, n_values)
+        return _NormPoolReLU.apply(gamma, beta, statistics, frames, sign is not None, *chunks)
 
 
-class _Normalise(torch.autograd.Function):
-    """Batch norm by the kernels for given statistics, which were taken over `n_values` values.
+@torch.no_grad()
+def _valid_statistics(chunks, frames):
+    """Give mean and biased variance of each channel at valid frames, and their number."""
+    parts = []
+    for x, valid in zip(chunks, frames, strict=True):
+        x = valid.fill_(x.detach())
+        # running statistics that are thrown away: they make the kernel answer in float32
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        unused = torch.zeros(2, x.shape[1], device=x.device, dtype=dtype)
+        mean, variance = torch.batch_norm_update_stats(x, *unused, 0.0)
+        n_values = valid.n_frames.sum().to(dtype) * x.shape[2]
+        if valid.padded:
+            # zeros add nothing to the sums over all frames: those are the sums over the valid ones
+            excess = x.numel() / x.shape[1] / n_values
+            power = (variance + mean**2) * excess
+            mean = mean * excess
+            variance = (power - mean**2).clamp(min=0)
+        parts.append((mean, variance, n_values))
+    if len(parts) == 1:
+        return parts[0]
+    mean, variance, n_values = map(torch.stack, zip(*parts, strict=True))
+    share = (n_values / n_values.sum())[:, None]
+    total = (share * mean).sum(0)
+    return total, (share * (variance + (mean - total) ** 2)).sum(0), n_values.sum()
 
-    The gradient passes through the statistics; that of the input holds at valid frames only.
+
+class _NormPoolReLU(torch.autograd.Function):
+    """[max-pooling ->] batch norm -> 0 beyond the clips' frames -> ReLU, of chunks of a batch.
+
+    The gradient passes through the statistics of the whole batch.
     """
 
     @staticmethod
-    def forward(ctx, x, gamma, beta, mean, variance, n_values):
-        ctx.save_for_backward(x, gamma, mean, variance, n_values)
-        return F.batch_norm(x, mean, variance, gamma, beta, training=False, eps=EPS)
+    def forward(ctx, gamma, beta, statistics, frames, pool, *chunks):
+        ctx.statistics, ctx.frames, ctx.pool = statistics, frames, pool
+        mean, variance, _ = statistics
+        saved, outputs = [gamma], []
+        for x, valid in zip(chunks, frames, strict=True):
+            pooled = (x,)
+            if pool:  # by twos of frames, of which one may be padding
+                valid.fill_(x, _LEAST)
+                pooled = F.max_pool2d(x, 2, ceil_mode=True, return_indices=True)
+            y = F.batch_norm(pooled[0], mean, variance, gamma, beta, training=False, eps=EPS)
+            y = (valid.halved() if pool else valid).fill_(y).relu_()
+            saved += [x, y, *(pooled if pool else ())]
+            outputs.append(y)
+        ctx.save_for_backward(*saved)
+        return tuple(outputs)
 
     @staticmethod
-    def backward(ctx, dy):
-        x, gamma, mean, variance, n_values = ctx.saved_tensors
-        dx, dgamma, dbeta = torch.ops.aten.native_batch_norm_backward(
-            dy, x, gamma, mean, variance, None, None, False, EPS, [True, True, True]
-        )
-        # what changes through the mean and the variance
+    def backward(ctx, *grads):
+        gamma, *saved = ctx.saved_tensors
+        mean, variance, n_values = ctx.statistics
+        n_saved = 4 if ctx.pool else 2
+        of_norm = []
+        for place, dy in enumerate(grads):
+            x, y, *pooled = saved[n_saved * place : n_saved * (place + 1)]
+            # 0 beyond the clips' frames, as y is
+            dy = torch.ops.aten.threshold_backward(dy, y, 0)
+            of_norm.append(
+                torch.ops.aten.native_batch_norm_backward(
+                    dy,
+                    pooled[0] if pooled else x,
+                    gamma,
+                    mean,
+                    variance,
+                    None,
+                    None,
+                    False,
+                    EPS,
+                    [True, True, True],
+                )
+            )
+        dgamma, dbeta = (sum(part[i] for part in of_norm) for i in (1, 2))
+        # what changes through the mean and the variance, as an affine function of x
         deviation = torch.rsqrt(variance + EPS)
         scale = gamma * deviation / n_values
         slope = scale * deviation * dgamma
         offset = scale * dbeta - slope * mean
-        channels = (1, -1, 1, 1)
-        dx = dx.addcmul_(x, -slope.view(channels)).sub_(offset.view(channels))
-        return dx, dgamma, dbeta, None, None, None
+        unit = torch.zeros_like(mean), torch.full_like(variance, 1 - EPS)
+        gradients = []
+        for place, (direct, *_) in enumerate(of_norm):
+            x, y, *pooled = saved[n_saved * place : n_saved * (place + 1)]
+            dx = F.batch_norm(x, *unit, -slope, -offset, training=False, eps=EPS)
+            if pooled:
+                direct = torch.ops.aten.max_pool2d_with_indices_backward(
+                    direct, x, [2, 2], [2, 2], [0, 0], [1, 1], True, pooled[1]
+                )
+            gradients.append(ctx.frames[place].fill_(dx.add_(direct)))
+        return dgamma, dbeta, None, None, None, *gradients

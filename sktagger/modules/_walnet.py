@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from sktagger.modules._features import LogMel
-from sktagger.modules._masking import MaskedBatchNorm, frame_mask
+from sktagger.modules._masking import Frames, MaskedBatchNorm
 
 # (output channels, kernel size, same padding, pool after); the output layer follows
 LAYERS = (
@@ -28,8 +28,15 @@ N_LAYERS = len(LAYERS)  # before the output layer
 N_MELS = 2 * SEGMENT_FRAMES  # which are left on the mel axis for that kernel
 
 
+# Where layers are large, a batch passes them in chunks of so many values: the tensors then stay
+# below the size from which the allocator of the CPU asks the system for fresh memory each time,
+# which takes longer than the arithmetic
+_CHUNK_VALUES = 2**22
+_N_CHUNKED = 4  # layers
+
+
 class _ConvBlock(nn.Module):
-    """conv -> masked batch norm -> ReLU -> max-pool; the output layer is the conv alone."""
+    """conv -> masked batch norm -> max-pool -> ReLU; the output layer is the conv alone."""
 
     def __init__(self, n_in, n_out, kernel_size, same, pool, *, output=False):
         super().__init__()
@@ -41,22 +48,28 @@ class _ConvBlock(nn.Module):
         self.same = same
         self.pool = pool
 
-    def forward(self, x, n_frames, mask):
-        x = self.conv(x)
-        if self.norm is None:
-            return x, n_frames, mask
+    def forward(self, chunks, frames):
+        """Turn chunks of a batch, and the valid frames of each, into the next ones.
+
+        Pooling comes before the ReLU, with which it commutes: a quarter of the values.
+        """
+        sign = None
+        weight, bias = self.conv.weight, self.conv.bias
+        if not self.training:
+            weight, bias = self.norm.folded(weight, bias)
+        elif self.pool:
+            sign = torch.where(self.norm.gamma.detach().flatten() < 0, -1.0, 1.0)
+            weight, bias = weight * sign[:, None, None, None], bias * sign
+        chunks = [F.conv2d(x, weight, bias, padding=self.conv.padding) for x in chunks]
         if not self.same:
-            n_frames, mask = _shorten(mask, (n_frames - 1).clamp(min=1), x.shape[-1])
-        x = self.norm(x, n_frames, mask)
-        if self.pool:  # before the ReLU, with which it commutes: a quarter of the values
-            x = F.max_pool2d(x, 2, ceil_mode=True)
-            n_frames, mask = _shorten(mask, (n_frames + 1) // 2, x.shape[-1])
-        return F.relu(x, inplace=True), n_frames, mask
-
-
-def _shorten(mask, n_frames, length):
-    """Give the frame counts and the mask of a shortened frame axis."""
-    return n_frames, None if mask is None else frame_mask(n_frames, length)
+            frames = [valid.unpadded_conv() for valid in frames]
+        pooled = [valid.halved() for valid in frames] if self.pool else frames
+        if self.training:
+            return self.norm(chunks, frames, sign), pooled
+        chunks = [valid.fill_(x) for x, valid in zip(chunks, frames, strict=True)]
+        if self.pool:
+            chunks = [F.max_pool2d(x, 2, ceil_mode=True) for x in chunks]
+        return [x.relu_() for x in chunks], pooled
 
 
 class _CNN(nn.Module):
@@ -69,12 +82,18 @@ class _CNN(nn.Module):
             n_in = n_out
         self.convs.append(_ConvBlock(n_in, n_events, 1, True, False, output=True))
 
-    def forward(self, x, n_frames):
-        padded = bool((n_frames < x.shape[-1]).any())
-        mask = frame_mask(n_frames, x.shape[-1]) if padded else None
-        for block in self.convs:
-            x, n_frames, mask = block(x, n_frames, mask)
-        return x, n_frames
+    def forward(self, x, frames, bfloat16=False):
+        """Give the logits of segments, and the valid ones, of clips and their valid frames."""
+        n_values = LAYERS[0][0] * x[0].numel()
+        size = max(1, _CHUNK_VALUES // n_values) if x.device.type == "cpu" else len(x)
+        chunks, frames = x.split(size), frames.split(size)
+        *hidden, output = self.convs
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16):
+            for place, block in enumerate(hidden):
+                if place == _N_CHUNKED:
+                    chunks, frames = [torch.cat(chunks)], [Frames.joined(frames)]
+                chunks, frames = block(chunks, frames)
+        return output.conv(chunks[0].to(output.conv.weight.dtype)), frames[0]
 
 
 class WALNet(nn.Module):
@@ -97,6 +116,9 @@ class WALNet(nn.Module):
         Lower end of the mel axis in Hz.
     random_state : int, default=0
         Seed of the initial weights: Kaiming-uniform, the output layer Xavier-uniform.
+    precision : {"float32", "bfloat16"}, default="float32"
+        Of the convolutions and what passes between them. Features, statistics, the output layer,
+        scores, weights and gradients of weights are float32 in either case.
 
     References
     ----------
@@ -112,10 +134,20 @@ class WALNet(nn.Module):
     torch.Size([2, 10])
     """
 
-    def __init__(self, n_events, *, sample_rate=44100, n_fft=2048, fmin=50.0, random_state=0):
+    def __init__(
+        self,
+        n_events,
+        *,
+        sample_rate=44100,
+        n_fft=2048,
+        fmin=50.0,
+        random_state=0,
+        precision="float32",
+    ):
         super().__init__()
         self.n_events = n_events
         self.n_bins = n_fft // 2 + 1
+        self.precision = precision
         self.feature_extractor = LogMel(sample_rate, n_fft, N_MELS, fmin)
         self.cnn = _CNN(n_events)
         self.reset_parameters(random_state)
@@ -179,9 +211,10 @@ class WALNet(nn.Module):
         x = self.features(stft, n_frames, **distortions)
         x = F.pad(x, (0, max(0, MIN_FRAMES - x.shape[-1])))
         x = x.contiguous(memory_format=torch.channels_last)
-        logits, n_segments = self.cnn(x, n_frames)
-        scores = logits[:, :, 0].sigmoid()
-        return scores * frame_mask(n_segments, scores.shape[-1])[:, 0], n_segments
+        logits, segments = self.cnn(
+            x, Frames.of(n_frames, x.shape[-1]), bfloat16=self.precision == "bfloat16"
+        )
+        return segments.fill_(logits[:, :, 0], -torch.inf).sigmoid(), segments.n_frames
 
     def forward(self, stft, n_frames, **distortions):
         """Score each clip: the mean of its segments' scores.
