@@ -275,7 +275,10 @@ class BaseTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
         if weights is not None:
             weights = (weights / weights.mean()).astype(np.float32)
         lengths = read_lengths(clips, self.sample_rate, self._n_threads(), self.verbose)
-        return ClipDataset(clips, lengths, self.sample_rate, sizes, indicator, weights)
+        device = resolve_device(self.device)
+        return ClipDataset(
+            clips, lengths, self.sample_rate, sizes, indicator, weights, device=device
+        )
 
     def _plain_batches(self, X):
         dataset = self._dataset(check_clips(self, X, reset=False), self.sizes_)

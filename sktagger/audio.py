@@ -160,8 +160,10 @@ def to_mono(waveform: np.ndarray) -> np.ndarray:
     >>> to_mono(np.array([[0.0, 2.0], [1.0, 1.0]], dtype=np.float32)).round(2)
     array([-1.,  1.], dtype=float32)
     """
-    mono = (waveform - waveform.mean(axis=1, keepdims=True)).mean(axis=0)
-    return mono / (np.abs(mono).max() + np.float32(1e-3))
+    centred = waveform - waveform.mean(axis=1, keepdims=True)
+    mono = centred[0] if len(centred) == 1 else centred.mean(axis=0)
+    mono /= max(mono.max(), -mono.min()) + np.float32(1e-3)
+    return mono
 
 
 class FileClips:

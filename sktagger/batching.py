@@ -23,7 +23,9 @@ from sktagger.augmentation import (
     roll,
 )
 from sktagger.spectral import STFTSizes, frame_onsets, stft
+from sktagger.transfer import pin
 
+CPU = torch.device("cpu")
 MAX_PADDING = 0.05
 MAX_BUCKET_AGE = 1000  # batches
 
@@ -59,15 +61,21 @@ class ClipDataset(Dataset):
         1 where an event occurs in a clip.
     weights : ndarray of shape (n_clips,), float32, or None, default=None
         Weights of the clips, on average 1.
+    device : torch.device, default=torch.device("cpu")
+        Where batches go. For a GPU, they hold waveforms, which :func:`sktagger.transfer.to_device`
+        transforms there.
     """
 
-    def __init__(self, clips, lengths, sample_rate, sizes, targets=None, weights=None):
+    def __init__(
+        self, clips, lengths, sample_rate, sizes, targets=None, weights=None, *, device=CPU
+    ):
         self.clips = clips
         self.lengths = lengths
         self.sample_rate = sample_rate
         self.sizes = sizes
         self.targets = targets
         self.weights = weights
+        self.device = device
 
     def __len__(self):
         """Count the clips."""
@@ -85,33 +93,58 @@ class ClipDataset(Dataset):
         inputs : dict of Tensor
             `stft` (n_clips, 1, n_frames, n_bins, 2), `n_frames` (n_clips,) and, for distorted
             examples, `warp`, `time_mask` and `mel_mask` (n_clips, 2): the arguments of
-            :meth:`sktagger.modules.WALNet.forward`.
+            :meth:`sktagger.modules.WALNet.forward`. For a GPU, `samples`, `onsets` and `places`
+            instead of `stft`, see :func:`sktagger.modules.stft_of_frames`.
         targets : tuple of Tensor or Tensor
             Events (n_clips, n_events) and weights (n_clips,); a 0 if there are none.
         """
-        spectra = np.zeros(
-            (len(examples), 1, max(e.n_frames for e in examples), self.sizes.n_bins, 2), np.float32
-        )
-        for spectrum, example in zip(spectra, examples, strict=True):
-            for part in example.parts:
-                added = self._stft(part)
-                spectrum[0, part.onset : part.onset + len(added)] += added
-        inputs = {
-            "stft": torch.from_numpy(spectra),
-            "n_frames": torch.tensor([e.n_frames for e in examples]),
-        }
+        inputs = self._spectra(examples) if self.device.type == "cpu" else self._frames(examples)
+        inputs["n_frames"] = torch.tensor([e.n_frames for e in examples])
         if examples[0].features is not None:
             for name in FeatureDraw._fields:
                 inputs[name] = torch.tensor([getattr(e.features, name) for e in examples])
         return inputs, self._targets(examples)
 
-    def _stft(self, part):
-        n_samples = self.lengths[part.index]
+    def load(self, examples):
+        """Make a batch that is ready to be copied to the device."""
+        return pin(self[examples], self.device)
+
+    def _spectra(self, examples):
+        """Transform the examples, and add up those that are mixed."""
+        spectra = np.zeros(
+            (len(examples), 1, max(e.n_frames for e in examples), self.sizes.n_bins, 2), np.float32
+        )
+        for spectrum, example in zip(spectra, examples, strict=True):
+            for part in example.parts:
+                waveform, onsets = self._waveform(part)
+                out = spectrum[0, part.onset : part.onset + len(onsets)]
+                stft(waveform, onsets, self.sizes, out=out)
+        return {"stft": torch.from_numpy(spectra)}
+
+    def _frames(self, examples):
+        """Lay the waveforms end to end, and say where their frames begin and where they go."""
+        length = max(e.n_frames for e in examples)
+        samples, onsets, places = [], [], []
+        n_samples = 0
+        for row, example in enumerate(examples):
+            for part in example.parts:
+                waveform, first = self._waveform(part)
+                missing = max(0, self.sizes.win_length - len(waveform))
+                samples.append(np.pad(waveform, (0, missing)))
+                onsets.append(first + n_samples)
+                places.append(row * length + part.onset + np.arange(len(first)))
+                n_samples += len(samples[-1])
+        parts = {"samples": samples, "onsets": onsets, "places": places}
+        return {name: torch.from_numpy(np.concatenate(part)) for name, part in parts.items()}
+
+    def _waveform(self, part):
+        """Load the waveform of a part and give the onsets of its frames."""
         waveform = self.clips.load(part.index, self.sample_rate)
         if part.draw is None:
-            return stft(to_mono(waveform), frame_onsets(n_samples, self.sizes), self.sizes)
+            return to_mono(waveform), frame_onsets(self.lengths[part.index], self.sizes)
         waveform = to_mono(roll(waveform, part.draw.n_roll, self.sample_rate))
-        return stft(waveform * np.float32(part.draw.gain), part.draw.onsets, self.sizes)
+        waveform *= np.float32(part.draw.gain)
+        return waveform, part.draw.onsets
 
     def _targets(self, examples):
         if self.targets is None:

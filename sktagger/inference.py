@@ -9,6 +9,7 @@ from sktagger.batching import prefetch
 from sktagger.modules import SEGMENT_FRAMES
 from sktagger.spectral import STFTSizes
 from sktagger.training import PlainBatches
+from sktagger.transfer import to_device
 
 
 def progress_bar(what: str, total: int, verbose: int) -> tqdm:
@@ -76,7 +77,7 @@ def run(module, function, batches: PlainBatches, verbose: int):
     with progress_bar("Scoring", len(batches.dataset), verbose) as bar:
         for rows, (inputs, _) in zip(batches.indices(), batches, strict=True):
             with torch.inference_mode():
-                output = function(**{key: x.to(device) for key, x in inputs.items()})
+                output = function(**to_device(inputs, device, batches.dataset.sizes))
             yield rows, output
             bar.update(len(rows))
 

@@ -11,6 +11,8 @@ from scipy.fft import rfft
 from scipy.signal import get_window
 from sklearn.base import BaseEstimator
 
+_BLOCK = 64  # frames that are transformed at a time, so that they stay in the processor's cache
+
 
 class STFTSizes(NamedTuple):
     """The sizes of an STFT in samples, see :class:`STFT`."""
@@ -171,7 +173,9 @@ def stretched_onsets(
     return np.concatenate(pieces)
 
 
-def stft(waveform: np.ndarray, onsets: np.ndarray, sizes: STFTSizes) -> np.ndarray:
+def stft(
+    waveform: np.ndarray, onsets: np.ndarray, sizes: STFTSizes, *, out: np.ndarray | None = None
+) -> np.ndarray:
     """Compute the short-time Fourier transform of frames that begin at given samples.
 
     Parameters
@@ -181,6 +185,8 @@ def stft(waveform: np.ndarray, onsets: np.ndarray, sizes: STFTSizes) -> np.ndarr
     onsets : ndarray of shape (n_frames,), int
         First sample of each frame, see :func:`frame_onsets`.
     sizes : STFTSizes
+    out : ndarray of shape (n_frames, n_bins, 2), float32, contiguous, or None, default=None
+        What the result is added to.
 
     Returns
     -------
@@ -197,8 +203,21 @@ def stft(waveform: np.ndarray, onsets: np.ndarray, sizes: STFTSizes) -> np.ndarr
     waveform = np.asarray(waveform, dtype=np.float32)
     if len(waveform) < sizes.win_length:
         waveform = np.pad(waveform, (0, sizes.win_length - len(waveform)))
-    window = get_window(sizes.window, sizes.win_length).astype(np.float32)
-    frames = np.lib.stride_tricks.sliding_window_view(waveform, sizes.win_length)[onsets]
-    frames = frames * window
-    spectrum = rfft(frames, n=sizes.n_fft)
-    return spectrum.view(np.float32).reshape(*spectrum.shape, 2)
+    if out is None:
+        out = np.zeros((len(onsets), sizes.n_bins, 2), dtype=np.float32)
+    window = window_of(sizes)
+    # only so much of each frame is kept as the FFT takes
+    frames = np.lib.stride_tricks.sliding_window_view(waveform, sizes.win_length)[:, : len(window)]
+    block = np.zeros((min(len(onsets), _BLOCK), sizes.n_fft), dtype=np.float32)
+    for start in range(0, len(onsets), _BLOCK):
+        first = onsets[start : start + _BLOCK]
+        windowed = block[: len(first)]
+        np.multiply(frames[first], window, out=windowed[:, : len(window)])
+        spectrum = rfft(windowed).view(np.float32)
+        out[start : start + _BLOCK] += spectrum.reshape(len(first), sizes.n_bins, 2)
+    return out
+
+
+def window_of(sizes: STFTSizes) -> np.ndarray:
+    """Give the window, as far as the FFT takes it: ndarray of shape (n,), float32."""
+    return get_window(sizes.window, sizes.win_length).astype(np.float32)[: sizes.n_fft]

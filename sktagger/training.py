@@ -9,6 +9,7 @@ from skorch.utils import to_tensor
 from torch import nn
 
 from sktagger.batching import ClipDataset, TrainingPlan, plain_plan, prefetch
+from sktagger.transfer import to_device
 
 
 def resolve_device(device: str) -> torch.device:
@@ -82,7 +83,7 @@ class PlainBatches:
 
     def __iter__(self):
         """Yield what the dataset makes of each batch."""
-        return prefetch(self.dataset.__getitem__, self.plan, self.n_threads)
+        return prefetch(self.dataset.load, self.plan, self.n_threads)
 
     def indices(self):
         """Give the clips of each batch."""
@@ -134,7 +135,7 @@ class TrainingRounds:
             return iter(())
         length = min(self.every, self.total - self.done)
         batches = self.plan.take(**{f"n_{self.unit}s": length})
-        return prefetch(self.dataset.__getitem__, batches, self.n_threads)
+        return prefetch(self.dataset.load, batches, self.n_threads)
 
     @property
     def n_clips(self) -> int:
@@ -177,6 +178,22 @@ class TaggerNet(NeuralNet):
         kwargs.setdefault("criterion__reduction", "none")
         super().__init__(module, criterion, **kwargs)
         self.event_weight = event_weight
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """Train or validate on the batches of a round, brought to the device one by one."""
+        for inputs, targets in () if iterator is None else iterator:
+            batch = to_device(inputs, self.device, iterator.dataset.sizes), targets
+            self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            self.history.record_batch(prefix + "_loss", step["loss"].item())
+            self.history.record_batch(prefix + "_batch_size", len(inputs["n_frames"]))
+            self.notify("on_batch_end", batch=batch, training=training, **step)
+
+    def on_epoch_begin(self, net, **kwargs):
+        """Begin a round, without the batches of the one before in the history."""
+        if self.history:
+            self.history[-1]["batches"] = []
+        super().on_epoch_begin(net, **kwargs)
 
     def get_split_datasets(self, X, y=None, **fit_params):
         """Give the batches to train on and to validate on."""

@@ -6,6 +6,7 @@ vocabulary: clip, channel, frame, bin, mel, event, segment.
 
 from sktagger.modules._features import LogMel, mel_filterbank, warp_mel
 from sktagger.modules._masking import Frames, MaskedBatchNorm, RunningNorm
+from sktagger.modules._stft import stft_of_frames
 from sktagger.modules._walnet import MIN_FRAMES, N_LAYERS, N_MELS, SEGMENT_FRAMES, WALNet
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "RunningNorm",
     "WALNet",
     "mel_filterbank",
+    "stft_of_frames",
     "warp_mel",
 ]

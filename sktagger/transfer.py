@@ -1,0 +1,54 @@
+"""Batches on their way to the device."""
+
+import torch
+
+from sktagger.modules import stft_of_frames
+from sktagger.spectral import STFTSizes, window_of
+
+
+def pin(batch, device: torch.device):
+    """Copy a batch to memory from which a GPU can fetch it while the processor goes on.
+
+    Parameters
+    ----------
+    batch : tuple of dict of Tensor, and tuple of Tensor or Tensor
+        What :class:`sktagger.batching.ClipDataset` makes.
+    device : torch.device
+        On the CPU, nothing is copied.
+
+    Returns
+    -------
+    batch
+    """
+    if device.type != "cuda":
+        return batch
+    inputs, targets = batch
+    inputs = {name: tensor.pin_memory() for name, tensor in inputs.items()}
+    if isinstance(targets, tuple):
+        return inputs, tuple(tensor.pin_memory() for tensor in targets)
+    return inputs, targets.pin_memory()
+
+
+def to_device(inputs: dict, device: torch.device, sizes: STFTSizes) -> dict:
+    """Bring the inputs of a batch to the device, as arguments of the network.
+
+    Parameters
+    ----------
+    inputs : dict of Tensor
+        With the STFT, or with waveforms and frames, which are transformed on the device.
+    device : torch.device
+    sizes : STFTSizes
+
+    Returns
+    -------
+    dict of Tensor
+        Arguments of :meth:`sktagger.modules.WALNet.forward`.
+    """
+    longest = int(inputs["n_frames"].max())
+    inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in inputs.items()}
+    if "samples" in inputs:
+        frames = (inputs.pop(name) for name in ("samples", "onsets", "places"))
+        window = torch.from_numpy(window_of(sizes)).to(device)
+        shape = (len(inputs["n_frames"]), longest)
+        inputs["stft"] = stft_of_frames(*frames, shape, window, sizes.n_fft)
+    return inputs
