@@ -89,6 +89,45 @@ class Validation(Callback):
         self.scores_, self.events_ = [], []
 
 
+class OneCycle(Callback):
+    """Let the learning rate rise to its greatest value, then fall to zero, along cosines.
+
+    Parameters
+    ----------
+    warm_up : float, default=0.2
+        Part of the training, in (0, 1), in which it rises from a 25th of its greatest value.
+
+    References
+    ----------
+    .. [1] L. N. Smith, N. Topin, "Super-convergence: very fast training of neural networks using
+       large learning rates", arXiv:1708.07120, 2018.
+    """
+
+    def __init__(self, warm_up=0.2):
+        self.warm_up = warm_up
+
+    def on_epoch_begin(self, net, dataset_train, **kwargs):
+        """Note how far the training is."""
+        self.by_clips_ = dataset_train.unit == "epoch"
+        per_unit = len(dataset_train.dataset) if self.by_clips_ else 1
+        self.n_done_, self.n_all_ = dataset_train.done * per_unit, dataset_train.total * per_unit
+
+    def on_batch_begin(self, net, batch, training, **kwargs):
+        """Set the learning rate of the batch."""
+        if training:
+            rate = net.lr * self.factor(self.n_done_ / self.n_all_)
+            for group in net.optimizer_.param_groups:
+                group["lr"] = rate
+            self.n_done_ += len(batch[0]["n_frames"]) if self.by_clips_ else 1
+
+    def factor(self, progress):
+        """Give the part of the greatest rate at a point of training in [0, 1]."""
+        if progress < self.warm_up:
+            return 1 - 0.96 * (1 + np.cos(np.pi * progress / self.warm_up)) / 2
+        left = (1 - progress) / (1 - self.warm_up)
+        return (1 - np.cos(np.pi * left)) / 2
+
+
 class Progress(Callback):
     """Show training as a progress bar, and each round as a line of the log.
 

@@ -26,7 +26,7 @@ from sktagger._validation import (
 )
 from sktagger.augmentation import Augmentation
 from sktagger.batching import TrainingPlan
-from sktagger.callbacks import Progress, Validation, load_checkpoint
+from sktagger.callbacks import OneCycle, Progress, Validation, load_checkpoint
 from sktagger.cross_fitting import out_of_fold_scores
 from sktagger.model_selection import MultilabelStratifiedGroupKFold
 from sktagger.modules import N_LAYERS, N_MELS, WALNet
@@ -170,7 +170,10 @@ class WALNetTagger(BaseTagger):
         "stft": [STFT, None],
         "fmin": [Interval(Real, 0, None, closed="left")],
         "augmentation": [Augmentation, StrOptions(set(_AUGMENTATIONS)), None],
+        "pooling": [StrOptions({"mean", "linear_softmax"})],
         "lr": [Interval(Real, 0, None, closed="neither")],
+        "schedule": [StrOptions({"one_cycle", "constant"})],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
         "gradient_clip": [Interval(Real, 0, None, closed="neither"), None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
@@ -198,7 +201,10 @@ class WALNetTagger(BaseTagger):
         stft=None,
         fmin=50.0,
         augmentation="default",
+        pooling="mean",
         lr=3e-4,
+        schedule="constant",
+        weight_decay=0.0,
         gradient_clip=60.0,
         batch_size=24,
         max_epochs=20,
@@ -222,7 +228,10 @@ class WALNetTagger(BaseTagger):
         self.stft = stft
         self.fmin = fmin
         self.augmentation = augmentation
+        self.pooling = pooling
         self.lr = lr
+        self.schedule = schedule
+        self.weight_decay = weight_decay
         self.gradient_clip = gradient_clip
         self.batch_size = batch_size
         self.max_epochs = max_epochs
@@ -555,6 +564,8 @@ class WALNetTagger(BaseTagger):
             ("validation", Validation(self.patience)),
             ("progress", Progress(self.verbose)),
         ]
+        if self.schedule == "one_cycle":
+            callbacks.append(("schedule", OneCycle()))
         if self.gradient_clip is not None:
             callbacks.append(("gradient_clip", GradientNormClipping(self.gradient_clip)))
         device = resolve_device(self.device)
@@ -566,7 +577,9 @@ class WALNetTagger(BaseTagger):
             module__fmin=self.fmin,
             module__random_state=seed,
             module__precision=resolve_precision(self.precision, device),
-            optimizer=torch.optim.Adam,
+            module__pooling=self.pooling,
+            optimizer=torch.optim.AdamW,
+            optimizer__weight_decay=self.weight_decay,
             lr=self.lr,
             device=device,
             callbacks=callbacks + list(self.callbacks or []),

@@ -143,11 +143,13 @@ class WALNet(nn.Module):
         fmin=50.0,
         random_state=0,
         precision="float32",
+        pooling="mean",
     ):
         super().__init__()
         self.n_events = n_events
         self.n_bins = n_fft // 2 + 1
         self.precision = precision
+        self.pooling = pooling
         self.feature_extractor = LogMel(sample_rate, n_fft, N_MELS, fmin)
         self.cnn = _CNN(n_events)
         self.reset_parameters(random_state)
@@ -229,4 +231,6 @@ class WALNet(nn.Module):
         Tensor of shape (n_clips, n_events), float32, in [0, 1]
         """
         scores, n_segments = self.segment_scores(stft, n_frames, **distortions)
+        if self.pooling == "linear_softmax":
+            return scores.square().sum(-1) / (scores.sum(-1) + 1e-6)
         return scores.sum(-1) / (n_segments[:, None] + 1e-6)
