@@ -33,7 +33,7 @@ class BaseTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     A subclass has the parameters `sample_rate`, `batch_size`, `n_jobs`, `verbose` and `memory`,
     sets ``classes_``, ``sizes_``, ``_multilabel`` and ``net_`` in `fit`, and makes nets by
-    ``_make_net(seed)``.
+    ``_make_net(seed, n_events, n_fft)``.
     """
 
     def predict_proba(self, X):
@@ -214,6 +214,10 @@ class BaseTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
         """
         return persistence.load(path, device=device)[0]
 
+    def __sklearn_is_fitted__(self):
+        # a training that failed may have set `n_features_in_`
+        return hasattr(self, "net_")
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
@@ -232,7 +236,7 @@ class BaseTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
         return self
 
     def _load_state(self, state):
-        self.net_ = self._make_net(seed=0).initialize()
+        self.net_ = self._make_net(0, len(self.classes_), self.sizes_.n_fft).initialize()
         try:
             self.module_.load_state_dict(state)
         except RuntimeError as error:

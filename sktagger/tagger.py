@@ -286,6 +286,19 @@ class WALNetTagger(BaseTagger):
         FileNotFoundError, ValueError
             If a clip cannot be read; the message names it. Headers are read before training
             starts.
+        FloatingPointError
+            If training diverges: the loss, weights, or validation scores are not finite. The
+            message says at which iteration, and what to try.
+        MemoryError
+            If memory does not suffice for a single clip. Where it does not suffice for a batch,
+            a warning is given, and batches go through the network in parts: gradients add up to
+            those of the whole batch, and batch normalisation sees the parts.
+
+        Notes
+        -----
+        After an error (or Ctrl-C) in the midst of training, the tagger has the best weights of
+        the rounds that were finished, the last ones if there are no validation clips. If an error
+        comes before the end of the first round, the tagger is as fitted as it was before.
         """
         self._check_settings()
         clips = check_clips(self, X, reset=True)
@@ -305,10 +318,7 @@ class WALNetTagger(BaseTagger):
             valid_set = self._dataset(clips_val, sizes, events_val, np.ones(len(clips_val)))
             validation = PlainBatches(valid_set, self.batch_size, self._n_threads())
 
-        self.sizes_ = sizes
-        self.classes_ = targets.classes
-        self._multilabel = targets.multilabel
-        self._train(train_set, validation, seed, going_on=going_on)
+        self._train(targets, train_set, validation, seed, going_on=going_on)
         return self
 
     def partial_fit(self, X, y, classes=None, *, sample_weight=None):
@@ -345,10 +355,7 @@ class WALNetTagger(BaseTagger):
         sizes = self.sizes_ if going_on else self._resolve_stft()
         train_set = self._dataset(clips, sizes, targets.indicator, weights)
 
-        self.sizes_ = sizes
-        self.classes_ = targets.classes
-        self._multilabel = targets.multilabel
-        self._train(train_set, None, seed, going_on=going_on, n_epochs=1)
+        self._train(targets, train_set, None, seed, going_on=going_on, n_epochs=1)
         return self
 
     def fit_transform(self, X, y, **fit_params):
@@ -493,7 +500,7 @@ class WALNetTagger(BaseTagger):
         _warn_of_absent_events(events_val, targets.classes, "Y_val")
         return kept, clips_val, events_val
 
-    def _train(self, train_set, validation, seed, *, going_on, n_epochs=None):
+    def _train(self, targets, train_set, validation, seed, *, going_on, n_epochs=None):
         """Train a new net, or the present one further."""
         if self.max_iterations is None or n_epochs is not None:
             unit, length, every = "epoch", n_epochs or self.max_epochs, 1
@@ -501,7 +508,7 @@ class WALNetTagger(BaseTagger):
             unit, length, every = "iteration", self.max_iterations, 1000
         plan = TrainingPlan(
             train_set.lengths,
-            self.sizes_,
+            train_set.sizes,
             self.sample_rate,
             self.batch_size,
             self._resolve_augmentation(),
@@ -516,9 +523,9 @@ class WALNetTagger(BaseTagger):
             self.net_.optimizer_.param_groups[0]["lr"] = self.lr
             net = self.net_
         else:
-            net = self._make_net(seed)
-        if self._multilabel:
-            net.event_weight = event_weights(self.class_weight, train_set.targets, self.classes_)
+            net = self._make_net(seed, len(targets.classes), train_set.sizes.n_fft)
+        if targets.multilabel:
+            net.event_weight = event_weights(self.class_weight, train_set.targets, targets.classes)
         rounds = TrainingRounds(
             train_set,
             plan,
@@ -529,10 +536,13 @@ class WALNetTagger(BaseTagger):
             validated=validation is not None,
         )
         data = TrainingData(rounds, validation)
-        self.net_ = net.partial_fit(data)
-        while self.net_.history and "n_iterations" not in self.net_.history[-1]:
-            self.net_.history.pop()  # a round that was not finished
-        self.n_iter_ = self.net_.history[-1]["n_iterations"] if self.net_.history else 0
+        try:
+            net.partial_fit(data)
+        except Exception:
+            if _finished_iterations(net):  # an error, as Ctrl-C, leaves what has been learnt
+                self._adopt(net, targets, train_set.sizes)
+            raise
+        self._adopt(net, targets, train_set.sizes)
         if not self.net_.completed_:
             warnings.warn(
                 "Training was interrupted; the tagger has "
@@ -542,7 +552,15 @@ class WALNetTagger(BaseTagger):
                 stacklevel=3,
             )
 
-    def _make_net(self, seed):
+    def _adopt(self, net, targets, sizes):
+        """Become fitted by a net."""
+        self.net_ = net
+        self.classes_ = targets.classes
+        self._multilabel = targets.multilabel
+        self.sizes_ = sizes
+        self.n_iter_ = _finished_iterations(net)
+
+    def _make_net(self, seed, n_events, n_fft):
         callbacks = [
             ("validation", Validation(self.patience)),
             ("progress", Progress(self.verbose)),
@@ -551,9 +569,9 @@ class WALNetTagger(BaseTagger):
             callbacks.append(("gradient_clip", GradientNormClipping(self.gradient_clip)))
         return TaggerNet(
             WALNet,
-            module__n_events=len(self.classes_),
+            module__n_events=n_events,
             module__sample_rate=self.sample_rate,
-            module__n_fft=self.sizes_.n_fft,
+            module__n_fft=n_fft,
             module__fmin=self.fmin,
             module__random_state=seed,
             optimizer=torch.optim.Adam,
@@ -564,6 +582,13 @@ class WALNetTagger(BaseTagger):
             train_split=None,
             verbose=0,
         )
+
+
+def _finished_iterations(net):
+    """Drop the round that was not finished, and count the batches of those that were."""
+    while net.history and "n_iterations" not in net.history[-1]:
+        net.history.pop()
+    return net.history[-1]["n_iterations"] if net.history else 0
 
 
 def _warn_of_absent_events(indicator, classes, where):
