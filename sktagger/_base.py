@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import torch
 from joblib import effective_n_jobs
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
@@ -249,7 +250,9 @@ class BaseTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
         state = dict(super().__getstate__())
         if "net_" in state:  # without optimiser, callbacks and batches
             rows = [{**row, "batches": []} for row in self.net_.history]
-            state["net_"] = {"state": copy_state(self.module_), "history": rows}
+            # as arrays: the pickle of a tensor tells where it lay, so that no two are alike
+            arrays = {key: tensor.numpy() for key, tensor in copy_state(self.module_).items()}
+            state["net_"] = {"state": arrays, "history": rows}
         return state
 
     def __setstate__(self, state):
@@ -266,7 +269,8 @@ class BaseTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
                     stacklevel=2,
                 )
                 self.device = "auto"
-            self._load_state(net["state"])
+            tensors = {key: torch.as_tensor(array) for key, array in net["state"].items()}
+            self._load_state(tensors)
             self.net_.history = History(net["history"])
 
     def _n_threads(self):

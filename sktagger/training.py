@@ -146,6 +146,8 @@ class TaggerNet(NeuralNet):
     module : class
     event_weight : ndarray of shape (2, n_events), float32, or None, default=None
         Weights of the terms of clips without (first row) and with an event.
+    frozen : sequence of Module, default=()
+        Parts of the network that stay in evaluation mode in training, too.
     **kwargs
         See :class:`skorch.NeuralNet`.
 
@@ -157,10 +159,11 @@ class TaggerNet(NeuralNet):
         How many clips go through the network at once.
     """
 
-    def __init__(self, module, criterion=nn.BCELoss, *, event_weight=None, **kwargs):
+    def __init__(self, module, criterion=nn.BCELoss, *, event_weight=None, frozen=(), **kwargs):
         kwargs.setdefault("criterion__reduction", "none")
         super().__init__(module, criterion, **kwargs)
         self.event_weight = event_weight
+        self.frozen = frozen
 
     def get_split_datasets(self, X, y=None, **fit_params):
         """Give the batches to train on and to validate on."""
@@ -207,6 +210,8 @@ class TaggerNet(NeuralNet):
             return self._step(batch, parts, training=True)
 
         self._set_training(True)
+        for part in self.frozen:
+            part.eval()
         return self.training_limit_.call(step, len(batch[0]["n_frames"]))
 
     def validation_step(self, batch, **fit_params):
