@@ -48,7 +48,7 @@ class Validation(Callback):
     def on_train_begin(self, net, **kwargs):
         """Forget earlier trainings."""
         self.restore(-np.inf, None, 0)
-        self.last_state_ = copy_state(net.module_)
+        self.last_state_ = None
 
     def restore(self, best_score, best_state, n_worse):
         """Set the best so far: its mAP, its weights, and the number of rounds since."""
@@ -74,7 +74,6 @@ class Validation(Callback):
         net.history.record("n_epochs", dataset_train.plan.epoch)
         net.history.record("n_iterations", dataset_train.plan.iteration)
         if dataset_valid is None:
-            self.last_state_ = copy_state(net.module_)
             return
         with warnings.catch_warnings():
             # the tagger has warned of events without positives once, before training
@@ -94,6 +93,8 @@ class Validation(Callback):
         """Begin a round, unless there were too many without a better mAP."""
         if self.patience is not None and self.n_worse_ >= self.patience:
             raise EarlyStop
+        if self.best_state_ is None:
+            self.last_state_ = copy_state(net.module_)
         self.iteration_ = dataset_train.plan.iteration
         self.scores_, self.events_ = [], []
 
@@ -104,7 +105,7 @@ class Validation(Callback):
             net.optimizer_.state.clear()  # its running averages are not finite either
         if self.best_state_ is not None:
             net.module_.load_state_dict(self.best_state_)
-        elif diverged:
+        elif diverged and self.last_state_ is not None:
             net.module_.load_state_dict(self.last_state_)
         self.restore(-np.inf, None, 0)
         self.last_state_ = None
@@ -112,11 +113,12 @@ class Validation(Callback):
 
     def _divergence(self, net, what):
         lr = net.optimizer_.param_groups[0]["lr"]
+        trained = any(row.get("n_iterations") for row in net.history)
+        kept = " The tagger keeps the weights of earlier rounds." if trained else ""
         return FloatingPointError(
             f"Training diverged at iteration {self.iteration_}: {what}. Set a lower lr (it is "
             f"{lr:g}), set gradient_clip, and look for huge values in the audio, in sample_weight "
-            "and class_weight, and in weights that training began with. Weights of earlier rounds "
-            "are kept."
+            f"and class_weight, and in weights that training began with.{kept}"
         )
 
 

@@ -163,6 +163,25 @@ def test_training_goes_on_after_divergence(data):
     assert not torch.equal(weights(tagger), before)
 
 
+def test_divergence_after_resuming_leaves_what_was_resumed(data, tmp_path):
+    X, Y = data
+    once = WALNetTagger(**SETTINGS, callbacks=[Checkpoint(tmp_path)]).fit(X, Y)
+    callbacks = [Checkpoint(tmp_path), Spoil(2)]
+    tagger = WALNetTagger(**SETTINGS | {"max_epochs": 2}, callbacks=callbacks)
+    with pytest.raises(FloatingPointError, match="keeps the weights of earlier rounds"):
+        tagger.fit(X, Y)
+    assert torch.equal(weights(tagger), weights(once))
+
+
+def test_weights_that_were_not_finite_from_the_start_are_told(data, tmp_path):
+    X, Y = data
+    source = WALNetTagger(**SETTINGS).fit(X, Y)
+    source.module_.state_dict()["cnn.convs.3.conv.bias"].fill_(torch.nan)
+    tagger = WALNetTagger(**SETTINGS, init_from=source)
+    with pytest.raises(FloatingPointError, match=r"iteration 0: weights .* training began with"):
+        tagger.fit(X, Y, X_val=X, Y_val=Y)
+
+
 def test_divergence_before_the_first_round_ends_leaves_the_earlier_fit(data):
     X, Y = data
     tagger = WALNetTagger(**SETTINGS).fit(X, Y)
