@@ -32,12 +32,14 @@ setup(
     ],
     extras_require={
         "plot": ["matplotlib>=3.8"],
+        "yaml": ["pyyaml>=6.0"],
         "test": [
             "hypothesis>=6.100",
             "iterative-stratification>=0.1.9",
             "librosa>=0.11",
             "matplotlib>=3.8",
             "pytest>=8.2",
+            "pyyaml>=6.0",
             "ruff>=0.11",
         ],
     },

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import torch
 from joblib import effective_n_jobs
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
@@ -33,7 +34,7 @@ class BaseTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     A subclass has the parameters `sample_rate`, `batch_size`, `n_jobs`, `verbose` and `memory`,
     sets ``classes_``, ``sizes_``, ``_multilabel`` and ``net_`` in `fit`, and makes nets by
-    ``_make_net(seed)``.
+    ``_make_net(seed, n_events, n_fft)``.
     """
 
     def predict_proba(self, X):
@@ -214,6 +215,10 @@ class BaseTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
         """
         return persistence.load(path, device=device)[0]
 
+    def __sklearn_is_fitted__(self):
+        # a training that failed may have set `n_features_in_`
+        return hasattr(self, "net_")
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
@@ -232,7 +237,7 @@ class BaseTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
         return self
 
     def _load_state(self, state):
-        self.net_ = self._make_net(seed=0).initialize()
+        self.net_ = self._make_net(0, len(self.classes_), self.sizes_.n_fft).initialize()
         try:
             self.module_.load_state_dict(state)
         except RuntimeError as error:
@@ -245,7 +250,9 @@ class BaseTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
         state = dict(super().__getstate__())
         if "net_" in state:  # without optimiser, callbacks and batches
             rows = [{**row, "batches": []} for row in self.net_.history]
-            state["net_"] = {"state": copy_state(self.module_), "history": rows}
+            # as arrays: the pickle of a tensor tells where it lay, so that no two are alike
+            arrays = {key: tensor.numpy() for key, tensor in copy_state(self.module_).items()}
+            state["net_"] = {"state": arrays, "history": rows}
         return state
 
     def __setstate__(self, state):
@@ -262,7 +269,8 @@ class BaseTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
                     stacklevel=2,
                 )
                 self.device = "auto"
-            self._load_state(net["state"])
+            tensors = {key: torch.as_tensor(array) for key, array in net["state"].items()}
+            self._load_state(tensors)
             self.net_.history = History(net["history"])
 
     def _n_threads(self):

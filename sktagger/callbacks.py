@@ -30,7 +30,11 @@ class Validation(Callback):
 
     Adds to the net's history: `n_epochs` and `n_iterations` (trained so far), and, where there
     are validation clips, `valid_mAP` and `valid_mAP_best` (whether it is the best so far). When
-    training ends, also by Ctrl-C, the net gets the weights of the best round.
+    training ends, also by Ctrl-C or an error, the net gets the weights of the best round; without
+    validation clips, those of the last round if the present ones are not finite.
+
+    It also notices when training diverges, before a checkpoint is written: FloatingPointError
+    is raised where the loss, the weights after a round, or the validation scores are not finite.
 
     Parameters
     ----------
@@ -44,19 +48,29 @@ class Validation(Callback):
     def on_train_begin(self, net, **kwargs):
         """Forget earlier trainings."""
         self.restore(-np.inf, None, 0)
+        self.last_state_ = None
 
     def restore(self, best_score, best_state, n_worse):
         """Set the best so far: its mAP, its weights, and the number of rounds since."""
         self.best_score_, self.best_state_, self.n_worse_ = best_score, best_state, n_worse
 
     def on_batch_end(self, net, batch, training, y_pred, **kwargs):
-        """Note the scores of a validation batch."""
-        if not training:
+        """Look at the loss of a training batch; note the scores of a validation batch."""
+        if training:
+            self.iteration_ += 1
+            loss = net.history[-1, "batches", -1, "train_loss"]
+            if not np.isfinite(loss):
+                raise self._divergence(net, f"the loss is {loss}")
+        else:
             self.scores_.append(y_pred.float().cpu().numpy())
             self.events_.append(batch[1][0].numpy())
 
     def on_epoch_end(self, net, dataset_train, dataset_valid=None, **kwargs):
         """Measure, and keep the weights if they are the best."""
+        if not _is_finite(net.module_):
+            raise self._divergence(net, "weights or running statistics are not finite")
+        if not all(np.isfinite(scores).all() for scores in self.scores_):
+            raise self._divergence(net, "scores of validation clips are not finite")
         net.history.record("n_epochs", dataset_train.plan.epoch)
         net.history.record("n_iterations", dataset_train.plan.iteration)
         if dataset_valid is None:
@@ -75,18 +89,37 @@ class Validation(Callback):
         else:
             self.n_worse_ += 1
 
-    def on_epoch_begin(self, net, **kwargs):
+    def on_epoch_begin(self, net, dataset_train, **kwargs):
         """Begin a round, unless there were too many without a better mAP."""
         if self.patience is not None and self.n_worse_ >= self.patience:
             raise EarlyStop
+        if self.best_state_ is None:
+            self.last_state_ = copy_state(net.module_)
+        self.iteration_ = dataset_train.plan.iteration
         self.scores_, self.events_ = [], []
 
     def on_train_end(self, net, **kwargs):
         """Give the net the best weights."""
+        diverged = not _is_finite(net.module_)
+        if diverged:
+            net.optimizer_.state.clear()  # its running averages are not finite either
         if self.best_state_ is not None:
             net.module_.load_state_dict(self.best_state_)
+        elif diverged and self.last_state_ is not None:
+            net.module_.load_state_dict(self.last_state_)
         self.restore(-np.inf, None, 0)
+        self.last_state_ = None
         self.scores_, self.events_ = [], []
+
+    def _divergence(self, net, what):
+        lr = net.optimizer_.param_groups[0]["lr"]
+        trained = any(row.get("n_iterations") for row in net.history)
+        kept = " The tagger keeps the weights of earlier rounds." if trained else ""
+        return FloatingPointError(
+            f"Training diverged at iteration {self.iteration_}: {what}. Set a lower lr (it is "
+            f"{lr:g}), set gradient_clip, and look for huge values in the audio, in sample_weight "
+            f"and class_weight, and in weights that training began with.{kept}"
+        )
 
 
 class OneCycle(Callback):
@@ -282,6 +315,12 @@ def _plain(row):
     """Bring a row of the history to Python's own numbers, without its batches."""
     plain = {key: x.item() if isinstance(x, np.generic) else x for key, x in row.items()}
     return {**plain, "batches": []}
+
+
+def _is_finite(module):
+    """Say whether all weights and statistics of a module are finite."""
+    finite = [tensor.isfinite().all() for tensor in module.state_dict().values()]
+    return bool(torch.stack(finite).all())
 
 
 def copy_state(module):

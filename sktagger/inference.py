@@ -1,11 +1,14 @@
 """Running a trained network over clips, batch by batch."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import torch
 from tqdm import tqdm
 
 from sktagger.batching import prefetch
+from sktagger.memory import ClipLimit, take_clips
 from sktagger.modules import SEGMENT_FRAMES
 from sktagger.spectral import STFTSizes
 from sktagger.training import PlainBatches
@@ -53,7 +56,7 @@ def read_lengths(clips, sample_rate: int, n_threads: int, verbose: int) -> np.nd
 
 
 def run(module, function, batches: PlainBatches, verbose: int):
-    """Apply a method of a network to batches of clips.
+    """Apply a method of a network to batches of clips, or parts of them where memory runs out.
 
     Parameters
     ----------
@@ -68,17 +71,26 @@ def run(module, function, batches: PlainBatches, verbose: int):
     Yields
     ------
     rows : list of int
-        The clips of the batch.
+        The clips of the batch, or of its part.
     output : object
         What `function` returned.
     """
     device = next(module.parameters()).device
+    limit = ClipLimit("scores do not change")
+
+    @torch.inference_mode()
+    def score(inputs, parts):
+        outputs = []
+        for part in parts:
+            outputs.append((part, function(**take_clips(inputs, part))))
+        return outputs
+
     module.eval()
     with progress_bar("Scoring", len(batches.dataset), verbose) as bar:
         for rows, (inputs, _) in zip(batches.indices(), batches, strict=True):
-            with torch.inference_mode():
-                output = function(**to_device(inputs, device, batches.dataset.sizes))
-            yield rows, output
+            inputs = to_device(inputs, device, batches.dataset.sizes)
+            for part, output in limit.call(partial(score, inputs), len(rows)):
+                yield rows[part], output
             bar.update(len(rows))
 
 

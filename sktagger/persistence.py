@@ -17,7 +17,7 @@ FORMAT = 1
 _KEY = "sktagger"
 _GROUPS = {"stft": STFT, "augmentation": Augmentation}
 # these belong to a training or a machine, not to the tagger
-_LEFT_OUT = ("callbacks", "memory", "device", "n_jobs", "verbose")
+_LEFT_OUT = ("init_from", "freeze", "callbacks", "memory", "device", "n_jobs", "verbose")
 
 
 def params_to_json(tagger, left_out=_LEFT_OUT) -> dict:
@@ -32,6 +32,8 @@ def params_to_json(tagger, left_out=_LEFT_OUT) -> dict:
             value = value.item()
         elif isinstance(value, np.random.RandomState):
             value = None
+        elif isinstance(value, os.PathLike):
+            value = os.fspath(value)
         params[name] = value
     return params
 

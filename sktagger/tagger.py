@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from skorch.callbacks import GradientNormClipping
 
@@ -28,6 +29,7 @@ from sktagger.augmentation import Augmentation
 from sktagger.batching import TrainingPlan
 from sktagger.callbacks import OneCycle, Progress, Validation, load_checkpoint
 from sktagger.cross_fitting import out_of_fold_scores
+from sktagger.fine_tuning import freeze_layers, start_from
 from sktagger.model_selection import MultilabelStratifiedGroupKFold
 from sktagger.modules import N_LAYERS, N_MELS, WALNet
 from sktagger.spectral import STFT
@@ -91,6 +93,18 @@ class WALNetTagger(BaseTagger):
         gives as much probability, shared by its clips. None: every clip once an epoch.
     warm_start : bool, default=False
         Whether `fit` goes on from the present weights and optimiser, instead of anew.
+    init_from : WALNetTagger, FrozenEstimator, str, PathLike or None, default=None
+        What a new training begins with: a fitted tagger, a file that `save` wrote, or a
+        checkpoint (``best.pt`` of an experiment, or padertorch's). All its weights and
+        statistics are taken; of the output layer those of events of the same name (numbers where
+        events have no names), if an ``events.json`` beside a checkpoint tells them. It must have
+        been trained with the same `sample_rate`, `fmin` and `stft`. It is only read. In the grid
+        of a search, which clones, give a path or ``sklearn.frozen.FrozenEstimator(tagger)``.
+        None: random weights.
+    freeze : int, "features" or None, default=None
+        Number of convolutional layers, in [0, 12], that stay as they began, with the statistics
+        of their normalisation and of the input's. "features" freezes all 12, so that only the
+        output layer learns. 0 or None: everything learns.
     cross_fit : int or None, default=None
         Number of folds, at least 2, by which `fit_transform` makes scores of clips that the
         network was not trained on, as a next step that is tuned on them needs. None:
@@ -184,6 +198,12 @@ class WALNetTagger(BaseTagger):
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "sampler": [StrOptions({"balanced"}), None],
         "warm_start": ["boolean"],
+        "init_from": [BaseTagger, FrozenEstimator, str, os.PathLike, None],
+        "freeze": [
+            Interval(Integral, 0, N_LAYERS, closed="both"),
+            StrOptions({"features"}),
+            None,
+        ],
         "cross_fit": [Interval(Integral, 2, None, closed="left"), None],
         "memory": [str, HasMethods("cache"), os.PathLike, None],
         "callbacks": [list, tuple, None],
@@ -215,6 +235,8 @@ class WALNetTagger(BaseTagger):
         class_weight=None,
         sampler=None,
         warm_start=False,
+        init_from=None,
+        freeze=None,
         cross_fit=None,
         memory=None,
         callbacks=None,
@@ -242,6 +264,8 @@ class WALNetTagger(BaseTagger):
         self.class_weight = class_weight
         self.sampler = sampler
         self.warm_start = warm_start
+        self.init_from = init_from
+        self.freeze = freeze
         self.cross_fit = cross_fit
         self.memory = memory
         self.callbacks = callbacks
@@ -250,6 +274,27 @@ class WALNetTagger(BaseTagger):
         self.n_jobs = n_jobs
         self.verbose = verbose
         self.random_state = random_state
+
+    def __sklearn_clone__(self):
+        # `init_from` is a source of weights, not a part to be trained: it stays fitted
+        copy = super().__sklearn_clone__()
+        copy.init_from = self.init_from
+        return copy
+
+    def get_params(self, deep=True):
+        """Get parameters; those of a tagger given as ``init_from`` are its own.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to give those of ``stft`` and ``augmentation``, too.
+
+        Returns
+        -------
+        dict
+        """
+        params = super().get_params(deep)
+        return {name: params[name] for name in params if not name.startswith("init_from__")}
 
     def set_params(self, **params):
         """Set parameters, also those of ``stft`` and ``augmentation``.
@@ -265,6 +310,11 @@ class WALNetTagger(BaseTagger):
         self
         """
         prefixes = {name.partition("__")[0] for name in params if "__" in name}
+        if "init_from" in prefixes:
+            raise ValueError(
+                f"{sorted(name for name in params if name.startswith('init_from__'))} would change "
+                "the tagger that init_from only reads. Set parameters of that tagger itself."
+            )
         if "stft" in prefixes and params.get("stft", self.stft) is None:
             params = {**params, "stft": STFT()}
         name = params.get("augmentation", self.augmentation)
@@ -299,10 +349,24 @@ class WALNetTagger(BaseTagger):
         Raises
         ------
         ValueError, TypeError
-            If a parameter, a container or the targets are not as described.
+            If a parameter, a container or the targets are not as described, or `init_from` holds
+            no weights that fit.
         FileNotFoundError, ValueError
             If a clip cannot be read; the message names it. Headers are read before training
             starts.
+        FloatingPointError
+            If training diverges: the loss, weights, or validation scores are not finite. The
+            message says at which iteration, and what to try.
+        MemoryError
+            If memory does not suffice for a single clip. Where it does not suffice for a batch,
+            a warning is given, and batches go through the network in parts: gradients add up to
+            those of the whole batch, and batch normalisation sees the parts.
+
+        Notes
+        -----
+        After an error (or Ctrl-C) in the midst of training, the tagger has the best weights of
+        the rounds that were finished, the last ones if there are no validation clips. If an error
+        comes before the end of the first round, the tagger is as fitted as it was before.
         """
         self._check_settings()
         clips = check_clips(self, X, reset=True)
@@ -316,16 +380,14 @@ class WALNetTagger(BaseTagger):
         kept, clips_val, events_val = self._split(clips, targets, X_val, Y_val, seed)
 
         sizes = self._resolve_stft()
+        net = self.net_ if going_on else self._begin_net(seed, targets.classes, sizes)
         train_set = self._dataset(clips.take(kept), sizes, targets.indicator[kept], weights[kept])
         validation = None
         if clips_val is not None:
             valid_set = self._dataset(clips_val, sizes, events_val, np.ones(len(clips_val)))
             validation = PlainBatches(valid_set, self.batch_size, self._n_threads())
 
-        self.sizes_ = sizes
-        self.classes_ = targets.classes
-        self._multilabel = targets.multilabel
-        self._train(train_set, validation, seed, going_on=going_on)
+        self._train(net, targets, train_set, validation, seed)
         return self
 
     def partial_fit(self, X, y, classes=None, *, sample_weight=None):
@@ -360,12 +422,10 @@ class WALNetTagger(BaseTagger):
         weights = self._clip_weights(sample_weight, targets)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         sizes = self.sizes_ if going_on else self._resolve_stft()
+        net = self.net_ if going_on else self._begin_net(seed, targets.classes, sizes)
         train_set = self._dataset(clips, sizes, targets.indicator, weights)
 
-        self.sizes_ = sizes
-        self.classes_ = targets.classes
-        self._multilabel = targets.multilabel
-        self._train(train_set, None, seed, going_on=going_on, n_epochs=1)
+        self._train(net, targets, train_set, None, seed, n_epochs=1)
         return self
 
     def fit_transform(self, X, y, **fit_params):
@@ -510,7 +570,20 @@ class WALNetTagger(BaseTagger):
         _warn_of_absent_events(events_val, targets.classes, "Y_val")
         return kept, clips_val, events_val
 
-    def _train(self, train_set, validation, seed, *, going_on, n_epochs=None):
+    def _begin_net(self, seed, classes, sizes):
+        """Make a net with the weights that training begins with."""
+        net = self._make_net(seed, len(classes), sizes.n_fft).initialize()
+        if self.init_from is not None:
+            settings = {"sample_rate": self.sample_rate, "fmin": self.fmin, **sizes._asdict()}
+            start_from(net.module_, self.init_from, classes, settings)
+        elif self.freeze:
+            raise ValueError(
+                f"freeze={self.freeze!r} with init_from=None would keep random weights. Set "
+                "init_from to what training begins with, or freeze=None."
+            )
+        return net
+
+    def _train(self, net, targets, train_set, validation, seed, *, n_epochs=None):
         """Train a new net, or the present one further."""
         if self.max_iterations is None or n_epochs is not None:
             unit, length, every = "epoch", n_epochs or self.max_epochs, 1
@@ -518,7 +591,7 @@ class WALNetTagger(BaseTagger):
             unit, length, every = "iteration", self.max_iterations, 1000
         plan = TrainingPlan(
             train_set.lengths,
-            self.sizes_,
+            train_set.sizes,
             self.sample_rate,
             self.batch_size,
             self._resolve_augmentation(),
@@ -526,16 +599,13 @@ class WALNetTagger(BaseTagger):
             seed,
             draw_probabilities(train_set.targets) if self.sampler == "balanced" else None,
         )
-        if going_on:
+        if hasattr(self, "net_") and net is self.net_:
             # an epoch of its own, so that its batches are not those of an earlier one
-            history = self.net_.history
-            plan.seek(history[-1]["n_epochs"] + 1 if history else 0, 0, self.n_iter_)
-            self.net_.optimizer_.param_groups[0]["lr"] = self.lr
-            net = self.net_
-        else:
-            net = self._make_net(seed)
-        if self._multilabel:
-            net.event_weight = event_weights(self.class_weight, train_set.targets, self.classes_)
+            plan.seek(net.history[-1]["n_epochs"] + 1 if net.history else 0, 0, self.n_iter_)
+            net.optimizer_.param_groups[0]["lr"] = self.lr
+        net.frozen = freeze_layers(net.module_, self.freeze)
+        if targets.multilabel:
+            net.event_weight = event_weights(self.class_weight, train_set.targets, targets.classes)
         rounds = TrainingRounds(
             train_set,
             plan,
@@ -546,10 +616,13 @@ class WALNetTagger(BaseTagger):
             validated=validation is not None,
         )
         data = TrainingData(rounds, validation)
-        self.net_ = net.partial_fit(data)
-        while self.net_.history and "n_iterations" not in self.net_.history[-1]:
-            self.net_.history.pop()  # a round that was not finished
-        self.n_iter_ = self.net_.history[-1]["n_iterations"] if self.net_.history else 0
+        try:
+            net.partial_fit(data)
+        except Exception:
+            if _finished_iterations(net):  # an error, as Ctrl-C, leaves what has been learnt
+                self._adopt(net, targets, train_set.sizes)
+            raise
+        self._adopt(net, targets, train_set.sizes)
         if not self.net_.completed_:
             warnings.warn(
                 "Training was interrupted; the tagger has "
@@ -559,7 +632,15 @@ class WALNetTagger(BaseTagger):
                 stacklevel=3,
             )
 
-    def _make_net(self, seed):
+    def _adopt(self, net, targets, sizes):
+        """Become fitted by a net."""
+        self.net_ = net
+        self.classes_ = targets.classes
+        self._multilabel = targets.multilabel
+        self.sizes_ = sizes
+        self.n_iter_ = _finished_iterations(net)
+
+    def _make_net(self, seed, n_events, n_fft):
         callbacks = [
             ("validation", Validation(self.patience)),
             ("progress", Progress(self.verbose)),
@@ -571,9 +652,9 @@ class WALNetTagger(BaseTagger):
         device = resolve_device(self.device)
         return TaggerNet(
             WALNet,
-            module__n_events=len(self.classes_),
+            module__n_events=n_events,
             module__sample_rate=self.sample_rate,
-            module__n_fft=self.sizes_.n_fft,
+            module__n_fft=n_fft,
             module__fmin=self.fmin,
             module__random_state=seed,
             module__precision=resolve_precision(self.precision, device),
@@ -587,6 +668,13 @@ class WALNetTagger(BaseTagger):
             train_split=None,
             verbose=0,
         )
+
+
+def _finished_iterations(net):
+    """Drop the round that was not finished, and count the batches of those that were."""
+    while net.history and "n_iterations" not in net.history[-1]:
+        net.history.pop()
+    return net.history[-1]["n_iterations"] if net.history else 0
 
 
 def _warn_of_absent_events(indicator, classes, where):

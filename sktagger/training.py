@@ -9,6 +9,7 @@ from skorch.utils import to_tensor
 from torch import nn
 
 from sktagger.batching import ClipDataset, TrainingPlan, plain_plan, prefetch
+from sktagger.memory import ClipLimit, take_clips
 from sktagger.transfer import to_device
 
 
@@ -160,11 +161,18 @@ class TaggerNet(NeuralNet):
     The loss is the binary cross entropy of the clip scores, summed over events, and averaged
     over the clips by their weights.
 
+    Where memory runs out, batches go through the network in parts from then on. In training, the
+    parts' gradients, weighted by their clips, add up to that of the whole batch; batch
+    normalisation, though, normalises each part by the part's own statistics. (Running statistics
+    that the failed attempt had moved stay moved: by a batch more, of the same clips.)
+
     Parameters
     ----------
     module : class
     event_weight : ndarray of shape (2, n_events), float32, or None, default=None
         Weights of the terms of clips without (first row) and with an event.
+    frozen : sequence of Module, default=()
+        Parts of the network that stay in evaluation mode in training, too.
     **kwargs
         See :class:`skorch.NeuralNet`.
 
@@ -172,12 +180,15 @@ class TaggerNet(NeuralNet):
     ----------
     completed_ : bool
         Whether the last training ran to its end, by plan or by early stopping.
+    training_limit_, validation_limit_ : ClipLimit
+        How many clips go through the network at once.
     """
 
-    def __init__(self, module, criterion=nn.BCELoss, *, event_weight=None, **kwargs):
+    def __init__(self, module, criterion=nn.BCELoss, *, event_weight=None, frozen=(), **kwargs):
         kwargs.setdefault("criterion__reduction", "none")
         super().__init__(module, criterion, **kwargs)
         self.event_weight = event_weight
+        self.frozen = frozen
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Train or validate on the batches of a round, brought to the device one by one."""
@@ -204,9 +215,12 @@ class TaggerNet(NeuralNet):
         return dataset
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
-        """Compute the loss of a batch."""
+        """Compute the loss of a batch; NaN where a score is NaN."""
         events, weights = to_tensor(y_true, device=self.device)
-        loss = self.criterion_(y_pred, events)
+        # the criterion refuses NaN, on a GPU in a way that nothing runs on it any more
+        undefined = y_pred.isnan()
+        loss = self.criterion_(y_pred.masked_fill(undefined, 0.5), events)
+        loss = loss.masked_fill(undefined, torch.nan)
         if self.event_weight is not None:
             absent, present = torch.as_tensor(self.event_weight, device=self.device)
             loss = loss * torch.where(events > 0, present, absent)
@@ -215,7 +229,54 @@ class TaggerNet(NeuralNet):
     def fit_loop(self, X, y=None, epochs=None, **kwargs):
         """Train for the rounds that are left."""
         self.completed_ = False
-        with suppress(EarlyStop):
-            super().fit_loop(X, y, X.rounds.n_left if epochs is None else epochs, **kwargs)
+        self.training_limit_ = ClipLimit(
+            "gradients add up to those of the whole batch, while batch normalisation sees its parts"
+        )
+        self.validation_limit_ = ClipLimit("scores do not change")
+        try:
+            with suppress(EarlyStop):
+                super().fit_loop(X, y, X.rounds.n_left if epochs is None else epochs, **kwargs)
+        except Exception:
+            # callbacks finish as after Ctrl-C: the best weights are restored, files are closed
+            self.notify("on_train_end", X=X, y=y)
+            raise
         self.completed_ = True
         return self
+
+    def train_step_single(self, batch, **fit_params):
+        """Compute the loss and its gradient, in parts if memory asks for it."""
+
+        def step(parts):
+            self._zero_grad_optimizer()  # a failed attempt has left some
+            return self._step(batch, parts, training=True)
+
+        self._set_training(True)
+        for part in self.frozen:
+            part.eval()
+        return self.training_limit_.call(step, len(batch[0]["n_frames"]))
+
+    def validation_step(self, batch, **fit_params):
+        """Compute scores and loss, in parts if memory asks for it."""
+
+        def step(parts):
+            with torch.no_grad():
+                return self._step(batch, parts, training=False)
+
+        self._set_training(False)
+        return self.validation_limit_.call(step, len(batch[0]["n_frames"]))
+
+    def _step(self, batch, parts, *, training):
+        inputs, targets = batch
+        n_clips = len(inputs["n_frames"])
+        losses, scores = [], []
+        for part in parts:
+            part_inputs = take_clips(inputs, part)
+            y_pred = self.infer(part_inputs)
+            y_true = tuple(target[part] for target in targets)
+            share = len(part_inputs["n_frames"]) / n_clips
+            loss = self.get_loss(y_pred, y_true, X=part_inputs, training=training) * share
+            if training:
+                loss.backward()
+            losses.append(loss.detach())
+            scores.append(y_pred.detach())
+        return {"loss": torch.stack(losses).sum(), "y_pred": torch.cat(scores)}

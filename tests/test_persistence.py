@@ -129,6 +129,10 @@ def test_interrupted_saving_leaves_the_old_file(fitted, saved, monkeypatch):
     assert saved.read_bytes() == before
 
 
+def test_taggers_of_the_same_weights_have_the_same_hash(fitted):
+    assert joblib.hash(fitted) == joblib.hash(pickle.loads(pickle.dumps(fitted)))
+
+
 def test_files_hold_weights_and_little_else(fitted, saved, tmp_path):
     n_bytes = sum(x.numel() * x.element_size() for x in fitted.module_.state_dict().values())
     joblib.dump(fitted, tmp_path / "x.joblib")

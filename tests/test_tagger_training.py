@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 import sklearn
+import soundfile
 import torch
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_validate
 from sklearn.pipeline import Pipeline
 from skorch.callbacks import Callback
 
 from sktagger import ThresholdTuner, WALNetTagger
+from sktagger.callbacks import Checkpoint, load_checkpoint
 from sktagger.metrics import scorers
 from sktagger.model_selection import MultilabelStratifiedGroupKFold
 
@@ -87,6 +90,166 @@ def test_interrupted_training_leaves_the_best_so_far(data):
     with pytest.warns(UserWarning, match="interrupted; the tagger has the best weights so far"):
         tagger.fit(X, Y, X_val=X, Y_val=Y)
     assert tagger.score(X, Y) == pytest.approx(tagger.history_["valid_mAP"].max())
+
+
+class Spoil(Callback):
+    """Makes something of the net NaN before a training batch of some round."""
+
+    def __init__(self, n_rounds, what="cnn.convs.0.conv.bias"):
+        self.n_rounds = n_rounds
+        self.what = what
+
+    def on_batch_begin(self, net, training, **kwargs):
+        if training and len(net.history) == self.n_rounds:
+            net.module_.state_dict()[self.what].fill_(torch.nan)
+
+
+class SpoilGradient(Callback):
+    """Makes one gradient NaN in the last batch of the second round: its loss is still finite."""
+
+    done = False
+
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        if len(net.history) == 2 and len(net.history[-1, "batches"]) == 3 and not self.done:
+            self.done = True
+            for _, parameter in named_parameters:
+                parameter.grad.fill_(torch.nan)
+
+
+@pytest.mark.parametrize("what", ["cnn.convs.0.conv.bias", "feature_extractor.norm.running_mean"])
+def test_divergence_is_an_error_that_says_where_and_leaves_the_best(data, tmp_path, what):
+    X, Y = data
+    callbacks = [Spoil(4, what), Checkpoint(tmp_path)]
+    tagger = WALNetTagger(**SETTINGS | {"max_epochs": 9}, callbacks=callbacks)
+    message = r"diverged at iteration 7: the loss is nan\. Set a lower lr \(it is 0\.0003\)"
+    with pytest.raises(FloatingPointError, match=message):
+        tagger.fit(X, Y, X_val=X, Y_val=Y)
+    assert tagger.n_iter_ == 6
+    assert tagger.score(X, Y) == pytest.approx(tagger.history_["valid_mAP"].max())
+    for name in ("best.pt", "latest.pt"):
+        checkpoint = load_checkpoint(tmp_path / name)
+        assert all(value.isfinite().all() for value in checkpoint["model"].values())
+
+
+def test_divergence_without_validation_leaves_the_last_round(data):
+    X, Y = data
+    once = WALNetTagger(**SETTINGS).fit(X, Y)
+    tagger = WALNetTagger(**SETTINGS | {"max_epochs": 9}, callbacks=[Spoil(2)])
+    with pytest.raises(FloatingPointError, match="diverged at iteration 4"):
+        tagger.fit(X, Y)
+    assert tagger.n_iter_ == 3
+    assert torch.equal(weights(tagger), weights(once))
+
+
+def test_weights_that_are_not_finite_reach_no_checkpoint(data, tmp_path):
+    X, Y = data
+    callbacks = [SpoilGradient(), Checkpoint(tmp_path)]
+    tagger = WALNetTagger(**SETTINGS | {"max_epochs": 9, "gradient_clip": None})
+    with pytest.raises(FloatingPointError, match="iteration 6: weights or running statistics"):
+        tagger.set_params(callbacks=callbacks).fit(X, Y)
+    assert load_checkpoint(tmp_path / "latest.pt")["n_iterations"] == 3
+    assert weights(tagger).isfinite().all()
+
+
+def test_training_goes_on_after_divergence(data):
+    X, Y = data
+    tagger = WALNetTagger(**SETTINGS | {"max_epochs": 9, "gradient_clip": None}, warm_start=True)
+    with pytest.raises(FloatingPointError, match="diverged"):
+        tagger.set_params(callbacks=[SpoilGradient()]).fit(X, Y)
+    before = weights(tagger)
+    tagger.set_params(max_epochs=1).fit(X, Y)
+    assert tagger.n_iter_ == 6
+    assert weights(tagger).isfinite().all()
+    assert not torch.equal(weights(tagger), before)
+
+
+def test_divergence_after_resuming_leaves_what_was_resumed(data, tmp_path):
+    X, Y = data
+    once = WALNetTagger(**SETTINGS, callbacks=[Checkpoint(tmp_path)]).fit(X, Y)
+    callbacks = [Checkpoint(tmp_path), Spoil(2)]
+    tagger = WALNetTagger(**SETTINGS | {"max_epochs": 2}, callbacks=callbacks)
+    with pytest.raises(FloatingPointError, match="keeps the weights of earlier rounds"):
+        tagger.fit(X, Y)
+    assert torch.equal(weights(tagger), weights(once))
+
+
+def test_weights_that_were_not_finite_from_the_start_are_told(data, tmp_path):
+    X, Y = data
+    source = WALNetTagger(**SETTINGS).fit(X, Y)
+    source.module_.state_dict()["cnn.convs.3.conv.bias"].fill_(torch.nan)
+    tagger = WALNetTagger(**SETTINGS, init_from=source)
+    with pytest.raises(FloatingPointError, match=r"iteration 0: weights .* training began with"):
+        tagger.fit(X, Y, X_val=X, Y_val=Y)
+
+
+def test_divergence_before_the_first_round_ends_leaves_the_earlier_fit(data):
+    X, Y = data
+    tagger = WALNetTagger(**SETTINGS).fit(X, Y)
+    before = weights(tagger)
+    tagger.set_params(callbacks=[Spoil(1)])
+    with pytest.raises(FloatingPointError, match="diverged at iteration 1"):
+        tagger.fit(X, np.hstack([Y, Y]))
+    assert torch.equal(weights(tagger), before)
+    assert tagger.predict_proba(X).shape == Y.shape
+    unfitted = WALNetTagger(**SETTINGS, callbacks=[Spoil(1)])
+    with pytest.raises(FloatingPointError, match="diverged at iteration 1"):
+        unfitted.fit(X, Y)
+    with pytest.raises(NotFittedError):
+        unfitted.predict(X)
+
+
+class CountBatches(Callback):
+    """Counts the training batches that were begun."""
+
+    n_batches = 0
+
+    def on_batch_begin(self, net, training, **kwargs):
+        self.n_batches += training
+
+
+@pytest.fixture
+def damaged(scenes, tmp_path):
+    """A file whose header can be read, but whose audio cannot be decoded."""
+    samples, rate = soundfile.read(scenes.to_xy("validate")[0][0])
+    path = tmp_path / "damaged.flac"
+    soundfile.write(path, samples, rate)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 4 :] = bytes(len(content) - len(content) // 4)
+    path.write_bytes(content)
+    assert soundfile.info(path).frames == len(samples)
+    return str(path)
+
+
+def test_damaged_validation_file_is_noticed_before_training(scenes, damaged):
+    X, Y = scenes.to_xy("balanced_train")
+    X_val, Y_val = scenes.to_xy("validate")
+    counter = CountBatches()
+    tagger = WALNetTagger(**SETTINGS, callbacks=[counter])
+    with pytest.raises(ValueError, match=r"damaged\.flac"):
+        tagger.fit(X, Y, X_val=[*X_val[:-1], damaged], Y_val=Y_val)
+    assert counter.n_batches == 0
+
+
+@pytest.mark.parametrize("where", ["training", "validation"])
+def test_file_that_is_no_audio_is_noticed_before_training(scenes, tmp_path, where):
+    X, Y = scenes.to_xy("balanced_train")
+    (tmp_path / "text.wav").write_text("no audio")
+    bad = [*X[:-1], str(tmp_path / "text.wav")]
+    train, valid = (bad, X) if where == "training" else (X, bad)
+    counter = CountBatches()
+    tagger = WALNetTagger(**SETTINGS, callbacks=[counter])
+    with pytest.raises(ValueError, match=r"text\.wav"):
+        tagger.fit(train, Y, X_val=valid, Y_val=Y)
+    assert counter.n_batches == 0
+
+
+def test_damaged_training_file_is_named_and_costs_no_finished_round(scenes, damaged):
+    X, Y = scenes.to_xy("balanced_train")
+    tagger = WALNetTagger(**SETTINGS, warm_start=True).fit(X, Y)
+    before = tagger.predict_proba(X)
+    with pytest.raises(ValueError, match=r"damaged\.flac"):
+        tagger.fit([damaged] * len(X), Y, X_val=X, Y_val=Y)
+    np.testing.assert_array_equal(tagger.predict_proba(X), before)
 
 
 def test_part_of_the_clips_is_held_out(data):

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 import platform
+import re
 import sys
 from contextlib import contextmanager
 from datetime import datetime
@@ -39,37 +41,76 @@ def parse_settings(assignments):
     return settings
 
 
-def make_config(database, *, training_set, validation_set, recipe, min_length, settings):
-    """Resolve the settings of a training to plain data that reproduces it."""
-    seed = int(np.random.default_rng().integers(2**31))
-    tagger = WALNetTagger(random_state=seed, stft=STFT(), augmentation=Augmentation())
-    known = tagger.get_params()
-    for name in settings:
-        if name not in known:
-            dotted = [key.replace("__", ".") for key in known]
-            name = name.replace("__", ".")
-            raise ValueError(
-                f"The tagger has no parameter {name!r}{nearest(name, dotted)}. Known are "
-                f"{', '.join(dotted)}."
-            )
-    tagger.set_params(**settings)
-    tagger._check_settings()
-    tagger.set_params(
-        stft=STFT(**tagger._resolve_stft()._asdict()), augmentation=tagger._resolve_augmentation()
+def make_config(database, *, training_set, validation_set, recipe, min_length, tagger):
+    """Resolve the settings of a training to plain data that reproduces it.
+
+    `tagger` holds parameters by the place that they come from; later ones override earlier ones.
+    """
+    resolved = WALNetTagger(stft=STFT(), augmentation=Augmentation())
+    for place, params in tagger.items():
+        _set_params(resolved, place, params)
+    try:
+        resolved._check_settings()
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{_place_of(str(error), tagger)}: {error}") from error
+    resolved.set_params(
+        stft=STFT(**resolved._resolve_stft()._asdict()),
+        augmentation=resolved._resolve_augmentation(),
     )
+    if resolved.random_state is None:
+        resolved.set_params(random_state=int(np.random.default_rng().integers(2**31)))
     return {
         "database": str(Path(database).resolve()),
         "training_set": training_set,
         "validation_set": validation_set,
         "recipe": recipe,
         "min_length": min_length,
-        "tagger": params_to_json(tagger, left_out=("callbacks",)),
+        "tagger": params_to_json(resolved, left_out=("callbacks",)),
         "versions": {
             "sktagger": __version__,
             "python": platform.python_version(),
             **{package: version(package) for package in _PACKAGES},
         },
     }
+
+
+def _set_params(tagger, place, params):
+    """Set a tagger's parameters, and say where they come from if they are wrong."""
+    known = set(WALNetTagger(stft=STFT(), augmentation=Augmentation()).get_params()) - {"callbacks"}
+    for name in params:
+        if name not in known:
+            dotted = sorted(key.replace("__", ".") for key in known)
+            name = name.replace("__", ".")
+            raise ValueError(
+                f"{place}: the tagger has no parameter {name!r}{nearest(name, dotted)}. Known are "
+                f"{', '.join(dotted)}."
+            )
+    try:
+        if params.get("init_from") is not None:
+            params = {**params, "init_from": _absolute_path(params["init_from"])}
+        tagger.set_params(**params)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from error
+
+
+def _place_of(message, layers):
+    """Find the place that was the last to set a parameter which an error names."""
+    words = set(re.findall(r"\w+", message))
+    places = [
+        place
+        for place, params in layers.items()
+        if words & {name.rpartition("__")[2] for name in params}
+    ]
+    return (places or list(layers))[-1]
+
+
+def _absolute_path(init_from):
+    if not isinstance(init_from, str | os.PathLike):
+        raise ValueError(
+            f"init_from is of type {type(init_from).__name__}, but it must be a path, for "
+            "config.json to reproduce the training. Save a tagger, and give the file."
+        )
+    return str(Path(init_from).resolve())
 
 
 def make_tagger(params):

@@ -3,21 +3,9 @@
 import os
 from pathlib import Path
 
-# what `--recipe` stands for; the published schedule leaves out clips shorter than 1.5 s
-RECIPES = {
-    "default": {"settings": {}, "min_length": 0.0},
-    "reference": {
-        "settings": {
-            "augmentation": "reference",
-            "batch_size": 24,
-            "lr": 3e-4,
-            "gradient_clip": 60.0,
-            "max_iterations": 50_000,
-            "validate_every": 1000,
-        },
-        "min_length": 1.5,
-    },
-}
+from sktagger.commands._recipes import RECIPES
+
+_DEFAULTS = {"training_set": "balanced_train", "validation_set": "validate", "recipe": "default"}
 
 
 def add_arguments(parser):
@@ -25,8 +13,15 @@ def add_arguments(parser):
     parser.add_argument(
         "database", metavar="DATABASE", nargs="?", help="JSON database (not with --resume)"
     )
-    parser.add_argument("--training-set", metavar="NAME", default="balanced_train")
-    parser.add_argument("--validation-set", metavar="NAME", default="validate")
+    for name in ("training_set", "validation_set"):
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, metavar="NAME", help=f"default: {_DEFAULTS[name]}")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="settings of a training: config.json of an experiment, or some of its keys, in JSON "
+        "or YAML; what else is given here overrides them",
+    )
     parser.add_argument(
         "--storage-root",
         metavar="DIR",
@@ -36,7 +31,6 @@ def add_arguments(parser):
     parser.add_argument(
         "--recipe",
         choices=RECIPES,
-        default="default",
         help="settings to start from; 'reference' is the published training",
     )
     parser.add_argument(
@@ -53,11 +47,10 @@ def main(args):
     """Train; the last line of standard output is the experiment's directory."""
     from sktagger.commands._experiment import parse_settings
 
-    if args.resume is None and args.database is None:
-        raise ValueError("DATABASE is missing: give a JSON database, or --resume EXP_DIR.")
     print(
         train(
             args.database,
+            config=args.config,
             training_set=args.training_set,
             validation_set=args.validation_set,
             storage_root=args.storage_root,
@@ -69,32 +62,37 @@ def main(args):
 
 
 def train(
-    database,
+    database=None,
     *,
-    training_set="balanced_train",
-    validation_set="validate",
+    config=None,
+    training_set=None,
+    validation_set=None,
     storage_root=None,
     resume=None,
-    recipe="default",
+    recipe=None,
     settings=None,
 ) -> Path:
     """Train a tagger and write all that belongs to it into an experiment directory.
 
     Parameters
     ----------
-    database : str, PathLike or None
-        JSON database. Not needed with `resume`.
-    training_set, validation_set : str
-        Names of data sets.
+    database : str, PathLike or None, default=None
+        JSON database. Not needed with `resume`, or if `config` names it.
+    config : str, PathLike or None, default=None
+        File with settings of a training: the ``config.json`` of an experiment, which makes the
+        same training once more, or some of its keys, in JSON or YAML. The other arguments
+        override it.
+    training_set, validation_set : str or None, default=None
+        Names of data sets. None: those of `config`, else ``balanced_train`` and ``validate``.
     storage_root : str, PathLike or None, default=None
         The experiment is written to ``storage_root/audio_tagging/<timestamp>``. None:
         ``$STORAGE_ROOT``, else ``storage``.
     resume : str, PathLike or None, default=None
         Directory of an experiment to continue, with the settings that it was begun with.
-    recipe : {"default", "reference"}, default="default"
-        Settings to start from.
+    recipe : {"default", "reference"} or None, default=None
+        Settings to start from. None: that of `config`, else "default".
     settings : dict or None, default=None
-        Parameters of :class:`sktagger.WALNetTagger` that differ from the recipe.
+        Parameters of :class:`sktagger.WALNetTagger` that differ from recipe and `config`.
 
     Returns
     -------
@@ -106,23 +104,19 @@ def train(
     from sktagger.commands import _experiment
     from sktagger.database import load_database
 
-    if resume is not None:
-        if settings:
-            raise ValueError(
-                f"--set does not go with --resume: {sorted(settings)} would change a training that "
-                "has begun. Start a new one, or leave the settings out."
-            )
-        directory = _experiment.existing(resume)
-        config = _experiment.read_config(directory)
-    else:
-        config = _experiment.make_config(
-            database,
+    if resume is None:
+        config = _resolve(
+            config,
+            settings or {},
+            database=database,
             training_set=training_set,
             validation_set=validation_set,
             recipe=recipe,
-            min_length=RECIPES[recipe]["min_length"],
-            settings={**RECIPES[recipe]["settings"], **(settings or {})},
         )
+    else:
+        _check_resumed_alone(config, settings)
+        directory = _experiment.existing(resume)
+        config = _experiment.read_config(directory)
     tagger = _experiment.make_tagger(config["tagger"])
     db = load_database(config["database"], training_set=config["training_set"])
     X, Y = db.to_xy(config["training_set"], min_length=config["min_length"])
@@ -130,6 +124,9 @@ def train(
     if resume is None:
         root = storage_root or os.environ.get("STORAGE_ROOT") or "storage"
         directory = _experiment.create(Path(root) / "audio_tagging", config, list(Y.columns))
+    latest = directory / "checkpoints" / "latest.pt"
+    if tagger.init_from is not None and latest.exists():
+        tagger.set_params(init_from=latest)  # all there is to go on with; the source may be gone
     tagger.set_params(
         callbacks=[
             ("checkpoint", Checkpoint(directory / "checkpoints")),
@@ -139,3 +136,42 @@ def train(
     with _experiment.logging_to(directory / "log.txt"):
         tagger.fit(X, Y, X_val=X_val, Y_val=Y_val)
     return directory
+
+
+def _resolve(file, settings, **arguments):
+    """Resolve the settings of a training: recipe, then file, then what was given besides."""
+    from sktagger.commands import _experiment
+    from sktagger.commands._config import read_config_file
+
+    config = {} if file is None else read_config_file(file)
+    given = {name: value for name, value in arguments.items() if value is not None}
+    if "database" not in config and "database" not in given:
+        raise ValueError(
+            "DATABASE is missing: give a JSON database, a --config that names it, or --resume "
+            "EXP_DIR."
+        )
+    if "database" not in given and not Path(config["database"]).is_file():
+        raise FileNotFoundError(
+            f"{file}, at database: no file {config['database']!r}. Correct the file, or give "
+            "DATABASE besides."
+        )
+    merged = {**_DEFAULTS, **config, **given}
+    recipe = RECIPES[merged["recipe"]]
+    if "recipe" in given or "min_length" not in config:
+        merged["min_length"] = recipe["min_length"]
+    layers = {
+        "recipe": recipe["settings"],
+        f"{file}, at tagger": config.get("tagger", {}),
+        "--recipe": recipe["settings"] if "recipe" in given else {},
+        "--set": settings,
+    }
+    return _experiment.make_config(**{**merged, "tagger": layers})
+
+
+def _check_resumed_alone(config, settings):
+    for option, value in (("--set", settings), ("--config", config)):
+        if value:
+            raise ValueError(
+                f"{option} does not go with --resume: {value} would change a training that has "
+                "begun. Start a new one, or leave it out."
+            )

@@ -1,0 +1,123 @@
+"""Reading the settings of a training from a file, JSON or YAML."""
+
+import json
+import re
+from numbers import Real
+from pathlib import Path
+
+from sktagger._text import nearest
+from sktagger.commands._recipes import RECIPES
+
+# key -> (what it must be, test of it)
+_KEYS = {
+    "database": ("the path of a JSON database", lambda value: isinstance(value, str)),
+    "training_set": ("the name of a data set", lambda value: isinstance(value, str)),
+    "validation_set": ("the name of a data set", lambda value: isinstance(value, str)),
+    "recipe": (
+        f"one of {', '.join(map(repr, RECIPES))}",
+        lambda value: isinstance(value, str) and value in RECIPES,
+    ),
+    "min_length": (
+        "a number of seconds, at least 0",
+        lambda value: isinstance(value, Real) and not isinstance(value, bool) and value >= 0,
+    ),
+    "tagger": ("an object of parameters", lambda value: isinstance(value, dict)),
+    "versions": ("anything; it is not used", lambda value: True),
+}
+_GROUPS = ("stft", "augmentation")
+
+
+def read_config_file(path) -> dict:
+    """Read the settings of a training, and check all but the tagger's parameters.
+
+    Parameters
+    ----------
+    path : str or PathLike
+        The ``config.json`` of an experiment, or a file with some of its keys, in JSON or, if it
+        ends in ``.yaml`` or ``.yml``, YAML. Paths in it (of the database, and `init_from`) are
+        absolute or relative to its folder.
+
+    Returns
+    -------
+    dict
+        With absolute paths, and with settings of `stft` and `augmentation` as
+        ``augmentation__mixup_prob`` among the parameters. `versions` is left out.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it cannot be read, a key is not known, or a value is of a wrong type; the message says
+        where.
+    ImportError
+        If it is YAML, and PyYAML is not installed.
+    """
+    path = Path(path).absolute()
+    config = _parse(path)
+    if not isinstance(config, dict):
+        raise ValueError(
+            f"{path}: got {type(config).__name__}, but a config is an object of the keys "
+            f"{', '.join(_KEYS)}. Take the config.json of an experiment as an example."
+        )
+    for key, value in config.items():
+        if key not in _KEYS:
+            raise ValueError(
+                f"{path}: the key {key!r} is not known{nearest(key, _KEYS)}. Known are "
+                f"{', '.join(_KEYS)}; parameters of the tagger belong under 'tagger'."
+            )
+        allowed, is_valid = _KEYS[key]
+        if not is_valid(value):
+            raise ValueError(
+                f"{path}, at {key}: got {value!r}; allowed is {allowed}. Correct the file."
+            )
+    config.pop("versions", None)
+    if "database" in config:
+        config["database"] = str(path.parent / config["database"])
+    if "tagger" in config:
+        config["tagger"] = _flatten(config["tagger"])
+        if isinstance(config["tagger"].get("init_from"), str):
+            config["tagger"]["init_from"] = str(path.parent / config["tagger"]["init_from"])
+    return config
+
+
+def _parse(path):
+    if not path.is_file():
+        inner = path / "config.json"
+        hint = f" Give {str(inner)!r}." if inner.is_file() else ""
+        raise FileNotFoundError(f"--config: {str(path)!r} is no file.{hint}")
+    text = path.read_text(encoding="utf-8-sig")
+    try:
+        return _parse_yaml(text) if path.suffix in (".yaml", ".yml") else json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read ({error}). Correct the file.") from error
+
+
+def _parse_yaml(text):
+    try:
+        import yaml
+    except ImportError as error:
+        raise ImportError(
+            'A config in YAML needs PyYAML: pip install "sktagger[yaml]", or write JSON.'
+        ) from error
+
+    class Loader(yaml.SafeLoader):
+        """Makes plain data only, as ``yaml.safe_load``; reads 1e-3 as a number, too."""
+
+    number = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
+    try:
+        return yaml.load(text, Loader=Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from error
+
+
+def _flatten(params):
+    """Name the settings of groups as `set_params` does, so that the others keep their values."""
+    flat = {}
+    for name, value in params.items():
+        if name in _GROUPS and isinstance(value, dict):
+            flat |= {f"{name}__{key}": setting for key, setting in value.items()}
+        else:
+            flat[str(name).replace(".", "__")] = value
+    return flat

@@ -1,0 +1,167 @@
+"""Simulated: a network that takes n clips at most."""
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+import torch
+
+from sktagger import WALNetTagger
+from sktagger._validation import check_clips
+from sktagger.batching import plain_plan
+from sktagger.memory import ClipLimit, is_out_of_memory, take_clips
+from sktagger.modules import WALNet
+
+SETTINGS = {
+    "sample_rate": 8000, "batch_size": 5, "max_epochs": 1, "augmentation": None, "random_state": 0,
+}  # fmt: skip
+MESSAGES = {
+    "GPU": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore."),
+    "CPU": RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate"),
+}
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    return list(rng.standard_normal((10, 4000))), np.array([[1, 0], [0, 1]] * 5)
+
+
+@pytest.fixture
+def small_memory(monkeypatch):
+    """Give a function that limits the clips at once; returns the list of sizes tried."""
+
+    def limit(n_clips, error=MESSAGES["GPU"], modes=(True, False)):
+        tried = []
+        segment_scores = WALNet.segment_scores
+
+        def limited(self, stft, n_frames, **distortions):
+            if self.training in modes:
+                tried.append(len(stft))
+                if len(stft) > n_clips:
+                    raise error
+            return segment_scores(self, stft, n_frames, **distortions)
+
+        monkeypatch.setattr(WALNet, "segment_scores", limited)
+        return tried
+
+    return limit
+
+
+def test_errors_of_memory_are_told_from_others():
+    assert all(map(is_out_of_memory, MESSAGES.values()))
+    assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+
+
+@pytest.mark.parametrize("kind", MESSAGES)
+def test_training_goes_on_with_half_batches(data, small_memory, kind):
+    X, Y = data
+    tried = small_memory(3, MESSAGES[kind], modes=[True])
+    with pytest.warns(UserWarning, match=r"with 5 clips at once .* at most 3; gradients") as caught:
+        tagger = WALNetTagger(**SETTINGS).fit(X, Y)
+    assert len(caught) == 1
+    assert tried == [5, 3, 2, 3, 2]
+    assert tagger.n_iter_ == 2
+    assert sum(tagger.net_.history[-1, "batches", :, "train_batch_size"]) == len(X)
+
+
+def test_memory_is_halved_again_down_to_one_clip(data, small_memory):
+    tried = small_memory(1, modes=[True])
+    with pytest.warns(UserWarning, match="Out of memory") as caught:
+        WALNetTagger(**SETTINGS | {"max_iterations": 1}).fit(*data)
+    assert [warning.message.args[0].split()[4] for warning in caught] == ["5", "3", "2"]
+    assert tried == [5, 3, 2, 1, 1, 1, 1, 1]
+
+
+@pytest.mark.filterwarnings("ignore:Out of memory")
+def test_too_little_memory_for_a_clip_is_an_error(data, small_memory):
+    small_memory(0, modes=[True])
+    with pytest.raises(MemoryError, match=r"a single clip \(CUDA out of memory.*Split long clips"):
+        WALNetTagger(**SETTINGS).fit(*data)
+
+
+def test_other_errors_are_not_swallowed(data, small_memory):
+    tried = small_memory(3, RuntimeError("something else"))
+    with pytest.raises(RuntimeError, match="something else"):
+        WALNetTagger(**SETTINGS).fit(*data)
+    assert tried == [5]
+
+
+def test_gradients_of_parts_are_those_of_the_batch(data, monkeypatch):
+    """As batch normalisation sees the parts, it is switched to its running statistics here."""
+    X, Y = data
+    tagger = WALNetTagger(**SETTINGS).fit(X, Y)
+    net, n_clips = tagger.net_, len(X)
+    monkeypatch.setattr(type(net), "_set_training", lambda self, training: self.module_.eval())
+    weights = np.arange(1.0, n_clips + 1)
+    clips = check_clips(tagger, X, reset=False)
+    dataset = tagger._dataset(clips, tagger.sizes_, Y.astype(np.float32), weights)
+    (plan,) = plain_plan(dataset.lengths, tagger.sizes_, n_clips)
+
+    def gradient():
+        net._zero_grad_optimizer()
+        loss = net.train_step_single(dataset[plan])["loss"]
+        return torch.cat([loss[None], *(p.grad.flatten() for p in net.module_.parameters())])
+
+    whole = gradient()
+    # the whole batch does not fit, nor the second of two halves, after the first's gradient
+    outcomes = iter([False, True, False, True, True, True, True])
+    segment_scores = WALNet.segment_scores
+
+    def limited(self, *args, **kwargs):
+        if not next(outcomes):
+            raise MESSAGES["GPU"]
+        return segment_scores(self, *args, **kwargs)
+
+    monkeypatch.setattr(WALNet, "segment_scores", limited)
+    with pytest.warns(UserWarning, match="Out of memory"):
+        parts = gradient()
+    assert next(outcomes, None) is None
+    torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-5)
+
+
+def test_validation_and_prediction_do_not_change(data, small_memory):
+    X, Y = data
+    settings = SETTINGS | {"batch_size": 10}
+    plain = WALNetTagger(**settings).fit(X, Y, X_val=X, Y_val=Y)
+    scores, segments = plain.predict_proba(X), plain.predict_segments(X)
+    small_memory(3, modes=[False])
+    with pytest.warns(UserWarning, match="scores do not change"):
+        limited = WALNetTagger(**settings).fit(X, Y, X_val=X, Y_val=Y)
+    np.testing.assert_allclose(
+        limited.history_[["valid_loss", "valid_mAP"]],
+        plain.history_[["valid_loss", "valid_mAP"]],
+        rtol=1e-5,
+    )
+    with pytest.warns(UserWarning, match="scores do not change"):
+        np.testing.assert_allclose(plain.predict_proba(X), scores, atol=1e-6)
+    with pytest.warns(UserWarning, match="scores do not change"):
+        limited_segments = plain.predict_segments(X)
+    np.testing.assert_allclose(limited_segments, segments, atol=1e-6)
+
+
+def test_memory_of_the_failed_attempt_is_free_before_the_next():
+    held = []
+
+    def attempt(parts):
+        assert all(reference() is None for reference in held)
+        activation = torch.ones(3)
+        held.append(weakref.ref(activation))
+        if len(parts) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return len(parts)
+
+    gc.disable()  # it must not need a collection
+    try:
+        with pytest.warns(UserWarning, match="Out of memory with 8 clips"):
+            assert ClipLimit("fine").call(attempt, 8) == 2
+    finally:
+        gc.enable()
+
+
+def test_clips_are_taken_from_every_tensor():
+    inputs = {"a": torch.arange(4), "b": torch.arange(8).reshape(4, 2)}
+    taken = take_clips(inputs, slice(1, 3))
+    assert taken["a"].tolist() == [1, 2]
+    assert taken["b"].tolist() == [[2, 3], [4, 5]]
