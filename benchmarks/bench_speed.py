@@ -43,7 +43,7 @@ import soundfile
 
 RESULTS = Path(__file__).with_name("results_speed.md")
 RATE = 44100
-N_FILES, N_EVENTS, BATCH_SIZE = 48, 50, 24
+N_FILES, N_EVENTS, BATCH_SIZE = 48, 48, 24
 
 
 def peak_memory():

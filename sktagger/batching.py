@@ -23,7 +23,7 @@ from sktagger.augmentation import (
     roll,
 )
 from sktagger.spectral import STFTSizes, frame_onsets, stft
-from sktagger.transfer import pin
+from sktagger.transfer import padded_length, pin
 
 CPU = torch.device("cpu")
 MAX_PADDING = 0.05
@@ -111,9 +111,8 @@ class ClipDataset(Dataset):
 
     def _spectra(self, examples):
         """Transform the examples, and add up those that are mixed."""
-        spectra = np.zeros(
-            (len(examples), 1, max(e.n_frames for e in examples), self.sizes.n_bins, 2), np.float32
-        )
+        length = padded_length(max(e.n_frames for e in examples))
+        spectra = np.zeros((len(examples), 1, length, self.sizes.n_bins, 2), np.float32)
         for spectrum, example in zip(spectra, examples, strict=True):
             for part in example.parts:
                 waveform, onsets = self._waveform(part)
@@ -123,7 +122,7 @@ class ClipDataset(Dataset):
 
     def _frames(self, examples):
         """Lay the waveforms end to end, and say where their frames begin and where they go."""
-        length = max(e.n_frames for e in examples)
+        length = padded_length(max(e.n_frames for e in examples))
         samples, onsets, places = [], [], []
         n_samples = 0
         for row, example in enumerate(examples):

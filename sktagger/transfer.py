@@ -6,6 +6,15 @@ from sktagger.modules import stft_of_frames
 from sktagger.spectral import STFTSizes, window_of
 
 
+# Memory that one batch has freed then fits another
+_FRAME_STEP = 16
+
+
+def padded_length(n_frames: int) -> int:
+    """Give the number of frames to which a batch is padded whose longest clip has `n_frames`."""
+    return -(-n_frames // _FRAME_STEP) * _FRAME_STEP
+
+
 def pin(batch, device: torch.device):
     """Copy a batch to memory from which a GPU can fetch it while the processor goes on.
 
@@ -44,11 +53,11 @@ def to_device(inputs: dict, device: torch.device, sizes: STFTSizes) -> dict:
     dict of Tensor
         Arguments of :meth:`sktagger.modules.WALNet.forward`.
     """
-    longest = int(inputs["n_frames"].max())
+    length = padded_length(int(inputs["n_frames"].max()))
     inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in inputs.items()}
     if "samples" in inputs:
         frames = (inputs.pop(name) for name in ("samples", "onsets", "places"))
         window = torch.from_numpy(window_of(sizes)).to(device)
-        shape = (len(inputs["n_frames"]), longest)
+        shape = (len(inputs["n_frames"]), length)
         inputs["stft"] = stft_of_frames(*frames, shape, window, sizes.n_fft)
     return inputs

@@ -315,7 +315,7 @@ def test_batch_of_plain_clips(make_dataset):
     batch = [plain_example(i, n, SIZES) for i, n in enumerate(dataset.lengths)]
     inputs, (events, weights) = dataset[batch]
     assert set(inputs) == {"stft", "n_frames"}
-    assert inputs["stft"].shape == (3, 1, 24, 33, 2)
+    assert inputs["stft"].shape == (3, 1, 32, 33, 2)  # a multiple of 16 frames
     assert inputs["stft"].dtype == torch.float32
     assert inputs["n_frames"].tolist() == [24, 14, 1]
     for i, n in enumerate([24, 14, 1]):
@@ -348,7 +348,8 @@ def test_distorted_clip_is_rolled_then_normalised_then_scaled(make_dataset):
     rolled = reference.to_mono(reference.roll(dataset.clips.arrays[0], 123, RATE))
     expected = reference.stft(2.5 * rolled, onsets, 40, 64)
     spectrum = torch.view_as_complex(inputs["stft"])[0, 0]
-    np.testing.assert_allclose(spectrum, expected, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(spectrum[:5], expected, rtol=0, atol=1e-4)
+    assert not spectrum[5:].any()
     np.testing.assert_allclose(inputs["warp"], [[1.1, 0.4]])
     assert inputs["time_mask"].tolist() == [[2, 1]]
     assert inputs["mel_mask"].tolist() == [[5, 6]]
@@ -364,7 +365,8 @@ def test_mixture_adds_stfts_and_joins_events(make_dataset):
     for i, (draw, onset) in enumerate(zip(draws, [2, 0], strict=True)):
         part = stft(to_mono(dataset.clips.arrays[i]), draw.onsets, SIZES)
         expected[onset : onset + len(part)] += part
-    np.testing.assert_allclose(inputs["stft"][0, 0], expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(inputs["stft"][0, 0, :26], expected, rtol=0, atol=1e-5)
+    assert not inputs["stft"][0, 0, 26:].any()
     assert events.tolist() == [[1, 1, 0]]
     assert weights[0] == pytest.approx(dataset.weights.mean())
 
