@@ -123,7 +123,9 @@ class Validation(Callback):
 
 
 class OneCycle(Callback):
-    """Let the learning rate rise to its greatest value, then fall to zero, along cosines.
+    """Let the learning rate rise to its greatest value, then fall to zero, along cosines [1]_.
+
+    In training whose end is not known (`partial_fit`), it stays at its greatest value.
 
     Parameters
     ----------
@@ -141,6 +143,7 @@ class OneCycle(Callback):
 
     def on_epoch_begin(self, net, dataset_train, **kwargs):
         """Note how far the training is."""
+        self.ends_ = dataset_train.ends
         self.by_clips_ = dataset_train.unit == "epoch"
         per_unit = len(dataset_train.dataset) if self.by_clips_ else 1
         self.n_done_, self.n_all_ = dataset_train.done * per_unit, dataset_train.total * per_unit
@@ -148,7 +151,7 @@ class OneCycle(Callback):
     def on_batch_begin(self, net, batch, training, **kwargs):
         """Set the learning rate of the batch."""
         if training:
-            rate = net.lr * self.factor(self.n_done_ / self.n_all_)
+            rate = net.lr * (self.factor(self.n_done_ / self.n_all_) if self.ends_ else 1)
             for group in net.optimizer_.param_groups:
                 group["lr"] = rate
             self.n_done_ += len(batch[0]["n_frames"]) if self.by_clips_ else 1

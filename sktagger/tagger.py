@@ -65,8 +65,18 @@ class WALNetTagger(BaseTagger):
     augmentation : Augmentation, "default", "reference" or None, default="default"
         Distortions of the training clips. "default" is ``Augmentation()``, "reference" the
         published ``Augmentation.reference()``, None trains on the clips as they are.
-    lr : float, default=3e-4
-        Learning rate of Adam.
+    pooling : {"mean", "linear_softmax"}, default="linear_softmax"
+        How the score of a clip comes from those of its segments: "mean" is as published;
+        "linear_softmax", their mean weighted by themselves [2]_, asks less of events that fill a
+        small part of a clip.
+    lr : float, default=1e-3
+        Learning rate of AdamW; the greatest, where a schedule changes it.
+    schedule : {"one_cycle", "constant"}, default="one_cycle"
+        "one_cycle": the learning rate rises to `lr` and falls to 0 at the end of training, see
+        :class:`sktagger.callbacks.OneCycle`. "constant" is as published, and what `partial_fit`
+        does, which does not know the end.
+    weight_decay : float, default=0.01
+        Of AdamW: part of the weights that is taken off in each step, times the learning rate.
     gradient_clip : float or None, default=60.0
         Greatest norm of the gradient. None: no limit.
     batch_size : int, default=24
@@ -164,6 +174,8 @@ class WALNetTagger(BaseTagger):
     ----------
     .. [1] A. Shah, A. Kumar, A. G. Hauptmann, B. Raj, "A closer look at weak label learning for
        audio events", arXiv:1804.09288, 2018.
+    .. [2] Y. Wang, J. Li, F. Metze, "A comparison of five multiple instance learning pooling
+       functions for sound event detection with weak labeling", ICASSP 2019.
 
     Examples
     --------
@@ -511,7 +523,8 @@ class WALNetTagger(BaseTagger):
                 f"classes has {len(classes)} events, but the checkpoint has {len(output)} outputs. "
                 "Give one name for each output, in their order."
             )
-        return cls(sample_rate=sample_rate, stft=stft)._restore(np.asarray(classes), state)
+        tagger = cls(sample_rate=sample_rate, stft=stft, pooling="mean")
+        return tagger._restore(np.asarray(classes), state)
 
     def _check_settings(self):
         check_params(self)
@@ -614,6 +627,7 @@ class WALNetTagger(BaseTagger):
             every=every if self.validate_every is None else self.validate_every,
             unit=unit,
             validated=validation is not None,
+            ends=n_epochs is None,
         )
         data = TrainingData(rounds, validation)
         try:

@@ -107,9 +107,13 @@ class TrainingRounds:
     validated : bool
         Whether there is a first, empty round, so that validation comes before training, too: what
         is wrong with the validation set then shows in seconds, not hours.
+    ends : bool, default=True
+        Whether training ends with these rounds, as far as is known.
     """
 
-    def __init__(self, dataset, plan: TrainingPlan, n_threads, *, length, every, unit, validated):
+    def __init__(
+        self, dataset, plan: TrainingPlan, n_threads, *, length, every, unit, validated, ends=True
+    ):
         self.dataset = dataset
         self.plan = plan
         self.n_threads = n_threads
@@ -117,6 +121,7 @@ class TrainingRounds:
         self.unit = unit
         self.total = self.done + length
         self.started = not validated
+        self.ends = ends
 
     @property
     def done(self) -> int:

@@ -5,7 +5,6 @@ import torch
 from sktagger.modules import stft_of_frames
 from sktagger.spectral import STFTSizes, window_of
 
-
 # Memory that one batch has freed then fits another
 _FRAME_STEP = 16
 

@@ -551,6 +551,17 @@ def test_scores_are_those_of_the_naive_twin(walnet, reference_state, spectra):
         assert_close(clip_scores[i], expected_score, atol=1e-5)
 
 
+def test_linear_softmax_weighs_segments_by_their_scores(walnet, reference_state, spectra):
+    net = WALNet(5, sample_rate=16000, n_fft=512, pooling="linear_softmax").eval()
+    net.load_state_dict(reference_state)
+    stft, lengths = spectra([200, 65])
+    segments, n_segments = walnet.segment_scores(stft, lengths)
+    for clip, scores, n in zip(net(stft, lengths), segments, n_segments, strict=True):
+        expected = [np.average(row[:n], weights=row[:n]) for row in scores.numpy()]
+        assert_close(clip, expected, atol=1e-5)
+    assert (net(stft, lengths)[0] > walnet(stft, lengths)[0]).all()
+
+
 def test_number_of_segments(walnet, spectra):
     lengths = LENGTHS + [249, 257, 499]
     scores, n_segments = walnet.segment_scores(*spectra(lengths))

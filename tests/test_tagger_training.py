@@ -372,3 +372,65 @@ def test_failed_fit_leaves_the_earlier_one_usable(data):
     with pytest.raises(FileNotFoundError):
         tagger.fit(["missing.wav"] * 3, [["a"], ["b"], ["c"]])
     np.testing.assert_array_equal(tagger.predict_proba(list(X)), expected)
+
+
+class Rates(Callback):
+    """Note the learning rate of each batch."""
+
+    def __init__(self):
+        self.rates = []
+
+    def on_batch_end(self, net, training, **kwargs):
+        if training:
+            self.rates.append(net.optimizer_.param_groups[0]["lr"])
+
+
+@pytest.mark.parametrize("length", [{"max_epochs": 4}, {"max_iterations": 12}])
+def test_learning_rate_rises_then_falls_to_zero(data, length):
+    seen = Rates()
+    settings = {**SETTINGS, "lr": 0.01, **length}
+    WALNetTagger(**settings, schedule="one_cycle", callbacks=[seen]).fit(*data)
+    rates = np.array(seen.rates)
+    assert len(rates) == 12
+    top = rates.argmax()
+    assert rates[0] == pytest.approx(0.01 / 25)
+    assert 0.009 < rates[top] <= 0.01
+    assert top in (2, 3)
+    assert (np.diff(rates[: top + 1]) > 0).all()
+    assert (np.diff(rates[top:]) < 0).all()
+    assert 0 < rates[-1] < 0.0005
+
+
+def test_learning_rate_of_resumed_training_is_that_of_an_uninterrupted_one(data, tmp_path):
+    whole, parts = Rates(), Rates()
+    settings = {**SETTINGS, "max_epochs": 3}
+    WALNetTagger(**settings, callbacks=[whole]).fit(*data)
+
+    class Stop(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            raise KeyboardInterrupt
+
+    callbacks = [Checkpoint(tmp_path), parts]
+    with pytest.warns(UserWarning, match="interrupted"):
+        WALNetTagger(**settings, callbacks=[*callbacks, Stop()]).fit(*data)
+    assert len(parts.rates) == 3
+    WALNetTagger(**settings, callbacks=callbacks).fit(*data)
+    assert parts.rates == whole.rates
+
+
+def test_learning_rate_is_constant_where_the_end_is_not_known(data):
+    seen = Rates()
+    tagger = WALNetTagger(**SETTINGS, lr=0.002, callbacks=[seen])
+    tagger.partial_fit(*data, classes=[0, 1]).partial_fit(*data)
+    assert seen.rates == 6 * [0.002]
+    seen.rates.clear()
+    tagger.set_params(schedule="constant").fit(*data)
+    assert seen.rates == 3 * [0.002]
+
+
+def test_weight_decay_shrinks_weights(data):
+    norms = []
+    for decay in (0.0, 0.9):
+        tagger = WALNetTagger(**SETTINGS, schedule="constant", lr=0.1, weight_decay=decay)
+        norms.append(tagger.fit(*data).module_.cnn.convs[5].conv.weight.norm())
+    assert norms[1] < 0.95 * norms[0]

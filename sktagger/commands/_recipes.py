@@ -7,7 +7,10 @@ RECIPES = {
         "settings": {
             "augmentation": "reference",
             "batch_size": 24,
+            "pooling": "mean",
             "lr": 3e-4,
+            "schedule": "constant",
+            "weight_decay": 0.0,
             "gradient_clip": 60.0,
             "max_iterations": 50_000,
             "validate_every": 1000,

@@ -119,11 +119,15 @@ class WALNet(nn.Module):
     precision : {"float32", "bfloat16"}, default="float32"
         Of the convolutions and what passes between them. Features, statistics, the output layer,
         scores, weights and gradients of weights are float32 in either case.
+    pooling : {"mean", "linear_softmax"}, default="mean"
+        Of the scores of segments: their mean, or their mean weighted by themselves [2]_.
 
     References
     ----------
     .. [1] A. Shah, A. Kumar, A. G. Hauptmann, B. Raj, "A closer look at weak label learning for
        audio events", arXiv:1804.09288, 2018.
+    .. [2] Y. Wang, J. Li, F. Metze, "A comparison of five multiple instance learning pooling
+       functions for sound event detection with weak labeling", ICASSP 2019.
 
     Examples
     --------
@@ -219,7 +223,7 @@ class WALNet(nn.Module):
         return segments.fill_(logits[:, :, 0], -torch.inf).sigmoid(), segments.n_frames
 
     def forward(self, stft, n_frames, **distortions):
-        """Score each clip: the mean of its segments' scores.
+        """Score each clip: the mean of its segments' scores, weighted if so asked.
 
         Parameters
         ----------
