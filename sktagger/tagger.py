@@ -69,7 +69,7 @@ class WALNetTagger(BaseTagger):
         How the score of a clip comes from those of its segments: "mean" is as published;
         "linear_softmax", their mean weighted by themselves [2]_, asks less of events that fill a
         small part of a clip.
-    lr : float, default=1e-3
+    lr : float, default=2e-3
         Learning rate of AdamW; the greatest, where a schedule changes it.
     schedule : {"one_cycle", "constant"}, default="one_cycle"
         "one_cycle": the learning rate rises to `lr` and falls to 0 at the end of training, see
@@ -79,7 +79,7 @@ class WALNetTagger(BaseTagger):
         Of AdamW: part of the weights that is taken off in each step, times the learning rate.
     gradient_clip : float or None, default=60.0
         Greatest norm of the gradient. None: no limit.
-    batch_size : int, default=24
+    batch_size : int, default=12
         Number of clips in a batch.
     max_epochs : int, default=20
         Number of times that each training clip is used.
@@ -234,11 +234,11 @@ class WALNetTagger(BaseTagger):
         fmin=50.0,
         augmentation="default",
         pooling="mean",
-        lr=3e-4,
-        schedule="constant",
-        weight_decay=0.0,
+        lr=2e-3,
+        schedule="one_cycle",
+        weight_decay=0.01,
         gradient_clip=60.0,
-        batch_size=24,
+        batch_size=12,
         max_epochs=20,
         max_iterations=None,
         validate_every=None,

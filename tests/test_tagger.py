@@ -16,6 +16,7 @@ from sktagger import STFT, Augmentation, ThresholdTuner, WALNetTagger
 from sktagger.callbacks import Checkpoint, load_checkpoint
 from sktagger.metrics import map_scorer, mean_average_precision
 from sktagger.modules import WALNet
+from sktagger.training import resolve_precision
 
 SETTINGS = {"sample_rate": 8000, "batch_size": 4, "max_epochs": 1, "random_state": 0}
 
@@ -362,3 +363,37 @@ def test_events_without_validation_clips_are_told_once(scenes):
     with pytest.warns(UndefinedMetricWarning, match=f"1 of .* events .*{Y.columns[0]}") as caught:
         WALNetTagger(**SETTINGS | {"max_epochs": 2}).fit(X, Y, X_val=X, Y_val=Y_val)
     assert len(caught) == 1
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "units", "expected"),
+    [
+        ("cpu", "auto", True, "bfloat16"),
+        ("cpu", "auto", False, "float32"),
+        ("cpu", "float32", True, "float32"),
+        ("cpu", "bfloat16", False, "bfloat16"),
+        ("cuda", "auto", True, "bfloat16"),
+        ("cuda", "auto", False, "float32"),
+    ],
+)
+def test_precision_is_what_the_device_is_made_for(monkeypatch, device, precision, units, expected):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: units, raising=False)
+    capability = (9, 0) if units else (7, 5)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert resolve_precision(precision, torch.device(device)) == expected
+
+
+def test_precision_without_a_way_to_ask_is_float32(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported", raising=False)
+    assert resolve_precision("auto", torch.device("cpu")) == "float32"
+
+
+def test_bfloat16_learns_what_float32_learns(scenes):
+    X, Y = scenes.to_xy("balanced_train")
+    settings = {**SETTINGS, "max_epochs": 3, "augmentation": None}
+    scores = [
+        WALNetTagger(**settings, precision=precision).fit(X, Y).predict_proba(X)
+        for precision in ("float32", "bfloat16")
+    ]
+    assert not np.array_equal(*scores)
+    assert np.corrcoef(scores[0].ravel(), scores[1].ravel())[0, 1] > 0.9

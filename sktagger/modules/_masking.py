@@ -191,8 +191,8 @@ class MaskedBatchNorm(_Statistics):
             Of the chunks.
         sign : Tensor of shape (n_channels,) or None, default=None
             What `chunks` were multiplied by, the sign of `gamma`, if the output is to be the
-            maximum of two by two values: these are then those with the greatest input, and the
-            norm need not be computed of the others.
+            maximum of two by two values: these are then those of the greatest inputs, and the
+            others need not be normalised.
 
         Returns
         -------
@@ -262,23 +262,15 @@ class _NormPoolReLU(torch.autograd.Function):
         gamma, *saved = ctx.saved_tensors
         mean, variance, n_values = ctx.statistics
         n_saved = 4 if ctx.pool else 2
+        saved = [saved[i : i + n_saved] for i in range(0, len(saved), n_saved)]
         of_norm = []
-        for place, dy in enumerate(grads):
-            x, y, *pooled = saved[n_saved * place : n_saved * (place + 1)]
+        for dy, (x, y, *pooled) in zip(grads, saved, strict=True):
             # 0 beyond the clips' frames, as y is
             dy = torch.ops.aten.threshold_backward(dy, y, 0)
+            tensors = dy, pooled[0] if pooled else x, gamma, mean, variance
             of_norm.append(
                 torch.ops.aten.native_batch_norm_backward(
-                    dy,
-                    pooled[0] if pooled else x,
-                    gamma,
-                    mean,
-                    variance,
-                    None,
-                    None,
-                    False,
-                    EPS,
-                    [True, True, True],
+                    *tensors, None, None, False, EPS, [True, True, True]
                 )
             )
         dgamma, dbeta = (sum(part[i] for part in of_norm) for i in (1, 2))
@@ -289,12 +281,11 @@ class _NormPoolReLU(torch.autograd.Function):
         offset = scale * dbeta - slope * mean
         unit = torch.zeros_like(mean), torch.full_like(variance, 1 - EPS)
         gradients = []
-        for place, (direct, *_) in enumerate(of_norm):
-            x, y, *pooled = saved[n_saved * place : n_saved * (place + 1)]
+        for valid, (direct, *_), (x, _, *pooled) in zip(ctx.frames, of_norm, saved, strict=True):
             dx = F.batch_norm(x, *unit, -slope, -offset, training=False, eps=EPS)
             if pooled:
                 direct = torch.ops.aten.max_pool2d_with_indices_backward(
                     direct, x, [2, 2], [2, 2], [0, 0], [1, 1], True, pooled[1]
                 )
-            gradients.append(ctx.frames[place].fill_(dx.add_(direct)))
+            gradients.append(valid.fill_(dx.add_(direct)))
         return dgamma, dbeta, None, None, None, *gradients
