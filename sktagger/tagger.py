@@ -233,7 +233,7 @@ class WALNetTagger(BaseTagger):
         stft=None,
         fmin=50.0,
         augmentation="default",
-        pooling="mean",
+        pooling="linear_softmax",
         lr=2e-3,
         schedule="one_cycle",
         weight_decay=0.01,
