@@ -27,6 +27,7 @@ setup(
         "soundfile>=0.12",
         "soxr>=0.4",
         "tensorboardX>=2.6.2",
+        "threadpoolctl>=3.1",
         "torch>=2.6",  # torch.load(weights_only=True) is not safe before
         "tqdm>=4.66",
     ],

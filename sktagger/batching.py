@@ -361,7 +361,7 @@ def _chunks(examples, batch_size):
         yield examples[start : start + batch_size]
 
 
-def prefetch(function, items, n_threads: int):
+def prefetch(function, items, n_threads: int, *, initializer=None):
     """Call a function on items in threads, ahead of the consumer.
 
     Parameters
@@ -371,13 +371,15 @@ def prefetch(function, items, n_threads: int):
         Consumed lazily, only as far ahead as there are threads.
     n_threads : int
         Number of threads, at least 1.
+    initializer : callable or None, default=None
+        Called once in each thread.
 
     Yields
     ------
     object
         ``function(item)`` in the order of `items`.
     """
-    with ThreadPoolExecutor(n_threads, thread_name_prefix="sktagger-loader") as pool:
+    with ThreadPoolExecutor(n_threads, "sktagger-loader", initializer) as pool:
         futures = deque()
         try:
             for item in items:

@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import torch
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from sktagger.batching import prefetch
@@ -79,19 +80,36 @@ def run(module, function, batches: PlainBatches, verbose: int):
     limit = ClipLimit("scores do not change")
 
     @torch.inference_mode()
-    def score(inputs, parts):
-        outputs = []
-        for part in parts:
-            outputs.append((part, function(**take_clips(inputs, part))))
-        return outputs
+    def score_parts(inputs, parts):
+        return [(part, function(**take_clips(inputs, part))) for part in parts]
+
+    def score(batch):
+        inputs = to_device(batch[0], device, batches.dataset.sizes)
+        return limit.call(partial(score_parts, inputs), len(inputs["n_frames"]))
 
     module.eval()
+    n_workers = torch.get_num_threads() if device.type == "cpu" else 1
+    if 1 < n_workers <= len(batches.plan):
+        # batches side by side, each read and scored by one thread: none waits for another
+        results = prefetch(
+            lambda examples: score(batches.dataset.load(examples)),
+            batches.plan,
+            n_workers,
+            initializer=_compute_alone,
+        )
+    else:
+        results = map(score, batches)
     with progress_bar("Scoring", len(batches.dataset), verbose) as bar:
-        for rows, (inputs, _) in zip(batches.indices(), batches, strict=True):
-            inputs = to_device(inputs, device, batches.dataset.sizes)
-            for part, output in limit.call(partial(score, inputs), len(rows)):
+        for rows, result in zip(batches.indices(), results, strict=True):
+            for part, output in result:
                 yield rows[part], output
             bar.update(len(rows))
+
+
+def _compute_alone():
+    """Let the calling thread alone compute its operations, whatever other threads do."""
+    torch.get_num_threads()  # a thread's first question sets its number to that of the process
+    threadpool_limits(1, user_api="openmp")
 
 
 def segment_table(scores, n_samples: int, sizes: STFTSizes, sample_rate: int, events):

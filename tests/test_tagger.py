@@ -1,3 +1,4 @@
+import threading
 import warnings
 
 import joblib
@@ -397,3 +398,42 @@ def test_bfloat16_learns_what_float32_learns(scenes):
     ]
     assert not np.array_equal(*scores)
     assert np.corrcoef(scores[0].ravel(), scores[1].ravel())[0, 1] > 0.9
+
+
+@pytest.fixture
+def two_threads():
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_batches_side_by_side_give_the_same_scores(fitted, scenes, monkeypatch):
+    X, _ = scenes.to_xy("balanced_train")
+    threads, forward = set(), WALNet.forward
+
+    def spy(*args, **kwargs):
+        threads.add((threading.current_thread().name, torch.get_num_threads()))
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(WALNet, "forward", spy)
+    scores = fitted.predict_proba(X)
+    segments = fitted.predict_segments(X)
+    assert threads <= {("sktagger-loader_0", 1), ("sktagger-loader_1", 1)}
+    assert threads
+    assert torch.get_num_threads() == 2
+    threads.clear()
+    fitted.predict_proba(X[:1])  # a single batch is for all threads
+    assert threads == {("MainThread", 2)}
+    torch.set_num_threads(1)
+    np.testing.assert_allclose(fitted.predict_proba(X), scores, rtol=0, atol=1e-6)
+    for table, expected in zip(fitted.predict_segments(X), segments, strict=True):
+        pd.testing.assert_frame_equal(table, expected, atol=1e-6)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_unreadable_clip_is_named_also_by_batches_side_by_side(fitted, scenes, tmp_path):
+    X = list(scenes.to_xy("balanced_train")[0])
+    soundfile.write(tmp_path / "bad.wav", np.full(8000, np.nan, np.float32), 8000, subtype="FLOAT")
+    with pytest.raises(ValueError, match=r"bad\.wav"):
+        fitted.predict_proba([*X, str(tmp_path / "bad.wav")])
