@@ -5,6 +5,7 @@ All are skorch callbacks for ``WALNetTagger(callbacks=[...])``; the tagger itsel
 """
 
 import logging
+import math
 import os
 import time
 import warnings
@@ -159,9 +160,9 @@ class OneCycle(Callback):
     def factor(self, progress):
         """Give the part of the greatest rate at a point of training in [0, 1]."""
         if progress < self.warm_up:
-            return 1 - 0.96 * (1 + np.cos(np.pi * progress / self.warm_up)) / 2
+            return 1 - 0.96 * (1 + math.cos(math.pi * progress / self.warm_up)) / 2
         left = (1 - progress) / (1 - self.warm_up)
-        return (1 - np.cos(np.pi * left)) / 2
+        return (1 - math.cos(math.pi * left)) / 2
 
 
 class Progress(Callback):
