@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from sktagger.callbacks import load_checkpoint
+from sktagger.callbacks import Checkpoint, load_checkpoint
 from sktagger.commands import main
 from sktagger.commands._experiment import parse_settings
 from sktagger.commands.demo import demo
@@ -57,11 +57,19 @@ def test_evaluate_writes_the_four_files(experiment):
     assert 0 <= test.overall["mF1"] <= 1
 
 
-def test_resumed_training_ends_like_an_uninterrupted_one(experiment, scenes, tmp_path):
-    part = train(scenes.path, storage_root=tmp_path, settings={**SETTINGS, "max_epochs": 1})
-    config = json.loads((part / "config.json").read_text())
-    config["tagger"]["max_epochs"] = 2
-    (part / "config.json").write_text(json.dumps(config))
+def test_resumed_training_ends_like_an_uninterrupted_one(experiment, scenes, tmp_path, monkeypatch):
+    write = Checkpoint.on_epoch_end
+
+    def write_and_interrupt(self, net, **kwargs):
+        write(self, net, **kwargs)
+        if net.history[-1]["n_epochs"] == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "on_epoch_end", write_and_interrupt)
+        with pytest.warns(UserWarning, match="interrupted"):
+            part = train(scenes.path, storage_root=tmp_path, settings=SETTINGS)
+    assert load_checkpoint(part / "checkpoints" / "latest.pt")["plan"]["epoch"] == 1
     assert train(None, resume=part) == part
     resumed, whole = (
         load_checkpoint(path / "checkpoints" / "latest.pt")["model"] for path in (part, experiment)
