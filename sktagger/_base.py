@@ -117,8 +117,8 @@ class BaseTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
         -------
         list of DataFrame of shape (n_segments, n_events), float32
             One per clip, indexed by `onset` and `offset` in seconds. A segment spans 128 frames
-            (2.56 s by default) and begins 64 frames after the one before; the mean over a clip's
-            segments is the score of the clip.
+            (2.56 s by default) and begins 64 frames after the one before; the score of
+            the clip is their mean, or their mean weighted by themselves (`pooling`).
         """
         check_is_fitted(self)
         batches = self._plain_batches(X)

@@ -50,7 +50,7 @@ class WALNetTagger(BaseTagger):
     """Tag audio clips with the events that occur in them.
 
     Learns from weak labels: which events occur in a clip, not when. The network, WALNet [1]_,
-    scores segments of a clip and averages their scores. Audio files are decoded batch by batch,
+    scores segments of a clip and pools their scores. Audio files are decoded batch by batch,
     so that the size of the training set is limited by the disk, not by memory.
 
     Parameters
