@@ -113,13 +113,12 @@ class Validation(Callback):
         self.scores_, self.events_ = [], []
 
     def _divergence(self, net, what):
-        lr = net.optimizer_.param_groups[0]["lr"]
         trained = any(row.get("n_iterations") for row in net.history)
         kept = " The tagger keeps the weights of earlier rounds." if trained else ""
         return FloatingPointError(
             f"Training diverged at iteration {self.iteration_}: {what}. Set a lower lr (it is "
-            f"{lr:g}), set gradient_clip, and look for huge values in the audio, in sample_weight "
-            f"and class_weight, and in weights that training began with.{kept}"
+            f"{net.lr:g}), set gradient_clip, and look for huge values in the audio, in "
+            f"sample_weight and class_weight, and in weights that training began with.{kept}"
         )
 
 

@@ -267,7 +267,7 @@ def test_parameters_of_a_source_are_not_those_of_the_tagger(source):
     assert not any(name.startswith("init_from__") for name in tagger.get_params())
     with pytest.raises(ValueError, match=r"\['init_from__lr'\] would change the tagger"):
         tagger.set_params(init_from__lr=1.0)
-    assert source.lr == 3e-4
+    assert source.lr == WALNetTagger().lr
 
 
 def test_what_to_begin_with_can_be_searched(source, data):
@@ -323,7 +323,7 @@ def test_interrupted_fine_tuning_continues_to_the_same_weights(source, scenes, t
 
     def fine_tune(directory, max_epochs):
         tagger = WALNetTagger(
-            **SETTINGS | {"max_epochs": max_epochs},
+            **SETTINGS | {"max_epochs": max_epochs, "schedule": "constant"},
             init_from=source,
             freeze=6,
             callbacks=[Checkpoint(directory)],
