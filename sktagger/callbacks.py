@@ -145,8 +145,9 @@ class OneCycle(Callback):
         """Note how far the training is."""
         self.ends_ = dataset_train.ends
         self.by_clips_ = dataset_train.unit == "epoch"
-        per_unit = len(dataset_train.dataset) if self.by_clips_ else 1
-        self.n_done_, self.n_all_ = dataset_train.done * per_unit, dataset_train.total * per_unit
+        length = dataset_train.total - dataset_train.first
+        self.n_all_ = length * (len(dataset_train.dataset) if self.by_clips_ else 1)
+        self.n_done_ = round(dataset_train.progress * self.n_all_)
 
     def on_batch_begin(self, net, batch, training, **kwargs):
         """Set the learning rate of the batch."""

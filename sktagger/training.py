@@ -119,7 +119,8 @@ class TrainingRounds:
         self.n_threads = n_threads
         self.every = every
         self.unit = unit
-        self.total = self.done + length
+        self.first = self.done
+        self.total = self.first + length
         self.started = not validated
         self.ends = ends
 
@@ -127,6 +128,11 @@ class TrainingRounds:
     def done(self) -> int:
         """What has been trained, in `unit`."""
         return getattr(self.plan, self.unit)
+
+    @property
+    def progress(self) -> float:
+        """Part of this training that is done, in [0, 1]; earlier ones, gone on from, are not it."""
+        return (self.done - self.first) / (self.total - self.first)
 
     @property
     def n_left(self) -> int:

@@ -419,6 +419,15 @@ def test_learning_rate_of_resumed_training_is_that_of_an_uninterrupted_one(data,
     assert parts.rates == whole.rates
 
 
+@pytest.mark.parametrize("length", [{"max_epochs": 2}, {"max_iterations": 6}])
+def test_learning_rate_of_training_that_goes_on_runs_through_a_cycle_of_its_own(data, length):
+    seen = Rates()
+    tagger = WALNetTagger(**{**SETTINGS, **length}, warm_start=True, callbacks=[seen])
+    tagger.fit(*data).fit(*data)
+    assert len(seen.rates) == 12
+    assert seen.rates[6:] == seen.rates[:6]
+
+
 def test_learning_rate_is_constant_where_the_end_is_not_known(data):
     seen = Rates()
     tagger = WALNetTagger(**SETTINGS, lr=0.002, callbacks=[seen])
