@@ -15,6 +15,7 @@ References
    https://github.com/fgnt/padertorch
 """
 
+import math
 import os
 import reprlib
 import sys
@@ -25,10 +26,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import soundfile
 
 from sktagger._json import load_json, malformed
 from sktagger._text import nearest
+from sktagger.audio import Section, audio_info
 
 __all__ = ["Database", "load_database"]
 
@@ -141,7 +142,12 @@ class Database:
         return table
 
     def to_xy(
-        self, name: str, *, events: Iterable[str] | None = None, min_length: float = 0.0
+        self,
+        name: str,
+        *,
+        events: Iterable[str] | None = None,
+        min_length: float = 0.0,
+        on_error: str = "raise",
     ) -> tuple[np.ndarray, pd.DataFrame]:
         """Return a data set as clips ``X`` and an indicator ``Y``, as estimators take them.
 
@@ -156,6 +162,9 @@ class Database:
             Clips shorter than this, in seconds, are left out; the published system trains
             with 1.5. Above 0, lengths that the database does not state are read from the
             files' headers.
+        on_error : {"raise", "warn", "skip"}, default="raise"
+            What is done about a clip whose header is needed and cannot be read: "raise" is an
+            error; else the clip is kept, for the tagger's `on_error` to decide.
 
         Returns
         -------
@@ -171,8 +180,8 @@ class Database:
             If there is no data set of that name, no clip is left, ``events`` is not made of
             distinct names, a clip has an event that is not among ``events``, or ``min_length``
             is negative or not a number.
-        FileNotFoundError
-            If an audio file whose header is needed is missing.
+        FileNotFoundError, OSError
+            If an audio file whose header is needed is missing or cannot be opened.
 
         Examples
         --------
@@ -189,8 +198,18 @@ class Database:
                 f"min_length: got {min_length!r}; allowed is a number of seconds from 0 up. "
                 "Give 0 to keep every clip."
             )
-        table = self.table(name, read_lengths=min_length > 0)
-        kept = table[table["audio_length"] >= min_length] if min_length > 0 else table
+        table = self.table(name)
+        kept = table
+        if min_length > 0:
+            lengths = table["audio_length"].copy()
+            for example_id in lengths.index[lengths.isna()]:
+                try:
+                    lengths[example_id] = self._length_from_header(name, example_id)
+                except (OSError, ValueError):
+                    if on_error == "raise":
+                        raise
+                    lengths[example_id] = math.inf  # it is kept
+            kept = table[lengths >= min_length]
         if not len(kept):
             raise ValueError(
                 f"{self.path}: the data set {name!r} has {len(table)} clips, and none is at least "
@@ -228,29 +247,16 @@ class Database:
         return self._content[name]
 
     def _length_from_header(self, name: str, example_id: str) -> float:
-        clip = self._content[name][example_id]
-        path = clip["audio_path"]
-        who = f"{self.path}: clip {example_id!r} of {name!r}"
-        remedy = "Correct the clip, or state its audio_length."
-        if not os.path.isfile(path):
-            raise FileNotFoundError(
-                f"{who}: no audio file {path!r} to take the length of. {remedy}"
-            )
+        clip = _clip_of(self._content[name][example_id])
+        section = Section(clip) if isinstance(clip, str) else Section(*clip)
         try:
-            header = soundfile.info(path)
-        except soundfile.SoundFileError as error:
-            raise ValueError(
-                f"{who}: {path!r} is not an audio file that can be read ({error}); "
-                f"allowed are WAV, FLAC, OGG and MP3. {remedy}"
+            n_samples, sample_rate = audio_info(section)
+        except (OSError, ValueError) as error:
+            raise type(error)(
+                f"{self.path}: clip {example_id!r} of {name!r}: {error} Correct the clip, or state "
+                "its audio_length."
             ) from error
-        start = clip.get("audio_start_samples", 0)
-        stop = min(clip.get("audio_stop_samples", header.frames), header.frames)
-        if start and start >= stop:
-            raise ValueError(
-                f"{who}: audio_start_samples is {start}, but {path!r} has {header.frames} samples; "
-                f"allowed is a section that starts within its file. {remedy}"
-            )
-        return (stop - start) / header.samplerate
+        return n_samples / sample_rate
 
 
 def load_database(path: str | os.PathLike, *, training_set: str = "balanced_train") -> Database:

@@ -41,6 +41,7 @@ from sktagger.training import (
     resolve_device,
     resolve_precision,
 )
+from sktagger.unreadable import no_clip_left, skipped_table
 from sktagger.weighting import check_class_weight, draw_probabilities, event_weights, label_weights
 
 _AUGMENTATIONS = {"default": Augmentation, "reference": Augmentation.reference}
@@ -121,6 +122,12 @@ class WALNetTagger(BaseTagger):
         `fit_transform` gives scores of the training clips, which are too good, and warns.
     memory : str, PathLike, joblib.Memory or None, default=None
         Directory in which decoded and resampled audio files are cached, 4 bytes per sample.
+    on_error : {"raise", "warn", "skip"}, default="raise"
+        What is done about clips that cannot be read: files that are missing, damaged, or change
+        while they are used, and samples that are not finite. "raise": the first is an error, before
+        training starts if its header tells. "warn": each is left out, with a warning. "skip": they
+        are left out, with one warning at the end. Those left out of a training are listed in
+        `skipped_`; their scores are NaN.
     callbacks : list or None, default=None
         Further skorch callbacks, or (name, callback) pairs.
     device : str, default="auto"
@@ -152,6 +159,9 @@ class WALNetTagger(BaseTagger):
         `valid_mAP`, `valid_mAP_best`, `dur` (s).
     n_iter_ : int
         Number of batches trained on.
+    skipped_ : DataFrame of shape (n_skipped, 3)
+        The clips that were left out of the last training: `container` ("X", "X_val"), `position` in
+        it, and `cause`.
     n_features_in_ : int
         Number of samples of a clip; only if `X` was a 2-D array of waveforms.
 
@@ -218,6 +228,7 @@ class WALNetTagger(BaseTagger):
         ],
         "cross_fit": [Interval(Integral, 2, None, closed="left"), None],
         "memory": [str, HasMethods("cache"), os.PathLike, None],
+        "on_error": [StrOptions({"raise", "warn", "skip"})],
         "callbacks": [list, tuple, None],
         "device": [str],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
@@ -251,6 +262,7 @@ class WALNetTagger(BaseTagger):
         freeze=None,
         cross_fit=None,
         memory=None,
+        on_error="raise",
         callbacks=None,
         device="auto",
         precision="auto",
@@ -280,6 +292,7 @@ class WALNetTagger(BaseTagger):
         self.freeze = freeze
         self.cross_fit = cross_fit
         self.memory = memory
+        self.on_error = on_error
         self.callbacks = callbacks
         self.device = device
         self.precision = precision
@@ -396,7 +409,11 @@ class WALNetTagger(BaseTagger):
         train_set = self._dataset(clips.take(kept), sizes, targets.indicator[kept], weights[kept])
         validation = None
         if clips_val is not None:
-            valid_set = self._dataset(clips_val, sizes, events_val, np.ones(len(clips_val)))
+            container = "X" if X_val is None else "X_val"
+            weights_val = np.ones(len(clips_val))
+            valid_set = self._dataset(
+                clips_val, sizes, events_val, weights_val, container=container
+            )
             validation = PlainBatches(valid_set, self.batch_size, self._n_threads())
 
         self._train(net, targets, train_set, validation, seed)
@@ -598,6 +615,9 @@ class WALNetTagger(BaseTagger):
 
     def _train(self, net, targets, train_set, validation, seed, *, n_epochs=None):
         """Train a new net, or the present one further."""
+        for part in (train_set, validation and validation.dataset):
+            if part is not None and not len(part):
+                raise no_clip_left(part.unreadable)
         if self.max_iterations is None or n_epochs is not None:
             unit, length, every = "epoch", n_epochs or self.max_epochs, 1
         else:
@@ -634,9 +654,11 @@ class WALNetTagger(BaseTagger):
             net.partial_fit(data)
         except Exception:
             if _finished_iterations(net):  # an error, as Ctrl-C, leaves what has been learnt
-                self._adopt(net, targets, train_set.sizes)
+                self._adopt(net, targets, data)
             raise
-        self._adopt(net, targets, train_set.sizes)
+        self._adopt(net, targets, data)
+        for unreadable in data.unreadable:
+            unreadable.summarise("were left out, see skipped_")
         if not self.net_.completed_:
             warnings.warn(
                 "Training was interrupted; the tagger has "
@@ -646,13 +668,14 @@ class WALNetTagger(BaseTagger):
                 stacklevel=3,
             )
 
-    def _adopt(self, net, targets, sizes):
+    def _adopt(self, net, targets, data):
         """Become fitted by a net."""
         self.net_ = net
         self.classes_ = targets.classes
         self._multilabel = targets.multilabel
-        self.sizes_ = sizes
+        self.sizes_ = data.rounds.dataset.sizes
         self.n_iter_ = _finished_iterations(net)
+        self.skipped_ = skipped_table(data.unreadable)
 
     def _make_net(self, seed, n_events, n_fft):
         callbacks = [

@@ -119,7 +119,9 @@ def train(
         config = _experiment.read_config(directory)
     tagger = _experiment.make_tagger(config["tagger"])
     db = load_database(config["database"], training_set=config["training_set"])
-    X, Y = db.to_xy(config["training_set"], min_length=config["min_length"])
+    X, Y = db.to_xy(
+        config["training_set"], min_length=config["min_length"], on_error=tagger.on_error
+    )
     X_val, Y_val = db.to_xy(config["validation_set"], events=Y.columns)
     if resume is None:
         root = storage_root or os.environ.get("STORAGE_ROOT") or "storage"
