@@ -17,6 +17,7 @@ setup(
     packages=find_packages(include=["sktagger", "sktagger.*"]),
     python_requires=">=3.10",
     install_requires=[
+        "filelock>=3.12",
         "joblib>=1.3",
         "numpy>=1.26",
         "pandas>=2.2",

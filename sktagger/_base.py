@@ -301,7 +301,7 @@ class BaseTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
             clips, lengths = clips.take(kept), lengths[kept]
             indicator = None if indicator is None else indicator[kept]
             weights = None if weights is None else weights[kept]
-        if weights is not None:
+        if weights is not None and len(weights):
             weights = (weights / weights.mean()).astype(np.float32)
         device = resolve_device(self.device)
         return ClipDataset(

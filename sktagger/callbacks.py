@@ -4,9 +4,9 @@ All are skorch callbacks for ``WALNetTagger(callbacks=[...])``; the tagger itsel
 :class:`Validation` and :class:`Progress`.
 """
 
+import io
 import logging
 import math
-import os
 import time
 import warnings
 from pathlib import Path
@@ -18,6 +18,7 @@ from skorch.history import History
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
+from sktagger._files import replacing
 from sktagger.metrics import mean_average_precision
 from sktagger.training import EarlyStop
 
@@ -333,7 +334,7 @@ def copy_state(module):
 
 
 def save_checkpoint(checkpoint: dict, path) -> None:
-    """Write a checkpoint under a temporary name, then move it to its place.
+    """Write a checkpoint; an interruption leaves an earlier one whole.
 
     Parameters
     ----------
@@ -341,13 +342,10 @@ def save_checkpoint(checkpoint: dict, path) -> None:
         Tensors, numbers, strings, and lists and dicts of them.
     path : str or PathLike
     """
-    path = Path(path)
-    partial = path.with_name(path.name + ".part")
-    with open(partial, "wb") as file:
-        torch.save(checkpoint, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    content = io.BytesIO()  # PyTorch's own errors of a full disk name neither disk nor file
+    torch.save(checkpoint, content)
+    with replacing(path) as file:
+        file.write(content.getbuffer())
 
 
 def load_checkpoint(path) -> dict:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 
 from sktagger import __version__
+from sktagger._files import replacing
 from sktagger.augmentation import Augmentation
 from sktagger.spectral import STFT
 
@@ -67,11 +68,9 @@ def save(path, tagger, *, thresholds=None) -> None:
         # JSON has no infinity; its name has one
         "thresholds": None if thresholds is None else [repr(float(x)) for x in thresholds],
     }
-    path = Path(path)
-    partial = path.with_name(path.name + ".part")
     tensors = {key: x.detach().cpu().contiguous() for key, x in tagger.module_.state_dict().items()}
-    save_file(tensors, partial, metadata={_KEY: json.dumps(header)})
-    os.replace(partial, path)
+    with replacing(path) as file:
+        file.write(to_bytes(tensors, metadata={_KEY: json.dumps(header)}))
 
 
 def load(path, *, device="auto"):

@@ -1,5 +1,6 @@
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -49,6 +50,17 @@ def scenes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scenes")
     sizes = {"n_train": 12, "n_validate": 8, "n_eval": 8}
     return make_scenes(folder, **sizes, duration=1.0, sample_rate=8000, random_state=0)
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    """Let `fit` end at once, as if it had trained."""
+
+    def fit(self, *args, **kwargs):
+        self.net_ = SimpleNamespace(completed_=True)
+        return self
+
+    monkeypatch.setattr("sktagger.tagger.WALNetTagger.fit", fit)
 
 
 @pytest.fixture

@@ -29,11 +29,6 @@ def experiment(scenes, tmp_path_factory):
 
 
 @pytest.fixture
-def no_training(monkeypatch):
-    monkeypatch.setattr("sktagger.tagger.WALNetTagger.fit", lambda self, *args, **kwargs: self)
-
-
-@pytest.fixture
 def write(tmp_path):
     """Give a function that writes a config."""
 

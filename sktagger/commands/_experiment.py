@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from sktagger import __version__
@@ -145,9 +146,22 @@ def read_config(directory):
 def create(root, config, events):
     """Make the directory of a new experiment."""
     directory = new_directory(root)
-    write_json(config, directory / "config.json")
     write_json(events, directory / "events.json")
+    write_json(config, directory / "config.json")  # last: what has one is an experiment
     return directory
+
+
+@contextmanager
+def locked(directory):
+    """Keep other processes from training in the same directory; a lock ends with its process."""
+    try:
+        with FileLock(directory / "lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise BlockingIOError(
+            f"Another process is training in {str(directory)!r}. Wait until it ends, or start a "
+            "training of its own."
+        ) from error
 
 
 def new_directory(root):

@@ -1,6 +1,7 @@
 """Train a tagger on a database, and keep the best checkpoint by validation mAP."""
 
 import os
+import warnings
 from pathlib import Path
 
 from sktagger.commands._recipes import RECIPES
@@ -99,6 +100,13 @@ def train(
     Path
         The experiment's directory: ``config.json``, ``events.json``, ``checkpoints`` (latest and
         best), ``tensorboard``, ``log.txt``.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process is training in the directory.
+    KeyboardInterrupt
+        If training was interrupted; the message says how it continues.
     """
     from sktagger.callbacks import Checkpoint, TensorBoard
     from sktagger.commands import _experiment
@@ -126,17 +134,24 @@ def train(
     if resume is None:
         root = storage_root or os.environ.get("STORAGE_ROOT") or "storage"
         directory = _experiment.create(Path(root) / "audio_tagging", config, list(Y.columns))
-    latest = directory / "checkpoints" / "latest.pt"
-    if tagger.init_from is not None and latest.exists():
-        tagger.set_params(init_from=latest)  # all there is to go on with; the source may be gone
-    tagger.set_params(
-        callbacks=[
-            ("checkpoint", Checkpoint(directory / "checkpoints")),
-            ("tensorboard", TensorBoard(directory / "tensorboard")),
-        ]
-    )
-    with _experiment.logging_to(directory / "log.txt"):
-        tagger.fit(X, Y, X_val=X_val, Y_val=Y_val)
+    with _experiment.locked(directory), _experiment.logging_to(directory / "log.txt"):
+        latest = directory / "checkpoints" / "latest.pt"
+        if tagger.init_from is not None and latest.exists():
+            # all there is to go on with; the source may be gone
+            tagger.set_params(init_from=latest)
+        tagger.set_params(
+            callbacks=[
+                ("checkpoint", Checkpoint(directory / "checkpoints")),
+                ("tensorboard", TensorBoard(directory / "tensorboard")),
+            ]
+        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Training was interrupted")
+            tagger.fit(X, Y, X_val=X_val, Y_val=Y_val)
+    if not tagger.net_.completed_:
+        raise KeyboardInterrupt(
+            f"Training was interrupted. It continues by: sktagger train --resume {directory}"
+        )
     return directory
 
 
