@@ -88,8 +88,8 @@ def state(directory):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--kills", type=int, default=60)
-    parser.add_argument("--epochs", type=int, default=150)
-    parser.add_argument("--longest", type=float, default=3.0, help="seconds until a kill")
+    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--longest", type=float, default=2.5, help="epochs until a kill, at most")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -100,13 +100,15 @@ def main():
         sizes = {"n_train": 12, "n_validate": 8, "n_eval": 1}
         db = make_scenes(folder, **sizes, duration=1.0, sample_rate=8000, random_state=0)
         settings = SETTINGS | {"max_epochs": args.epochs}
+        start = time.perf_counter()
         whole = train(db.path, storage_root=folder / "whole", settings=settings)
         arguments = {"database": db.path, "storage_root": folder / "part", "settings": settings}
+        longest = args.longest * (time.perf_counter() - start) / args.epochs
         tries, ends, lost, before = Counter(), Counter(), 0, 0
         directory = None
         for _ in tqdm(range(args.kills), unit="kill"):
             kind = rng.choice(KINDS)
-            end = interrupt(context, arguments, kind, rng.uniform(0, args.longest))
+            end = interrupt(context, arguments, kind, rng.uniform(0, longest))
             tries[kind] += 1
             ends[f"{kind}: {end}"] += 1
             experiments = sorted((folder / "part" / "audio_tagging").glob("*/config.json"))
