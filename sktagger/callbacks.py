@@ -18,6 +18,7 @@ from skorch.history import History
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
+from sktagger._checkpoint_file import check_checkpoint_file
 from sktagger.metrics import mean_average_precision
 from sktagger.training import EarlyStop
 
@@ -353,14 +354,17 @@ def save_checkpoint(checkpoint: dict, path) -> None:
 def load_checkpoint(path) -> dict:
     """Read a checkpoint; nothing in it is executed.
 
+    Time and memory are bounded by the size of the file, whatever it says.
+
     Parameters
     ----------
     path : str or PathLike
+        A file that PyTorch 1.6 or later wrote.
 
     Returns
     -------
     dict
-        On the CPU.
+        On the CPU. Only that it holds tensors and plain data is known of it, not which.
 
     Raises
     ------
@@ -370,10 +374,18 @@ def load_checkpoint(path) -> dict:
     if not Path(path).is_file():
         raise FileNotFoundError(f"Checkpoint {str(path)!r} does not exist.")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with open(path, "rb") as file:
+            check_checkpoint_file(file)
+            file.seek(0)
+            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+            if not isinstance(checkpoint, dict):
+                raise ValueError(f"it holds no dict, but a {type(checkpoint).__name__}")
+            return checkpoint
     except Exception as error:
+        what, *_ = str(error).splitlines() or ["no reason given"]
         raise ValueError(
             f"Checkpoint {str(path)!r} cannot be read as tensors and plain data "
-            f"({type(error).__name__}: {str(error).splitlines()[0]}). It is damaged, or holds "
-            "Python objects, which are refused because loading them could run code."
+            f"({type(error).__name__}: {what}). It is damaged, or holds what is refused because "
+            "loading it could run code, or fill the memory. Save it anew, as a dict of tensors, "
+            "numbers and strings, from a program that you trust with it."
         ) from error

@@ -396,7 +396,7 @@ def test_audio_file_outside_the_root_is_named(write, folders, audio_path, real):
 
 def test_root_must_be_a_folder(write, content, tmp_path):
     file = write(content)
-    with pytest.raises(FileNotFoundError, match="root: no folder .*nowhere"):
+    with pytest.raises(FileNotFoundError, match=r"root: no folder .*nowhere"):
         load_database(file, root=tmp_path / "nowhere")
     with pytest.raises(TypeError, match="root: got int"):
         load_database(file, root=3)
