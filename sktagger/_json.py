@@ -126,6 +126,26 @@ def parse_json(text: str | bytes) -> Any:
     return content
 
 
+def are_events(content: Any) -> bool:
+    """Say whether what a file holds is a list of distinct names, or numbers, of events.
+
+    Parameters
+    ----------
+    content : object
+
+    Returns
+    -------
+    bool
+        Names have 1 to 999 characters: NumPy gives all the space of the longest.
+    """
+    return (
+        isinstance(content, list)
+        and all(isinstance(event, str | int | float) for event in content)
+        and all(0 < len(event) < 1000 for event in content if isinstance(event, str))
+        and len(set(content)) == len(content)
+    )
+
+
 class _JSONError(ValueError):
     """What is wrong with a JSON text: where, what is there, what is allowed."""
 

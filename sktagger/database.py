@@ -267,7 +267,7 @@ def load_database(
 
     ``audio_path`` : str
         The audio file, relative to the folder of the JSON file, or absolute.
-    ``events`` : list of distinct, non-empty str
+    ``events`` : list of distinct str of 1 to 999 characters
         What occurs in the clip; may be empty.
     ``audio_length`` : number above 0, optional
         Length of the clip in seconds. It is believed where it is stated.
@@ -378,6 +378,8 @@ def _check_example(path: Path, where: str, example: Any) -> dict[str, Any]:
         place = f"{where}['events'][{position}]"
         if not isinstance(event, str) or not event:
             raise malformed(path, place, reprlib.repr(event), "a non-empty string")
+        if len(event) >= 1000:  # arrays of names give all the space of the longest
+            raise malformed(path, place, reprlib.repr(event), "fewer than 1000 characters")
         if event in known:
             raise malformed(path, place, f"{event!r} again", "each event once")
         known.add(event)

@@ -12,7 +12,7 @@ from torch import nn
 
 from sktagger import persistence
 from sktagger._base import BaseTagger
-from sktagger._json import parse_json
+from sktagger._json import are_events, parse_json
 from sktagger.callbacks import load_checkpoint
 from sktagger.modules import (
     MEL_FILTERS,
@@ -147,7 +147,7 @@ def _from_checkpoint(path):
     state = find_state(checkpoint, f"init_from: {name}")
     n_outputs = len(state[OUTPUT_WEIGHT])
     classes = _read_beside(path, "events.json")
-    if classes is not None and not _are_events(classes):
+    if classes is not None and not are_events(classes):
         raise ValueError(
             f"init_from: the events.json beside {name} is no list of distinct names. Correct it, "
             "or take it away: then only the layers before the output are taken."
@@ -168,15 +168,6 @@ def _from_checkpoint(path):
             f"({type(error).__name__}: {error}). Restore it, or take it away."
         ) from error
     return _Source(name, state, classes, settings)
-
-
-def _are_events(classes):
-    """Say whether what a file holds is a list of distinct names, or numbers."""
-    return (
-        isinstance(classes, list)
-        and all(isinstance(event, str | int | float) for event in classes)
-        and len(set(classes)) == len(classes)
-    )
 
 
 def _read_beside(path, name):

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from sklearn.base import BaseEstimator
 
 from sktagger import __version__
-from sktagger._json import parse_json
+from sktagger._json import are_events, parse_json
 from sktagger.augmentation import Augmentation
 from sktagger.modules import OUTPUT_WEIGHT
 from sktagger.spectral import STFT
@@ -93,6 +93,11 @@ def save(path, tagger, *, thresholds=None) -> None:
     tagger : WALNetTagger
         Fitted.
     thresholds : ndarray of shape (n_events,) or None, default=None
+
+    Raises
+    ------
+    ValueError
+        If the file could not be loaded, as with names of events of 1000 characters.
     """
     header = {
         "format": FORMAT,
@@ -105,10 +110,18 @@ def save(path, tagger, *, thresholds=None) -> None:
         # JSON has no infinity; its name has one
         "thresholds": None if thresholds is None else [repr(float(x)) for x in thresholds],
     }
+    text = json.dumps(header)
+    try:
+        _check_header(parse_json(text), len(tagger.classes_))
+    except _FAULTS as error:
+        raise ValueError(
+            f"This tagger cannot be saved, for it could not be loaded ({error}). Correct it, or "
+            "keep it by joblib.dump."
+        ) from error
     path = Path(path)
     partial = path.with_name(path.name + ".part")
     tensors = {key: x.detach().cpu().contiguous() for key, x in tagger.module_.state_dict().items()}
-    save_file(tensors, partial, metadata={_KEY: json.dumps(header)})
+    save_file(tensors, partial, metadata={_KEY: text})
     os.replace(partial, path)
 
 
@@ -194,9 +207,7 @@ def _check_header(header, n_outputs):
     # their number first, for dtypes like U999 take far more memory than the names do here
     events, dtype = header["classes"], header["classes_dtype"]
     distinct = "distinct names or numbers, one per output of the network"
-    require(isinstance(events, list) and len(events) == n_outputs, "classes", distinct)
-    require(all(isinstance(event, str | int | float) for event in events), "classes", distinct)
-    require(len(set(events)) == n_outputs > 0, "classes", distinct)
+    require(are_events(events) and len(events) == n_outputs > 0, "classes", distinct)
     require(
         isinstance(dtype, str) and _DTYPES.fullmatch(dtype),
         "classes_dtype",
