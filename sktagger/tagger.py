@@ -120,7 +120,8 @@ class WALNetTagger(BaseTagger):
         network was not trained on, as a next step that is tuned on them needs. None:
         `fit_transform` gives scores of the training clips, which are too good, and warns.
     memory : str, PathLike, joblib.Memory or None, default=None
-        Directory in which decoded and resampled audio files are cached, 4 bytes per sample.
+        Directory in which decoded and resampled audio files are cached, 4 bytes per sample. Its
+        files are pickles: name one that only you write to. It is not saved with the tagger.
     callbacks : list or None, default=None
         Further skorch callbacks, or (name, callback) pairs.
     device : str, default="auto"
