@@ -491,13 +491,18 @@ YAML = {
     "recursion": (written("&a [*a]"), "anchors and aliases are not allowed"),
     "object": (written(f"tagger: !!python/object/apply:os.mkdir [{SENTINEL}]"), "constructor"),
     "name": (written("tagger: !!python/name:os.mkdir"), "constructor"),
-    "deep": (written("tagger: " + "[" * 10**5), "too deeply"),
+    "deep": (written("tagger: " + "[" * 50_000), "too deeply"),
     "same key": (written("tagger: {}\ntagger: {lr: 1}"), "a key occurs more than once"),
     "NaN": (written("min_length: .nan"), "NaN"),
     "infinity": (written("min_length: .inf"), "Infinity"),
     "huge integer": (written("min_length: 0x" + "f" * 10**5), "cannot be read"),
     "date": (written("min_length: 2020-01-01"), "not JSON"),
-    "huge": (written("# " * 2**20), "allowed are 1048576"),
+    "base 60": (written("min_length: 1" + ":1" * 30_000), "cannot be read"),
+    "huge": (written("# " * 2**16), "allowed in YAML are 65536"),
+    "long value": (
+        written("tagger: [" + "1," * 30_000 + "1]"),
+        r"got \[1, 1, 1, 1, 1, 1, \.\.\.\];",
+    ),
     "bytes": (written(b"\xff\xfe\x00"), "cannot be read"),
     "memory": (written("tagger: {memory: cache}"), "--set memory=DIR"),
 }
@@ -507,7 +512,7 @@ CONFIGS = {
     "same key": (written('{"recipe": "default", "recipe": "default"}'), "more than once"),
     "bytes": (written(b'{"\xff": 1}'), "not UTF-8"),
     "empty": (written(""), "an empty file"),
-    "huge": (written(b" " * 2**21), "allowed are 1048576"),
+    "huge": (written(b" " * 2**21), "allowed in JSON are 1048576"),
     "memory": (written({"tagger": {"memory": "cache"}}), "--set memory=DIR"),
 }
 
