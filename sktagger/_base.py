@@ -17,6 +17,7 @@ from sktagger.batching import ClipDataset
 from sktagger.callbacks import copy_state
 from sktagger.inference import read_lengths, run, segment_table
 from sktagger.metrics import mean_average_precision
+from sktagger.modules import WALNet, check_state
 from sktagger.training import PlainBatches, resolve_device
 from sktagger.unreadable import Unreadable, check_scored, scored
 
@@ -241,24 +242,24 @@ class BaseTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
-    def _restore(self, classes, state, *, multilabel=True):
-        """Become fitted by weights that were trained earlier."""
+    def _restore(self, classes, state, *, multilabel=True, source="The state"):
+        """Become fitted by weights that were trained earlier, and come from anywhere."""
+        sizes = self._resolve_stft()
+        # before a network is made, which may be larger than memory where they do not agree
+        sizing = WALNet.sizing_state(len(classes), sizes.n_fft)
+        check_state(state, sizing, source, others=True)
         self.classes_ = classes
-        self.sizes_ = self._resolve_stft()
+        self.sizes_ = sizes
         self._multilabel = multilabel
         self.n_iter_ = 0
-        self._load_state(state)
+        self._load_state(state, source)
         return self
 
-    def _load_state(self, state):
-        self.net_ = self._make_net(0, len(self.classes_), self.sizes_.n_fft).initialize()
-        try:
-            self.module_.load_state_dict(state)
-        except RuntimeError as error:
-            raise ValueError(
-                f"The weights do not fit a WALNet with {len(self.classes_)} events, this sample "
-                f"rate and this STFT: {error}"
-            ) from error
+    def _load_state(self, state, source, *, finite=True):
+        net = self._make_net(0, len(self.classes_), self.sizes_.n_fft).initialize()
+        check_state(state, net.module_.state_dict(), source, finite=finite)
+        net.module_.load_state_dict(dict(state))
+        self.net_ = net
 
     def __getstate__(self):
         state = dict(super().__getstate__())
@@ -284,7 +285,7 @@ class BaseTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
                 )
                 self.device = "auto"
             tensors = {key: torch.as_tensor(array) for key, array in net["state"].items()}
-            self._load_state(tensors)
+            self._load_state(tensors, "The pickle", finite=False)
             self.net_.history = History(net["history"])
 
     def _n_threads(self):

@@ -310,11 +310,12 @@ class TrainingPlan:
         self.seek(0, 0, 0)
 
     def seek(self, epoch: int, step: int, iteration: int):
-        """Go to a position that an earlier plan had reached."""
+        """Go to a position that an earlier plan had reached; ValueError if there is none such."""
         self.epoch, self.step, self.iteration = epoch, step, iteration
         self._batches = self._epoch_batches()
-        for _ in range(step):
-            next(self._batches)
+        for done in range(step):
+            if next(self._batches, None) is None:
+                raise ValueError(f"step={step} lies beyond the {done} batches of epoch {epoch}")
 
     def take(self, n_epochs=None, n_iterations=None):
         """Yield the batches of some epochs, or some number of batches.

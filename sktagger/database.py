@@ -15,6 +15,7 @@ References
    https://github.com/fgnt/padertorch
 """
 
+import functools
 import math
 import os
 import reprlib
@@ -259,7 +260,12 @@ class Database:
         return n_samples / sample_rate
 
 
-def load_database(path: str | os.PathLike, *, training_set: str = "balanced_train") -> Database:
+def load_database(
+    path: str | os.PathLike,
+    *,
+    training_set: str = "balanced_train",
+    root: str | os.PathLike | None = None,
+) -> Database:
     """Read a JSON database of clips and events, and check it.
 
     The file holds ``{"datasets": {name: {example_id: example}}}`` in UTF-8. The keys of an
@@ -267,7 +273,7 @@ def load_database(path: str | os.PathLike, *, training_set: str = "balanced_trai
 
     ``audio_path`` : str
         The audio file, relative to the folder of the JSON file, or absolute.
-    ``events`` : list of distinct, non-empty str
+    ``events`` : list of distinct str of 1 to 999 characters
         What occurs in the clip; may be empty.
     ``audio_length`` : number above 0, optional
         Length of the clip in seconds. It is believed where it is stated.
@@ -286,6 +292,10 @@ def load_database(path: str | os.PathLike, *, training_set: str = "balanced_trai
     training_set : str, default="balanced_train"
         Name of the data set that a tagger is trained on; its events are the columns of the
         targets of all sets. A database without it can be read, too.
+    root : str, PathLike or None, default=None
+        Folder in which all audio files must lie, also after symbolic links are followed; for
+        databases of others, which could otherwise name any file of this machine. Links are
+        looked at when the database is read. None: files may lie anywhere.
 
     Returns
     -------
@@ -295,12 +305,13 @@ def load_database(path: str | os.PathLike, *, training_set: str = "balanced_trai
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If there is no such file, or no such folder ``root``.
     ValueError
         If the file is not such a database; the message says where in it. Also for keys that
-        occur twice, NaN, and numbers beyond 64 bits, at any place.
+        occur twice, NaN, and numbers beyond 64 bits, at any place. If an audio file lies outside
+        ``root``; the message names data set, clip and path.
     TypeError
-        If ``path`` is not a path.
+        If ``path`` or ``root`` is not a path.
 
     Examples
     --------
@@ -338,6 +349,8 @@ def load_database(path: str | os.PathLike, *, training_set: str = "balanced_trai
         _check_type(path, where, examples, dict, "an object {example_id: {...}}")
         for example_id, example in examples.items():
             examples[example_id] = _check_example(path, f"{where}[{example_id!r}]", example)
+    if root is not None:
+        _check_inside(path, sets, root)
     return Database(path, sets, training_set)
 
 
@@ -359,21 +372,52 @@ def _check_example(path: Path, where: str, example: Any) -> dict[str, Any]:
     stop = clip.get("audio_stop_samples", sys.maxsize)
     # Types are compared as they are, for a bool is an int to isinstance.
     require(isinstance(audio_path, str) and audio_path, "audio_path", "a non-empty string")
+    require("\0" not in audio_path, "audio_path", "a path, which holds no null character")
     seconds, samples = "a number of seconds above 0", "an integer number of samples from 0 up"
     require(type(length) in (int, float) and length > 0, "audio_length", f"{seconds}, or nothing")
     require(type(start) is int and start >= 0, "audio_start_samples", f"{samples}, or nothing")
     require(type(stop) is int and stop >= 0, "audio_stop_samples", f"{samples}, or nothing")
     require(stop > start, "audio_stop_samples", f"more than audio_start_samples, {start}")
     require(isinstance(events, list), "events", "a list of strings, which may be empty")
+    known = set()
     for position, event in enumerate(events):
         place = f"{where}['events'][{position}]"
         if not isinstance(event, str) or not event:
             raise malformed(path, place, reprlib.repr(event), "a non-empty string")
-        if event in events[:position]:
+        if len(event) >= 1000:  # arrays of names give all the space of the longest
+            raise malformed(path, place, reprlib.repr(event), "fewer than 1000 characters")
+        if event in known:
             raise malformed(path, place, f"{event!r} again", "each event once")
+        known.add(event)
 
     clip["audio_path"] = os.path.normpath(os.path.join(path.parent, audio_path))
     return clip
+
+
+def _check_inside(path: Path, sets: dict[str, dict[str, Any]], root: str | os.PathLike) -> None:
+    """Raise ValueError if an audio file lies outside a folder."""
+    try:
+        inside = os.path.realpath(os.fsdecode(root))
+    except TypeError as error:
+        raise TypeError(
+            f"root: got {type(root).__name__}; allowed is the path of a folder, str or PathLike, "
+            "or None."
+        ) from error
+    if not os.path.isdir(inside):
+        raise FileNotFoundError(f"root: no folder {inside!r}. Give the folder of the audio files.")
+    resolved = functools.cache(os.path.realpath)  # of folders, which many clips share
+    for name, examples in sets.items():
+        for example_id, clip in examples.items():
+            folder, file = os.path.split(clip["audio_path"])
+            real = os.path.join(resolved(folder), file)
+            if os.path.islink(real):
+                real = os.path.realpath(real)
+            if not os.path.join(real, "").startswith(os.path.join(inside, "")):
+                raise ValueError(
+                    f"{path}: clip {example_id!r} of {name!r} has the audio file "
+                    f"{clip['audio_path']!r}, that is {real!r}, which lies outside of "
+                    f"root={inside!r}. Correct the clip, or give a root with all audio files."
+                )
 
 
 def _check_event_names(events: Iterable[str]) -> list[str]:

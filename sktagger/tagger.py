@@ -31,7 +31,7 @@ from sktagger.callbacks import OneCycle, Progress, Validation, load_checkpoint
 from sktagger.cross_fitting import out_of_fold_scores
 from sktagger.fine_tuning import freeze_layers, start_from
 from sktagger.model_selection import MultilabelStratifiedGroupKFold
-from sktagger.modules import N_LAYERS, N_MELS, WALNet
+from sktagger.modules import N_LAYERS, N_MELS, OUTPUT_WEIGHT, WALNet, find_state
 from sktagger.spectral import STFT
 from sktagger.training import (
     PlainBatches,
@@ -121,7 +121,8 @@ class WALNetTagger(BaseTagger):
         network was not trained on, as a next step that is tuned on them needs. None:
         `fit_transform` gives scores of the training clips, which are too good, and warns.
     memory : str, PathLike, joblib.Memory or None, default=None
-        Directory in which decoded and resampled audio files are cached, 4 bytes per sample.
+        Directory in which decoded and resampled audio files are cached, 4 bytes per sample. Its
+        files are pickles: name one that only you write to. It is not saved with the tagger.
     on_error : {"raise", "warn", "skip"}, default="raise"
         What is done about clips that cannot be read: files that are missing, damaged, or change
         while they are used, and samples that are not finite. "raise": the first is an error, before
@@ -525,23 +526,19 @@ class WALNetTagger(BaseTagger):
         ------
         FileNotFoundError, ValueError
             If the file cannot be read safely, or its tensors are not those of a WALNet with these
-            events and this STFT.
+            events and this STFT, or not finite.
         """
-        state = source if isinstance(source, dict) else load_checkpoint(source)
-        state = state.get("model", state)
-        output = state.get(f"cnn.convs.{N_LAYERS}.conv.weight")
-        if output is None:
+        in_memory = isinstance(source, dict)
+        name = "source" if in_memory else f"source: {str(source)!r}"
+        state = find_state(source if in_memory else load_checkpoint(source), name)
+        n_outputs = len(state[OUTPUT_WEIGHT])
+        if len(classes) != n_outputs:
             raise ValueError(
-                "source holds no padertorch WALNet: the tensor "
-                f"'cnn.convs.{N_LAYERS}.conv.weight' is missing. Found are {sorted(state)[:5]}."
-            )
-        if len(classes) != len(output):
-            raise ValueError(
-                f"classes has {len(classes)} events, but the checkpoint has {len(output)} outputs. "
+                f"classes has {len(classes)} events, but the checkpoint has {n_outputs} outputs. "
                 "Give one name for each output, in their order."
             )
         tagger = cls(sample_rate=sample_rate, stft=stft, pooling="mean")
-        return tagger._restore(np.asarray(classes), state)
+        return tagger._restore(np.asarray(classes), state, source=name)
 
     def _check_settings(self):
         check_params(self)

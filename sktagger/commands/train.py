@@ -93,7 +93,8 @@ def train(
     recipe : {"default", "reference"} or None, default=None
         Settings to start from. None: that of `config`, else "default".
     settings : dict or None, default=None
-        Parameters of :class:`sktagger.WALNetTagger` that differ from recipe and `config`.
+        Parameters of :class:`sktagger.WALNetTagger` that differ from recipe and `config`. With
+        `resume`, only `memory`, the cache, which is not kept in the experiment.
 
     Returns
     -------
@@ -125,7 +126,9 @@ def train(
         _check_resumed_alone(config, settings)
         directory = _experiment.existing(resume)
         config = _experiment.read_config(directory)
-    tagger = _experiment.make_tagger(config["tagger"])
+    place = "config" if resume is None else directory / "config.json"
+    tagger = _experiment.make_tagger(config, place)
+    tagger.set_params(memory=(settings or {}).get("memory"))
     db = load_database(config["database"], training_set=config["training_set"])
     X, Y = db.to_xy(
         config["training_set"], min_length=config["min_length"], on_error=tagger.on_error
@@ -186,7 +189,8 @@ def _resolve(file, settings, **arguments):
 
 
 def _check_resumed_alone(config, settings):
-    for option, value in (("--set", settings), ("--config", config)):
+    changes = {name: value for name, value in (settings or {}).items() if name != "memory"}
+    for option, value in (("--set", changes), ("--config", config)):
         if value:
             raise ValueError(
                 f"{option} does not go with --resume: {value} would change a training that has "
