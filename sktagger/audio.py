@@ -22,6 +22,7 @@ _SIZES = re.compile(
 )
 _UNKNOWN_SIZE = 2**31 - 2**12
 _FEW_BYTES = 64
+_MOST_SAMPLES = 10_000  # in a byte: FLAC holds 65,535 equal ones in about eleven
 
 
 class Section(NamedTuple):
@@ -131,7 +132,18 @@ def read_audio(section: Section, sample_rate: int) -> np.ndarray:
     ------
     FileNotFoundError, IsADirectoryError, PermissionError, ValueError
         As :func:`audio_info`, and if samples are missing or are NaN or infinite.
+    MemoryError
+        If the samples do not fit into memory.
     """
+    try:
+        return _read(section, sample_rate)
+    except MemoryError as error:
+        raise MemoryError(
+            f"Audio file {section}: does not fit into memory ({error}). Give sections of it."
+        ) from error
+
+
+def _read(section, sample_rate):
     with _open(section) as file:
         start, stop = _bounds(section, file.frames)
         try:
@@ -291,6 +303,12 @@ def _open(section):
         raise _explain(section.path, error.error_string) from error
     except TypeError as error:  # of files without a header
         raise _explain(section.path, "raw samples have no header") from error
+    if file.frames > _MOST_SAMPLES * os.path.getsize(section.path):
+        file.close()
+        raise ValueError(
+            f"Audio file {section}: the header promises {file.frames} samples, which is more than "
+            "the file can hold. It is damaged: copy it anew or leave it out."
+        )
     missing = 0 if section.stop is not None else _missing_bytes(file.extra_info)
     if missing:
         file.close()

@@ -282,6 +282,14 @@ class Checkpoint(Callback):
         net.optimizer_.load_state_dict(latest["optimizer"])
         net.history = History(latest["history"])
         X.rounds.started = True
+        n_clips, n_before = len(X.rounds.dataset), latest.get("n_clips")
+        if n_before not in (None, n_clips):
+            warnings.warn(
+                f"Training began with {n_before} clips and goes on with {n_clips}. Its result will "
+                "not be that of an uninterrupted one.",
+                UserWarning,
+                stacklevel=2,
+            )
         if validated:
             rows = latest["history"]
             last = max(i for i, row in enumerate(rows) if row["valid_mAP_best"])
@@ -305,6 +313,7 @@ class Checkpoint(Callback):
             "optimizer": net.optimizer_.state_dict(),
             "plan": {"epoch": plan.epoch, "step": plan.step, "iteration": plan.iteration},
             "history": [_plain(row) for row in net.history],
+            "n_clips": len(dataset_train.dataset),
         }
         save_checkpoint(latest, directory / "latest.pt")
 

@@ -55,7 +55,7 @@ class Unreadable:
             return None
         try:
             return function()
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, MemoryError) as error:
             if self.on_error == "raise":
                 raise
             with self._lock:

@@ -60,6 +60,16 @@ def patch(path, offset, value):
         file.write(struct.pack("<I", value))
 
 
+def promise(path):
+    """Write the greatest number of samples into the header of a FLAC file."""
+    write(path)
+    with open(path, "r+b") as file:
+        file.seek(21)
+        bits = file.read(1)[0]
+        file.seek(21)
+        file.write(bytes([bits | 0x0F, 255, 255, 255, 255]))
+
+
 # file -> (what makes it, what its error says, whether its header tells)
 BAD = {
     "missing.wav": (lambda path: None, "does not exist", True),
@@ -83,6 +93,7 @@ BAD = {
     "cut.ogg": (lambda path: cut(path, 0.5), "has no samples", True),
     "cut.mp3": (lambda path: cut(path, 0.5), "data ends after", False),
     "long.wav": (lambda path: patch(path, 40, 10**6), "bytes more than the file has", True),
+    "promise.flac": (promise, "more than the file can hold", True),
     "nothing.wav": (lambda path: write(path, noise(0)), "has no samples", True),
     "rate0.wav": (lambda path: patch(path, 24, 0), "cannot be read as audio", True),
     "nan.wav": (lambda path: write(path, with_sample(np.nan), subtype="FLOAT"), "is NaN", False),
@@ -106,6 +117,17 @@ def test_error_names_file_and_cause(tmp_path, name):
     with pytest.raises((OSError, ValueError), match=cause) as caught:
         (audio_info if in_header else lambda section: read_audio(section, RATE))(section)
     assert repr(section.path) in str(caught.value)
+
+
+def test_file_that_does_not_fit_into_memory(tmp_path, monkeypatch):
+    write(tmp_path / "long.wav")
+
+    def read(*args, **kwargs):
+        raise MemoryError("Unable to allocate 9 TiB")
+
+    monkeypatch.setattr("sktagger.audio.soundfile.SoundFile.read", read)
+    with pytest.raises(MemoryError, match=r"long\.wav': does not fit into memory .*9 TiB"):
+        read_audio(Section(str(tmp_path / "long.wav")), RATE)
 
 
 def test_file_without_permission(tmp_path, monkeypatch):

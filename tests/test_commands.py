@@ -2,6 +2,7 @@ import errno
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -80,6 +81,21 @@ def test_resumed_training_ends_like_an_uninterrupted_one(experiment, scenes, tmp
         load_checkpoint(path / "checkpoints" / "latest.pt")["model"] for path in (part, experiment)
     )
     assert all(torch.equal(resumed[key], whole[key]) for key in whole)
+
+
+def test_resuming_with_other_clips_warns(experiment, scenes, tmp_path):
+    content = json.loads(Path(scenes.path).read_text())
+    for clips in content["datasets"].values():
+        for clip in clips.values():
+            clip["audio_path"] = str(Path(scenes.path).parent / clip["audio_path"])
+    content["datasets"]["balanced_train"].popitem()
+    (tmp_path / "db.json").write_text(json.dumps(content))
+    other = tmp_path / "experiment"
+    shutil.copytree(experiment, other)
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(config | {"database": str(tmp_path / "db.json")}))
+    with pytest.warns(UserWarning, match="began with 12 clips and goes on with 11"):
+        train(None, resume=other)
 
 
 def test_a_second_process_cannot_train_in_the_same_directory(experiment):

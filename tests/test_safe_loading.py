@@ -251,7 +251,7 @@ def resume(path):
     """Continue from a checkpoint, whose weights are the best, too."""
     sizes = STFT().sizes(8000)
     plan = TrainingPlan(np.full(4, 8000), sizes, 8000, 2, None, 128, 0)
-    rounds = SimpleNamespace(plan=plan)
+    rounds = SimpleNamespace(plan=plan, dataset=())
     checkpoint = Checkpoint(path.parent)
     os.replace(path, path.with_name("latest.pt"))
     if not path.with_name("best.pt").exists():
