@@ -19,14 +19,14 @@ setup(
     install_requires=[
         "joblib>=1.3",
         "numpy>=1.26",
-        "pandas>=2.2",
+        "pandas>=2.2.1",
         "safetensors>=0.4.3",
         "scikit-learn>=1.6",
         "scipy>=1.12",
         "skorch>=1.2",
         "soundfile>=0.12",
         "soxr>=0.4",
-        "tensorboardX>=2.6.2",
+        "tensorboardX>=2.6.2.2",
         "threadpoolctl>=3.1",
         "torch>=2.6",  # torch.load(weights_only=True) is not safe before
         "tqdm>=4.66",

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +51,26 @@ def scenes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scenes")
     sizes = {"n_train": 12, "n_validate": 8, "n_eval": 8}
     return make_scenes(folder, **sizes, duration=1.0, sample_rate=8000, random_state=0)
+
+
+@pytest.fixture
+def run_python():
+    """Give a function that runs code in a process of its own, and returns what it prints."""
+
+    def run(code, *arguments, **variables):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            cwd=Path(__file__).parent,
+            env=os.environ | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    return run
 
 
 @pytest.fixture

@@ -1,10 +1,7 @@
 """Same seed, same bits; in other company, a clip has the same score but for rounding."""
 
 import hashlib
-import os
 import pickle
-import subprocess
-import sys
 
 import joblib
 import numpy as np
@@ -48,19 +45,10 @@ def fitted(files):
     return WALNetTagger(**SETTINGS).fit(files, EVENTS)
 
 
-def test_fresh_process_makes_the_same_weights(fitted, files):
+def test_fresh_process_makes_the_same_weights(fitted, files, run_python):
     # another seed of hashes, another order of strings in sets
-    variables = {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", FRESH_PROCESS, *files],
-        cwd=os.path.dirname(__file__),
-        env=os.environ | variables,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.stdout.strip() == digest(fitted), done.stderr
+    output = run_python(FRESH_PROCESS, *files, OMP_NUM_THREADS="1", PYTHONHASHSEED="1")
+    assert output == digest(fitted)
 
 
 def test_samples_of_files_make_the_same_weights(fitted, files):
