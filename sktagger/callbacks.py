@@ -372,8 +372,9 @@ def load_checkpoint(path) -> dict:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
+        reason = str(error).partition("\n")[0]  # nothing for an empty file
         raise ValueError(
             f"Checkpoint {str(path)!r} cannot be read as tensors and plain data "
-            f"({type(error).__name__}: {str(error).splitlines()[0]}). It is damaged, or holds "
+            f"({type(error).__name__}: {reason}). It is damaged, or holds "
             "Python objects, which are refused because loading them could run code."
         ) from error

@@ -12,6 +12,7 @@ import numpy as np
 import sklearn
 import torch
 from threadpoolctl import threadpool_info
+from tqdm import TMonitor
 
 
 def global_state():
@@ -22,8 +23,8 @@ def global_state():
         "threads of libraries": {
             library["filepath"]: library["num_threads"] for library in threadpool_info()
         },
-        # tqdm's own watches over all bars of a process
-        "threads of Python": [t.name for t in threading.enumerate() if t.name != "tqdm_monitor"],
+        # tqdm has a monitor of all bars of a process
+        "threads of Python": [t.name for t in threading.enumerate() if not isinstance(t, TMonitor)],
         "default dtype": torch.get_default_dtype(),
         "gradients": (torch.is_grad_enabled(), torch.is_inference_mode_enabled()),
         "autocast": (torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")),

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 import torch
 from _reference import padertorch_state
+from hypothesis import settings
 
 from sktagger.datasets import make_scenes
 from sktagger.modules import WALNet
@@ -16,6 +17,11 @@ from sktagger.spectral import STFTSizes
 torch.set_num_threads(1)
 # numbers are compared as of float32, also where precision="auto" is bfloat16
 torch.cpu._is_amx_tile_supported = lambda: False
+
+# the same examples in each run; `--hypothesis-profile=long` looks for other ones
+settings.register_profile("short", deadline=None, derandomize=True)
+settings.register_profile("long", deadline=None, max_examples=5000)
+settings.load_profile("short")
 
 PROJECT = Path(__file__).resolve().parents[1]
 

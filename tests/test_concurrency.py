@@ -92,6 +92,7 @@ def test_process_gives_the_same_scores(fitted, clips, method):
 FORK = f"""
 import os
 import signal
+import time
 
 import numpy as np
 import torch
@@ -101,6 +102,7 @@ torch.set_num_threads(2)
 X = np.random.default_rng(0).standard_normal((4, 8000))
 tagger = WALNetTagger(**{SETTINGS}).fit(X, {EVENTS})
 scores = tagger.predict_proba(X)
+time.sleep(0.5)  # MKL's memory is not fit for a fork while a thread that has used it is ending
 child = os.fork()
 if child == 0:
     signal.alarm(40)  # a child that waits for ever ends, and is found to have failed
