@@ -21,7 +21,7 @@ setup(
         "numpy>=1.26",
         "pandas>=2.2.1",
         "safetensors>=0.4.3",
-        "scikit-learn>=1.6",
+        "scikit-learn>=1.6.1",
         "scipy>=1.12",
         "skorch>=1.2",
         "soundfile>=0.12",
