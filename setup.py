@@ -17,6 +17,7 @@ setup(
     packages=find_packages(include=["sktagger", "sktagger.*"]),
     python_requires=">=3.10",
     install_requires=[
+        "filelock>=3.12",
         "joblib>=1.3",
         "numpy>=1.26",
         "pandas>=2.2.1",
@@ -28,7 +29,7 @@ setup(
         "soxr>=0.4",
         "tensorboardX>=2.6.2.2",
         "threadpoolctl>=3.1",
-        "torch>=2.6",  # torch.load(weights_only=True) is not safe before
+        "torch>=2.10",  # torch.load(weights_only=True) is not safe before (CVE-2026-24747)
         "tqdm>=4.66",
     ],
     extras_require={

@@ -1,6 +1,7 @@
 """What a fitted tagger does: score clips and segments, decide, and be kept."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,12 +12,14 @@ from sklearn.utils.validation import check_is_fitted
 from skorch.history import History
 
 from sktagger import persistence
-from sktagger._validation import align_events, check_clips
+from sktagger._validation import align_events, check_clips, check_lengths
 from sktagger.batching import ClipDataset
 from sktagger.callbacks import copy_state
 from sktagger.inference import read_lengths, run, segment_table
 from sktagger.metrics import mean_average_precision
+from sktagger.modules import WALNet, check_state
 from sktagger.training import PlainBatches, resolve_device
+from sktagger.unreadable import Unreadable, check_scored, scored
 
 _HISTORY_COLUMNS = [
     "n_epochs",
@@ -48,12 +51,14 @@ class BaseTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_clips, n_events), float32, in [0, 1]
-            Columns in the order of ``classes_``.
+            Columns in the order of ``classes_``. NaN in the rows of clips that cannot be read,
+            unless that is an error (`on_error`).
         """
         check_is_fitted(self)
-        batches = self._plain_batches(X)
-        scores = np.empty((len(batches.dataset), len(self.classes_)), dtype=np.float32)
-        for rows, output in run(self.module_, self.module_, batches, self.verbose):
+        clips = check_clips(self, X, reset=False)
+        scores = np.full((len(clips), len(self.classes_)), np.nan, dtype=np.float32)
+        dataset = self._dataset(clips, self.sizes_)
+        for rows, output in self._run(self.module_, dataset, "have scores of NaN"):
             scores[rows] = output.cpu().numpy()
         if not self._multilabel:
             scores /= scores.sum(axis=1, keepdims=True)
@@ -71,7 +76,9 @@ class BaseTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
         -------
         ndarray of shape (n_clips, n_events), int, or of shape (n_clips,)
             1 where the score exceeds 0.5; after training on 1-D labels the label with the best
-            score. See :class:`ThresholdTuner` for better thresholds.
+            score. See :class:`ThresholdTuner` for better thresholds. Clips that were left out
+            because they cannot be read (`on_error`) have no events; where each clip has a label,
+            they are an error.
         """
         return self.predict_from_scores(self.predict_proba(X))
 
@@ -89,6 +96,7 @@ class BaseTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         if self._multilabel:
             return (scores > 0.5).astype(int)
+        check_scored(scores)
         return self.classes_[scores.argmax(axis=1)]
 
     def transform(self, X):
@@ -118,20 +126,23 @@ class BaseTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
         list of DataFrame of shape (n_segments, n_events), float32
             One per clip, indexed by `onset` and `offset` in seconds. A segment spans 128 frames
             (2.56 s by default) and begins 64 frames after the one before; the score of
-            the clip is their mean, or their mean weighted by themselves (`pooling`).
+            the clip is their mean, or their mean weighted by themselves (`pooling`). Of clips
+            that cannot be read (`on_error`), the table has no rows.
         """
         check_is_fitted(self)
-        batches = self._plain_batches(X)
-        segments = [None] * len(batches.dataset)
-        for rows, output in run(self.module_, self.module_.segment_scores, batches, self.verbose):
+        clips = check_clips(self, X, reset=False)
+        dataset = self._dataset(clips, self.sizes_)
+        lengths = dict(zip(dataset.clips.positions, dataset.lengths, strict=True))
+        table = partial(
+            segment_table, sizes=self.sizes_, sample_rate=self.sample_rate, events=self.classes_
+        )
+        nothing = np.empty((0, len(self.classes_)), np.float32)
+        segments = [table(nothing, 0) for _ in range(len(clips))]
+        function = self.module_.segment_scores
+        for rows, output in self._run(function, dataset, "have no segments"):
             for row, scores, n_segments in zip(rows, *output, strict=True):
-                segments[row] = segment_table(
-                    scores[:, : int(n_segments)].cpu().numpy().T,
-                    batches.dataset.lengths[row],
-                    self.sizes_,
-                    self.sample_rate,
-                    self.classes_,
-                )
+                of_clip = scores[:, : int(n_segments)].cpu().numpy().T
+                segments[row] = table(of_clip, lengths[row])
         return segments
 
     def score(self, X, y):
@@ -146,10 +157,14 @@ class BaseTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         float
-            Mean over the events that occur in `y`.
+            Mean over the events that occur in `y`. Clips that cannot be read (`on_error`) do not
+            count.
         """
         scores = self.predict_proba(X)
-        return mean_average_precision(align_events(y, self.classes_, self._multilabel), scores)
+        kept = scored(scores)
+        events = align_events(y, self.classes_, self._multilabel)
+        check_lengths(scores, events, ("X", "y"))
+        return mean_average_precision(events[kept], scores[kept])
 
     @property
     def module_(self):
@@ -227,24 +242,24 @@ class BaseTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
-    def _restore(self, classes, state, *, multilabel=True):
-        """Become fitted by weights that were trained earlier."""
+    def _restore(self, classes, state, *, multilabel=True, source="The state"):
+        """Become fitted by weights that were trained earlier, and come from anywhere."""
+        sizes = self._resolve_stft()
+        # before a network is made, which may be larger than memory where they do not agree
+        sizing = WALNet.sizing_state(len(classes), sizes.n_fft)
+        check_state(state, sizing, source, others=True)
         self.classes_ = classes
-        self.sizes_ = self._resolve_stft()
+        self.sizes_ = sizes
         self._multilabel = multilabel
         self.n_iter_ = 0
-        self._load_state(state)
+        self._load_state(state, source)
         return self
 
-    def _load_state(self, state):
-        self.net_ = self._make_net(0, len(self.classes_), self.sizes_.n_fft).initialize()
-        try:
-            self.module_.load_state_dict(state)
-        except RuntimeError as error:
-            raise ValueError(
-                f"The weights do not fit a WALNet with {len(self.classes_)} events, this sample "
-                f"rate and this STFT: {error}"
-            ) from error
+    def _load_state(self, state, source, *, finite=True):
+        net = self._make_net(0, len(self.classes_), self.sizes_.n_fft).initialize()
+        check_state(state, net.module_.state_dict(), source, finite=finite)
+        net.module_.load_state_dict(dict(state))
+        self.net_ = net
 
     def __getstate__(self):
         state = dict(super().__getstate__())
@@ -271,24 +286,39 @@ class BaseTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
                 self.device = "auto"
             # copies, for joblib's processes are given arrays that lie in read-only files
             tensors = {key: torch.tensor(array) for key, array in net["state"].items()}
-            self._load_state(tensors)
+            self._load_state(tensors, "The pickle", finite=False)
             self.net_.history = History(net["history"])
 
     def _n_threads(self):
         return effective_n_jobs(self.n_jobs)
 
-    def _dataset(self, clips, sizes, indicator=None, weights=None):
-        """Make a dataset, which needs the length of each clip."""
+    def _dataset(self, clips, sizes, indicator=None, weights=None, *, container="X"):
+        """Make a dataset of the clips that can be read; it needs the length of each."""
         if self.memory is not None:
             clips = clips.cached(self.memory)
-        if weights is not None:
+        unreadable = Unreadable(self.on_error, container, len(clips))
+        lengths = read_lengths(clips, self.sample_rate, unreadable, self._n_threads(), self.verbose)
+        if unreadable.causes:
+            kept = np.flatnonzero(lengths)
+            clips, lengths = clips.take(kept), lengths[kept]
+            indicator = None if indicator is None else indicator[kept]
+            weights = None if weights is None else weights[kept]
+        if weights is not None and len(weights):
             weights = (weights / weights.mean()).astype(np.float32)
-        lengths = read_lengths(clips, self.sample_rate, self._n_threads(), self.verbose)
         device = resolve_device(self.device)
         return ClipDataset(
-            clips, lengths, self.sample_rate, sizes, indicator, weights, device=device
+            clips,
+            lengths,
+            self.sample_rate,
+            sizes,
+            indicator,
+            weights,
+            device=device,
+            unreadable=unreadable,
         )
 
-    def _plain_batches(self, X):
-        dataset = self._dataset(check_clips(self, X, reset=False), self.sizes_)
-        return PlainBatches(dataset, self.batch_size, self._n_threads())
+    def _run(self, function, dataset, consequence):
+        """Yield what a method of the network makes of clips, and which they are."""
+        batches = PlainBatches(dataset, self.batch_size, self._n_threads())
+        yield from run(self.module_, function, batches, self.verbose)
+        dataset.unreadable.summarise(consequence)

@@ -6,6 +6,7 @@ In a hand-made database each of these loses clips or lengths, so here they are e
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,19 +14,19 @@ from typing import Any
 
 from sktagger._text import nearest
 
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # of a pair that is one character, or alone
+
 
 def load_json(path: Path) -> Any:
-    """Read a JSON file in which every key occurs once and every number is finite.
+    """Read a JSON database, see :func:`parse_json`.
 
     Parameters
     ----------
     path : Path
-        A file of JSON text in UTF-8, with or without a byte-order mark.
 
     Returns
     -------
     content : dict, list, str, int, float, bool or None
-        What the file holds. Integers fit 64 bits, floats are finite.
 
     Raises
     ------
@@ -33,6 +34,42 @@ def load_json(path: Path) -> Any:
         If there is no such file.
     ValueError
         If the path is a folder, or the file is not such JSON.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        others = sorted(file.name for file in path.parent.glob("*.json"))
+        raise FileNotFoundError(
+            f"path: no file {str(path)!r}{nearest(path.name, others)}. "
+            "Give the path of an existing JSON database."
+        ) from error
+    except IsADirectoryError as error:
+        raise ValueError(
+            f"path: {str(path)!r} is a folder; allowed is a JSON file. Give the file in it."
+        ) from error
+    try:
+        return parse_json(content)
+    except _JSONError as error:
+        raise malformed(path, *error.args) from error
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON in which every key occurs once and every number is finite.
+
+    Parameters
+    ----------
+    text : str or bytes
+        Bytes are UTF-8, with or without a byte-order mark.
+
+    Returns
+    -------
+    content : dict, list, str, int, float, bool or None
+        Integers fit 64 bits, floats are finite, strings can be written as UTF-8.
+
+    Raises
+    ------
+    ValueError
+        If it is no such JSON, or nested too deeply; the message says where.
     """
     faults = []
 
@@ -59,7 +96,7 @@ def load_json(path: Path) -> Any:
 
     try:
         # "-sig": a byte-order mark, which some editors write, is no fault.
-        text = path.read_text(encoding="utf-8-sig")
+        text = text if isinstance(text, str) else text.decode("utf-8-sig")
         content = json.loads(
             text,
             object_pairs_hook=parse_object,
@@ -68,30 +105,53 @@ def load_json(path: Path) -> Any:
             parse_constant=fault,
         )
         where, found = next(_locate(content)) if faults else ("", None)
-    except FileNotFoundError as error:
-        others = sorted(file.name for file in path.parent.glob("*.json"))
-        raise FileNotFoundError(
-            f"path: no file {str(path)!r}{nearest(path.name, others)}. "
-            "Give the path of an existing JSON database."
-        ) from error
-    except IsADirectoryError as error:
-        raise ValueError(
-            f"path: {str(path)!r} is a folder; allowed is a JSON file. Give the file in it."
-        ) from error
+        if _SURROGATE.search(text):
+            json.dumps(content, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
         got = f"bytes that are not UTF-8 ({error.reason})"
-        raise malformed(path, f"byte {error.start}", got, "JSON text in UTF-8") from error
+        raise _JSONError(f"byte {error.start}", got, "JSON text in UTF-8") from error
+    except UnicodeEncodeError as error:
+        got = f"half a character, \\u{ord(error.object[error.start]):x}, in a string"
+        raise _JSONError("an unknown place", got, "whole characters") from error
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         got = "an empty file" if not text.strip() else f"text that is not JSON ({error.msg})"
-        raise malformed(path, where, got, 'JSON text {"datasets": {...}}') from error
+        raise _JSONError(where, got, "JSON text {...}") from error
     except RecursionError as error:
         got = "objects or lists nested some hundred levels deep"
-        raise malformed(path, "an unknown place", got, "a few levels") from error
+        raise _JSONError("an unknown place", got, "a few levels") from error
     if found is not None:
         allowed = "each key once, and finite numbers of at most 64 bits"
-        raise malformed(path, where or "the top level", found, allowed)
+        raise _JSONError(where or "the top level", found, allowed)
     return content
+
+
+def are_events(content: Any) -> bool:
+    """Say whether what a file holds is a list of distinct names, or numbers, of events.
+
+    Parameters
+    ----------
+    content : object
+
+    Returns
+    -------
+    bool
+        Names have 1 to 999 characters: NumPy gives all the space of the longest.
+    """
+    return (
+        isinstance(content, list)
+        and all(isinstance(event, str | int | float) for event in content)
+        and all(0 < len(event) < 1000 for event in content if isinstance(event, str))
+        and len(set(content)) == len(content)
+    )
+
+
+class _JSONError(ValueError):
+    """What is wrong with a JSON text: where, what is there, what is allowed."""
+
+    def __str__(self):
+        where, got, allowed = self.args
+        return f"at {where}: got {got}; allowed is {allowed}"
 
 
 def malformed(path: Path, where: str, got: str, allowed: str) -> ValueError:

@@ -7,12 +7,21 @@ asked for.
 
 import math
 import os
+import re
+import stat
 from typing import NamedTuple
 
 import numpy as np
 import soundfile
 import soxr
 from joblib import Memory
+
+# what libsndfile's log says where a header is wrong about the number of bytes
+_SIZES = re.compile(
+    r"^ *(?:data|SSND|riff|Riff size|Data Size) *: (\d+) \(should be (\d+)\)$", re.MULTILINE
+)
+_UNKNOWN_SIZE = 2**31 - 2**12
+_FEW_BYTES = 64
 
 
 class Section(NamedTuple):
@@ -131,6 +140,12 @@ def read_audio(section: Section, sample_rate: int) -> np.ndarray:
             data = file.read(stop - start, dtype="float32", always_2d=True)
         except soundfile.SoundFileRuntimeError as error:
             raise ValueError(f"Audio file {section}: cannot be decoded ({error}).") from error
+        except MemoryError as error:
+            raise ValueError(
+                f"Audio file {section}: memory does not hold the {stop - start} samples that the "
+                "header promises. Repair the file if it is shorter; if not, split the clip into "
+                "sections (path, start, stop)."
+            ) from error
         orig_sr = file.samplerate
     # lossy codecs round the length in the header; a file cut short lacks far more
     if len(data) < stop - start - orig_sr // 10 or len(data) == 0:
@@ -174,18 +189,22 @@ class FileClips:
     sections : list of Section
     read : callable or None, default=None
         Cached reader, see :meth:`cached`.
+    positions : sequence of int or None, default=None
+        Where the clips stood in the container that they come from. None: in their order.
     """
 
-    def __init__(self, sections, read=None):
+    def __init__(self, sections, read=None, positions=None):
         self.sections = sections
         self.read = read
+        self.positions = range(len(sections)) if positions is None else positions
 
     def __len__(self) -> int:
         return len(self.sections)
 
     def take(self, indices):
         """Give some of the clips."""
-        return FileClips([self.sections[i] for i in indices], self.read)
+        sections = [self.sections[i] for i in indices]
+        return FileClips(sections, self.read, [self.positions[i] for i in indices])
 
     def cached(self, memory):
         """Give the same clips, decoded only once.
@@ -195,7 +214,11 @@ class FileClips:
         memory : str, PathLike or joblib.Memory
             Where decoded clips are kept. A changed file is decoded anew.
         """
-        return FileClips(self.sections, _memory(memory).cache(_read_version))
+        return FileClips(self.sections, _memory(memory).cache(_read_version), self.positions)
+
+    def name(self, index: int) -> str:
+        """Name a clip in a message."""
+        return f"Audio file {self.sections[index]}"
 
     def n_samples(self, index: int, sample_rate: int) -> int:
         """Give a clip's length at `sample_rate` from the header."""
@@ -219,21 +242,29 @@ class ArrayClips:
     ----------
     arrays : sequence of ndarray of shape (n_samples,) or (n_channels, n_samples)
         Floats, or int16 or int32, which are scaled by their range.
+    positions : sequence of int or None, default=None
+        See :class:`FileClips`.
     """
 
-    def __init__(self, arrays):
+    def __init__(self, arrays, positions=None):
         self.arrays = arrays
+        self.positions = range(len(arrays)) if positions is None else positions
 
     def __len__(self) -> int:
         return len(self.arrays)
 
     def take(self, indices):
         """Give some of the clips."""
-        return ArrayClips([self.arrays[i] for i in indices])
+        arrays = [self.arrays[i] for i in indices]
+        return ArrayClips(arrays, [self.positions[i] for i in indices])
 
     def cached(self, memory):
         """Give the same clips; those in memory need no cache."""
         return self
+
+    def name(self, index: int) -> str:
+        """Name a clip in a message."""
+        return f"Clip {self.positions[index]}"
 
     def n_samples(self, index: int, sample_rate: int) -> int:
         """Give a clip's length."""
@@ -245,7 +276,7 @@ class ArrayClips:
         scale = -np.iinfo(waveform.dtype).min if waveform.dtype in (np.int16, np.int32) else 1
         with np.errstate(over="ignore"):  # what overflows is refused below
             waveform = waveform.astype(np.float32) / np.float32(scale)
-        _check_finite(waveform.T, f"Clip {index}")
+        _check_finite(waveform.T, self.name(index))
         return waveform
 
 
@@ -259,12 +290,46 @@ def _read_version(section, sample_rate, modified):
 
 
 def _open(section):
+    _check_regular(section.path)
     try:
-        return soundfile.SoundFile(section.path)
+        file = soundfile.SoundFile(section.path)
     except soundfile.LibsndfileError as error:
         raise _explain(section.path, error.error_string) from error
     except TypeError as error:  # of files without a header
         raise _explain(section.path, "raw samples have no header") from error
+    missing = 0 if section.stop is not None else _missing_bytes(file.extra_info)
+    if missing:
+        file.close()
+        raise ValueError(
+            f"Audio file {section}: the header promises {missing} bytes more than the file has. "
+            "The file is cut off: copy it anew, give the section that is there, or leave it out."
+        )
+    return file
+
+
+def _check_regular(path):
+    """Refuse what is no file; opening a named pipe would wait for ever."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError as error:
+        raise _explain(path, "") from error
+    except OSError as error:
+        raise _cannot_be_opened(path, error) from error
+    except ValueError as error:
+        raise ValueError(f"Audio file {path!r} cannot be opened: {error}.") from error
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise ValueError(f"Audio file {path!r} is no regular file, but a pipe or a device.")
+
+
+def _missing_bytes(log):
+    """Count the bytes that a file lacks, by libsndfile's log of its header.
+
+    Programs that write into a pipe promise the greatest size that there is, for want of a better
+    one, and some count a few bytes too many.
+    """
+    sizes = [(int(promised), int(found)) for promised, found in _SIZES.findall(log)]
+    missing = [promised - found for promised, found in sizes if promised < _UNKNOWN_SIZE]
+    return max((n for n in missing if n > _FEW_BYTES), default=0)
 
 
 def _explain(path, reason):
@@ -281,12 +346,16 @@ def _explain(path, reason):
         with open(path, "rb"):
             pass
     except OSError as error:
-        return type(error)(f"Audio file {path!r} cannot be opened: {error.strerror}.")
+        return _cannot_be_opened(path, error)
     what = "is empty (0 bytes)" if size == 0 else f"cannot be read as audio ({reason})"
     return ValueError(
         f"Audio file {path!r} {what}. Allowed are the formats of libsndfile, among them WAV, FLAC, "
         "OGG, MP3 and AIFF; convert the file or leave the clip out."
     )
+
+
+def _cannot_be_opened(path, error):
+    return type(error)(f"Audio file {path!r} cannot be opened: {error.strerror}.")
 
 
 def _bounds(section, n_samples):

@@ -7,6 +7,7 @@ at any batch of any epoch.
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from sktagger.augmentation import (
 )
 from sktagger.spectral import STFTSizes, frame_onsets, stft
 from sktagger.transfer import padded_length, pin
+from sktagger.unreadable import Unreadable
 
 CPU = torch.device("cpu")
 MAX_PADDING = 0.05
@@ -64,10 +66,21 @@ class ClipDataset(Dataset):
     device : torch.device, default=torch.device("cpu")
         Where batches go. For a GPU, they hold waveforms, which :func:`sktagger.transfer.to_device`
         transforms there.
+    unreadable : Unreadable or None, default=None
+        Gets the clips that cannot be read. None: they are errors.
     """
 
     def __init__(
-        self, clips, lengths, sample_rate, sizes, targets=None, weights=None, *, device=CPU
+        self,
+        clips,
+        lengths,
+        sample_rate,
+        sizes,
+        targets=None,
+        weights=None,
+        *,
+        device=CPU,
+        unreadable=None,
     ):
         self.clips = clips
         self.lengths = lengths
@@ -76,10 +89,21 @@ class ClipDataset(Dataset):
         self.targets = targets
         self.weights = weights
         self.device = device
+        self.unreadable = Unreadable("raise") if unreadable is None else unreadable
 
     def __len__(self):
         """Count the clips."""
         return len(self.clips)
+
+    def position(self, example):
+        """Give the position of an example's first clip in the container that it comes from."""
+        return self.clips.positions[example.parts[0].index]
+
+    def readable(self, examples):
+        """Give the examples without those of clips that turned out to be unreadable."""
+        bad = self.unreadable
+        positions = self.clips.positions
+        return [e for e in examples if not any(positions[p.index] in bad for p in e.parts)]
 
     def __getitem__(self, examples):
         """Make a batch.
@@ -97,8 +121,15 @@ class ClipDataset(Dataset):
             instead of `stft`, see :func:`sktagger.modules.stft_of_frames`.
         targets : tuple of Tensor or Tensor
             Events (n_clips, n_events) and weights (n_clips,); a 0 if there are none.
+
+        Examples of clips that cannot be read are left out. None if no example is left.
         """
-        inputs = self._spectra(examples) if self.device.type == "cpu" else self._frames(examples)
+        read = [(e, [self._waveform(part) for part in e.parts]) for e in self.readable(examples)]
+        read = [(e, waveforms) for e, waveforms in read if all(w is not None for w in waveforms)]
+        if not read:
+            return None
+        examples, waveforms = zip(*read, strict=True)
+        inputs = (self._spectra if self.device.type == "cpu" else self._frames)(examples, waveforms)
         inputs["n_frames"] = torch.tensor([e.n_frames for e in examples])
         if examples[0].features is not None:
             for name in FeatureDraw._fields:
@@ -107,27 +138,28 @@ class ClipDataset(Dataset):
 
     def load(self, examples):
         """Make a batch that is ready to be copied to the device."""
-        return pin(self[examples], self.device)
+        batch = self[examples]
+        return None if batch is None else pin(batch, self.device)
 
-    def _spectra(self, examples):
+    def _spectra(self, examples, waveforms):
         """Transform the examples, and add up those that are mixed."""
         length = padded_length(max(e.n_frames for e in examples))
         spectra = np.zeros((len(examples), 1, length, self.sizes.n_bins, 2), np.float32)
-        for spectrum, example in zip(spectra, examples, strict=True):
-            for part in example.parts:
-                waveform, onsets = self._waveform(part)
+        for spectrum, example, of_parts in zip(spectra, examples, waveforms, strict=True):
+            for part, waveform in zip(example.parts, of_parts, strict=True):
+                onsets = self._onsets(part)
                 out = spectrum[0, part.onset : part.onset + len(onsets)]
                 stft(waveform, onsets, self.sizes, out=out)
         return {"stft": torch.from_numpy(spectra)}
 
-    def _frames(self, examples):
+    def _frames(self, examples, waveforms):
         """Lay the waveforms end to end, and say where their frames begin and where they go."""
         length = padded_length(max(e.n_frames for e in examples))
         samples, onsets, places = [], [], []
         n_samples = 0
-        for row, example in enumerate(examples):
-            for part in example.parts:
-                waveform, first = self._waveform(part)
+        for row, (example, of_parts) in enumerate(zip(examples, waveforms, strict=True)):
+            for part, waveform in zip(example.parts, of_parts, strict=True):
+                first = self._onsets(part)
                 missing = max(0, self.sizes.win_length - len(waveform))
                 samples.append(np.pad(waveform, (0, missing)))
                 onsets.append(first + n_samples)
@@ -137,13 +169,30 @@ class ClipDataset(Dataset):
         return {name: torch.from_numpy(np.concatenate(part)) for name, part in parts.items()}
 
     def _waveform(self, part):
-        """Load the waveform of a part and give the onsets of its frames."""
-        waveform = self.clips.load(part.index, self.sample_rate)
-        if part.draw is None:
-            return to_mono(waveform), frame_onsets(self.lengths[part.index], self.sizes)
+        """Load the waveform of a part; None if it cannot be read."""
+        read = partial(self._load, part.index)
+        waveform = self.unreadable.read(self.clips.positions[part.index], read)
+        if waveform is None or part.draw is None:
+            return None if waveform is None else to_mono(waveform)
         waveform = to_mono(roll(waveform, part.draw.n_roll, self.sample_rate))
         waveform *= np.float32(part.draw.gain)
-        return waveform, part.draw.onsets
+        return waveform
+
+    def _load(self, index):
+        waveform = self.clips.load(index, self.sample_rate)
+        if waveform.shape[1] != self.lengths[index]:
+            raise ValueError(
+                f"{self.clips.name(index)} has changed: it had {self.lengths[index]} samples (at "
+                f"{self.sample_rate} Hz) when its header was read, and now has "
+                f"{waveform.shape[1]}. Leave files alone while they are used."
+            )
+        return waveform
+
+    def _onsets(self, part):
+        """Give the onsets of the frames of a part."""
+        if part.draw is None:
+            return frame_onsets(self.lengths[part.index], self.sizes)
+        return part.draw.onsets
 
     def _targets(self, examples):
         if self.targets is None:
@@ -261,11 +310,12 @@ class TrainingPlan:
         self.seek(0, 0, 0)
 
     def seek(self, epoch: int, step: int, iteration: int):
-        """Go to a position that an earlier plan had reached."""
+        """Go to a position that an earlier plan had reached; ValueError if there is none such."""
         self.epoch, self.step, self.iteration = epoch, step, iteration
         self._batches = self._epoch_batches()
-        for _ in range(step):
-            next(self._batches)
+        for done in range(step):
+            if next(self._batches, None) is None:
+                raise ValueError(f"step={step} lies beyond the {done} batches of epoch {epoch}")
 
     def take(self, n_epochs=None, n_iterations=None):
         """Yield the batches of some epochs, or some number of batches.

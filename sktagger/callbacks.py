@@ -6,7 +6,6 @@ All are skorch callbacks for ``WALNetTagger(callbacks=[...])``; the tagger itsel
 
 import logging
 import math
-import os
 import time
 import warnings
 from pathlib import Path
@@ -18,12 +17,29 @@ from skorch.history import History
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
+from sktagger._checkpoints import (
+    CHECKPOINT_FORMAT,
+    check_resumable,
+    load_checkpoint,
+    save_checkpoint,
+)
 from sktagger.metrics import mean_average_precision
+from sktagger.modules import check_state
 from sktagger.training import EarlyStop
 
-logger = logging.getLogger("sktagger")
+__all__ = [
+    "Checkpoint",
+    "OneCycle",
+    "Progress",
+    "TensorBoard",
+    "Validation",
+    "copy_state",
+    "load_checkpoint",
+    "logger",
+    "save_checkpoint",
+]
 
-CHECKPOINT_FORMAT = 1
+logger = logging.getLogger("sktagger")
 
 
 class Validation(Callback):
@@ -252,17 +268,25 @@ class Checkpoint(Callback):
         if not (directory / "latest.pt").exists():
             return
         latest = load_checkpoint(directory / "latest.pt")
-        net.module_.load_state_dict(latest["model"])
+        validated = X.validation is not None
+        check_resumable(latest, net, str(directory / "latest.pt"), validated=validated)
+        if validated:
+            best = load_checkpoint(directory / "best.pt")
+            own = net.module_.state_dict()
+            check_state(best.get("model"), own, str(directory / "best.pt"))
+        try:
+            X.rounds.plan.seek(**latest["plan"])
+        except ValueError as error:
+            raise ValueError(f"{directory / 'latest.pt'}, at plan: {error}.") from error
+        net.module_.load_state_dict(dict(latest["model"]))
         net.optimizer_.load_state_dict(latest["optimizer"])
         net.history = History(latest["history"])
-        X.rounds.plan.seek(**latest["plan"])
         X.rounds.started = True
-        if X.validation is not None:
-            best = load_checkpoint(directory / "best.pt")
+        if validated:
             rows = latest["history"]
             last = max(i for i, row in enumerate(rows) if row["valid_mAP_best"])
             dict(net.callbacks_)["validation"].restore(
-                rows[last]["valid_mAP"], best["model"], len(rows) - 1 - last
+                rows[last]["valid_mAP"], dict(best["model"]), len(rows) - 1 - last
             )
 
     def on_epoch_end(self, net, dataset_train, **kwargs):
@@ -330,51 +354,3 @@ def _is_finite(module):
 def copy_state(module):
     """Copy a module's weights and statistics to the CPU."""
     return {key: value.detach().cpu().clone() for key, value in module.state_dict().items()}
-
-
-def save_checkpoint(checkpoint: dict, path) -> None:
-    """Write a checkpoint under a temporary name, then move it to its place.
-
-    Parameters
-    ----------
-    checkpoint : dict
-        Tensors, numbers, strings, and lists and dicts of them.
-    path : str or PathLike
-    """
-    path = Path(path)
-    partial = path.with_name(path.name + ".part")
-    with open(partial, "wb") as file:
-        torch.save(checkpoint, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-
-
-def load_checkpoint(path) -> dict:
-    """Read a checkpoint; nothing in it is executed.
-
-    Parameters
-    ----------
-    path : str or PathLike
-
-    Returns
-    -------
-    dict
-        On the CPU.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If there is no such file, or it holds anything but tensors and plain data.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"Checkpoint {str(path)!r} does not exist.")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        reason = str(error).partition("\n")[0]  # nothing for an empty file
-        raise ValueError(
-            f"Checkpoint {str(path)!r} cannot be read as tensors and plain data "
-            f"({type(error).__name__}: {reason}). It is damaged, or holds "
-            "Python objects, which are refused because loading them could run code."
-        ) from error

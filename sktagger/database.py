@@ -15,6 +15,8 @@ References
    https://github.com/fgnt/padertorch
 """
 
+import functools
+import math
 import os
 import reprlib
 import sys
@@ -25,10 +27,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import soundfile
 
 from sktagger._json import load_json, malformed
 from sktagger._text import nearest
+from sktagger.audio import Section, audio_info
 
 __all__ = ["Database", "load_database"]
 
@@ -141,7 +143,12 @@ class Database:
         return table
 
     def to_xy(
-        self, name: str, *, events: Iterable[str] | None = None, min_length: float = 0.0
+        self,
+        name: str,
+        *,
+        events: Iterable[str] | None = None,
+        min_length: float = 0.0,
+        on_error: str = "raise",
     ) -> tuple[np.ndarray, pd.DataFrame]:
         """Return a data set as clips ``X`` and an indicator ``Y``, as estimators take them.
 
@@ -156,6 +163,9 @@ class Database:
             Clips shorter than this, in seconds, are left out; the published system trains
             with 1.5. Above 0, lengths that the database does not state are read from the
             files' headers.
+        on_error : {"raise", "warn", "skip"}, default="raise"
+            What is done about a clip whose header is needed and cannot be read: "raise" is an
+            error; else the clip is kept, for the tagger's `on_error` to decide.
 
         Returns
         -------
@@ -171,8 +181,8 @@ class Database:
             If there is no data set of that name, no clip is left, ``events`` is not made of
             distinct names, a clip has an event that is not among ``events``, or ``min_length``
             is negative or not a number.
-        FileNotFoundError
-            If an audio file whose header is needed is missing.
+        FileNotFoundError, OSError
+            If an audio file whose header is needed is missing or cannot be opened.
 
         Examples
         --------
@@ -189,8 +199,18 @@ class Database:
                 f"min_length: got {min_length!r}; allowed is a number of seconds from 0 up. "
                 "Give 0 to keep every clip."
             )
-        table = self.table(name, read_lengths=min_length > 0)
-        kept = table[table["audio_length"] >= min_length] if min_length > 0 else table
+        table = self.table(name)
+        kept = table
+        if min_length > 0:
+            lengths = table["audio_length"].copy()
+            for example_id in lengths.index[lengths.isna()]:
+                try:
+                    lengths[example_id] = self._length_from_header(name, example_id)
+                except (OSError, ValueError):
+                    if on_error == "raise":
+                        raise
+                    lengths[example_id] = math.inf  # it is kept
+            kept = table[lengths >= min_length]
         if not len(kept):
             raise ValueError(
                 f"{self.path}: the data set {name!r} has {len(table)} clips, and none is at least "
@@ -228,32 +248,24 @@ class Database:
         return self._content[name]
 
     def _length_from_header(self, name: str, example_id: str) -> float:
-        clip = self._content[name][example_id]
-        path = clip["audio_path"]
-        who = f"{self.path}: clip {example_id!r} of {name!r}"
-        remedy = "Correct the clip, or state its audio_length."
-        if not os.path.isfile(path):
-            raise FileNotFoundError(
-                f"{who}: no audio file {path!r} to take the length of. {remedy}"
-            )
+        clip = _clip_of(self._content[name][example_id])
+        section = Section(clip) if isinstance(clip, str) else Section(*clip)
         try:
-            header = soundfile.info(path)
-        except soundfile.SoundFileError as error:
-            raise ValueError(
-                f"{who}: {path!r} is not an audio file that can be read ({error}); "
-                f"allowed are WAV, FLAC, OGG and MP3. {remedy}"
+            n_samples, sample_rate = audio_info(section)
+        except (OSError, ValueError) as error:
+            raise type(error)(
+                f"{self.path}: clip {example_id!r} of {name!r}: {error} Correct the clip, or state "
+                "its audio_length."
             ) from error
-        start = clip.get("audio_start_samples", 0)
-        stop = min(clip.get("audio_stop_samples", header.frames), header.frames)
-        if start and start >= stop:
-            raise ValueError(
-                f"{who}: audio_start_samples is {start}, but {path!r} has {header.frames} samples; "
-                f"allowed is a section that starts within its file. {remedy}"
-            )
-        return (stop - start) / header.samplerate
+        return n_samples / sample_rate
 
 
-def load_database(path: str | os.PathLike, *, training_set: str = "balanced_train") -> Database:
+def load_database(
+    path: str | os.PathLike,
+    *,
+    training_set: str = "balanced_train",
+    root: str | os.PathLike | None = None,
+) -> Database:
     """Read a JSON database of clips and events, and check it.
 
     The file holds ``{"datasets": {name: {example_id: example}}}`` in UTF-8. The keys of an
@@ -261,7 +273,7 @@ def load_database(path: str | os.PathLike, *, training_set: str = "balanced_trai
 
     ``audio_path`` : str
         The audio file, relative to the folder of the JSON file, or absolute.
-    ``events`` : list of distinct, non-empty str
+    ``events`` : list of distinct str of 1 to 999 characters
         What occurs in the clip; may be empty.
     ``audio_length`` : number above 0, optional
         Length of the clip in seconds. It is believed where it is stated.
@@ -280,6 +292,10 @@ def load_database(path: str | os.PathLike, *, training_set: str = "balanced_trai
     training_set : str, default="balanced_train"
         Name of the data set that a tagger is trained on; its events are the columns of the
         targets of all sets. A database without it can be read, too.
+    root : str, PathLike or None, default=None
+        Folder in which all audio files must lie, also after symbolic links are followed; for
+        databases of others, which could otherwise name any file of this machine. Links are
+        looked at when the database is read. None: files may lie anywhere.
 
     Returns
     -------
@@ -289,12 +305,13 @@ def load_database(path: str | os.PathLike, *, training_set: str = "balanced_trai
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If there is no such file, or no such folder ``root``.
     ValueError
         If the file is not such a database; the message says where in it. Also for keys that
-        occur twice, NaN, and numbers beyond 64 bits, at any place.
+        occur twice, NaN, and numbers beyond 64 bits, at any place. If an audio file lies outside
+        ``root``; the message names data set, clip and path.
     TypeError
-        If ``path`` is not a path.
+        If ``path`` or ``root`` is not a path.
 
     Examples
     --------
@@ -332,6 +349,8 @@ def load_database(path: str | os.PathLike, *, training_set: str = "balanced_trai
         _check_type(path, where, examples, dict, "an object {example_id: {...}}")
         for example_id, example in examples.items():
             examples[example_id] = _check_example(path, f"{where}[{example_id!r}]", example)
+    if root is not None:
+        _check_inside(path, sets, root)
     return Database(path, sets, training_set)
 
 
@@ -353,21 +372,52 @@ def _check_example(path: Path, where: str, example: Any) -> dict[str, Any]:
     stop = clip.get("audio_stop_samples", sys.maxsize)
     # Types are compared as they are, for a bool is an int to isinstance.
     require(isinstance(audio_path, str) and audio_path, "audio_path", "a non-empty string")
+    require("\0" not in audio_path, "audio_path", "a path, which holds no null character")
     seconds, samples = "a number of seconds above 0", "an integer number of samples from 0 up"
     require(type(length) in (int, float) and length > 0, "audio_length", f"{seconds}, or nothing")
     require(type(start) is int and start >= 0, "audio_start_samples", f"{samples}, or nothing")
     require(type(stop) is int and stop >= 0, "audio_stop_samples", f"{samples}, or nothing")
     require(stop > start, "audio_stop_samples", f"more than audio_start_samples, {start}")
     require(isinstance(events, list), "events", "a list of strings, which may be empty")
+    known = set()
     for position, event in enumerate(events):
         place = f"{where}['events'][{position}]"
         if not isinstance(event, str) or not event:
             raise malformed(path, place, reprlib.repr(event), "a non-empty string")
-        if event in events[:position]:
+        if len(event) >= 1000:  # arrays of names give all the space of the longest
+            raise malformed(path, place, reprlib.repr(event), "fewer than 1000 characters")
+        if event in known:
             raise malformed(path, place, f"{event!r} again", "each event once")
+        known.add(event)
 
     clip["audio_path"] = os.path.normpath(os.path.join(path.parent, audio_path))
     return clip
+
+
+def _check_inside(path: Path, sets: dict[str, dict[str, Any]], root: str | os.PathLike) -> None:
+    """Raise ValueError if an audio file lies outside a folder."""
+    try:
+        inside = os.path.realpath(os.fsdecode(root))
+    except TypeError as error:
+        raise TypeError(
+            f"root: got {type(root).__name__}; allowed is the path of a folder, str or PathLike, "
+            "or None."
+        ) from error
+    if not os.path.isdir(inside):
+        raise FileNotFoundError(f"root: no folder {inside!r}. Give the folder of the audio files.")
+    resolved = functools.cache(os.path.realpath)  # of folders, which many clips share
+    for name, examples in sets.items():
+        for example_id, clip in examples.items():
+            folder, file = os.path.split(clip["audio_path"])
+            real = os.path.join(resolved(folder), file)
+            if os.path.islink(real):
+                real = os.path.realpath(real)
+            if not os.path.join(real, "").startswith(os.path.join(inside, "")):
+                raise ValueError(
+                    f"{path}: clip {example_id!r} of {name!r} has the audio file "
+                    f"{clip['audio_path']!r}, that is {real!r}, which lies outside of "
+                    f"root={inside!r}. Correct the clip, or give a root with all audio files."
+                )
 
 
 def _check_event_names(events: Iterable[str]) -> list[str]:

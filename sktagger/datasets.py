@@ -16,6 +16,7 @@ from numpy.random import Generator, RandomState
 from sklearn.utils import check_random_state
 from tqdm import tqdm
 
+from sktagger._files import replacing
 from sktagger._sounds import EVENTS, noise
 from sktagger.database import Database, load_database
 
@@ -126,9 +127,8 @@ def make_scenes(
                     "event_times": times,
                 }
                 bar.update()
-    partial = file.with_suffix(".json.part")
-    partial.write_text(json.dumps({"datasets": datasets}, indent=1), encoding="utf-8")
-    os.replace(partial, file)
+    with replacing(file) as stream:
+        stream.write(json.dumps({"datasets": datasets}, indent=1).encode())
     return load_database(file)
 
 

@@ -1,6 +1,5 @@
 """Fine-tuning: a network that begins with another's weights, and layers that stay as they are."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,16 +12,27 @@ from torch import nn
 
 from sktagger import persistence
 from sktagger._base import BaseTagger
+from sktagger._json import are_events, parse_json
 from sktagger.callbacks import load_checkpoint
-from sktagger.modules import N_LAYERS, WALNet
+from sktagger.modules import (
+    MEL_FILTERS,
+    N_LAYERS,
+    OUTPUT_BIAS,
+    OUTPUT_WEIGHT,
+    WALNet,
+    check_state,
+    find_state,
+)
 from sktagger.spectral import STFT
 
-_OUTPUT = (f"cnn.convs.{N_LAYERS}.conv.weight", f"cnn.convs.{N_LAYERS}.conv.bias")
-_FILTERS = "feature_extractor.mel_transform.fbanks"
+_OUTPUT = (OUTPUT_WEIGHT, OUTPUT_BIAS)
 
 
 class _Source(NamedTuple):
-    """Trained weights, and what is known of them (None: not known)."""
+    """Trained weights, of which only the output layer is checked, and what is known of them.
+
+    None: not known.
+    """
 
     name: str
     state: dict[str, torch.Tensor]
@@ -54,18 +64,17 @@ def start_from(module: WALNet, init_from, classes: np.ndarray, settings: dict[st
     TypeError
         If an estimator is frozen that is no WALNetTagger.
     ValueError
-        If the file cannot be read safely, holds no WALNet, or one with other features.
+        If the file cannot be read safely, holds no WALNet, one with other features, or NaN or
+        infinity among its weights.
     """
     source = _read(init_from)
     _check_features(source, module, settings)
-    state = {**source.state, **_output_layer(module.state_dict(), source, classes)}
-    try:
-        module.load_state_dict(state)
-    except RuntimeError as error:
-        raise ValueError(
-            f"init_from: {source.name} does not hold the weights of a WALNet ({error}). Give a "
-            "fitted WALNetTagger, a file of its save method, or a checkpoint of a training."
-        ) from error
+    own = module.state_dict()
+    # of as many events as the source has
+    expected = own | WALNet.sizing_state(len(source.state[OUTPUT_WEIGHT]), settings["n_fft"])
+    finite = isinstance(init_from, str | os.PathLike)
+    check_state(source.state, expected, f"init_from: {source.name}", finite=finite)
+    module.load_state_dict({**source.state, **_output_layer(own, source, classes)})
 
 
 def freeze_layers(module: WALNet, freeze) -> list[nn.Module]:
@@ -134,24 +143,31 @@ def _from_tagger(tagger, name):
 
 def _from_checkpoint(path):
     checkpoint = load_checkpoint(path)
-    state = checkpoint.get("model", checkpoint) if isinstance(checkpoint, dict) else {}
     name = repr(str(path))
-    missing = [key for key in _OUTPUT if not isinstance(state.get(key), torch.Tensor)]
-    if missing:
-        raise ValueError(
-            f"init_from: {name} holds no WALNet: the tensor {missing[0]!r} is missing. Found are "
-            f"{sorted(map(str, state))[:5]}. Give a checkpoint of WALNet."
-        )
+    state = find_state(checkpoint, f"init_from: {name}")
+    n_outputs = len(state[OUTPUT_WEIGHT])
     classes = _read_beside(path, "events.json")
-    if classes is not None and len(classes) != len(state[_OUTPUT[0]]):
+    if classes is not None and not are_events(classes):
         raise ValueError(
-            f"init_from: {name} has {len(state[_OUTPUT[0]])} outputs, but the events.json beside "
+            f"init_from: the events.json beside {name} is no list of distinct names. Correct it, "
+            "or take it away: then only the layers before the output are taken."
+        )
+    if classes is not None and len(classes) != n_outputs:
+        raise ValueError(
+            f"init_from: {name} has {n_outputs} outputs, but the events.json beside "
             f"it names {len(classes)} events. Correct events.json, or take it away: then only the "
             "layers before the output are taken."
         )
     config = _read_beside(path, "config.json")
     ours = isinstance(config, dict) and isinstance(config.get("tagger"), dict)
-    return _Source(name, state, classes, _feature_settings(config["tagger"]) if ours else None)
+    try:
+        settings = _feature_settings(config["tagger"]) if ours else None
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"init_from: the config.json beside {name} does not tell the features "
+            f"({type(error).__name__}: {error}). Restore it, or take it away."
+        ) from error
+    return _Source(name, state, classes, settings)
 
 
 def _read_beside(path, name):
@@ -161,7 +177,7 @@ def _read_beside(path, name):
     if file is None:
         return None
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return parse_json(file.read_bytes())
     except ValueError as error:
         raise ValueError(
             f"init_from: {str(file)!r}, which belongs to the checkpoint {path.name!r}, cannot be "
@@ -195,10 +211,10 @@ def _check_features(source, module, settings):
 
 def _check_filters(source, module, settings):
     """Compare the mel filters, which tell the FFT's length, and roughly sample rate and fmin."""
-    filters = source.state.get(_FILTERS)
-    if not isinstance(filters, torch.Tensor):
-        return  # loading will say what is missing
-    expected = module.state_dict()[_FILTERS].cpu()
+    filters = source.state.get(MEL_FILTERS)
+    expected = module.state_dict()[MEL_FILTERS].cpu()
+    if getattr(filters, "ndim", 0) != 2 or filters.dtype != expected.dtype:
+        return  # what is wrong is told when all tensors are compared
     if len(filters) != len(expected):
         raise ValueError(
             f"init_from: {source.name} was trained with n_fft={2 * (len(filters) - 1)}, but this "

@@ -29,7 +29,7 @@ def progress_bar(what: str, total: int, verbose: int) -> tqdm:
     )
 
 
-def read_lengths(clips, sample_rate: int, n_threads: int, verbose: int) -> np.ndarray:
+def read_lengths(clips, sample_rate: int, unreadable, n_threads: int, verbose: int) -> np.ndarray:
     """Read from headers how long clips are.
 
     Parameters
@@ -37,20 +37,24 @@ def read_lengths(clips, sample_rate: int, n_threads: int, verbose: int) -> np.nd
     clips : FileClips or ArrayClips
     sample_rate : int
         In Hz.
+    unreadable : Unreadable
+        Gets those whose header cannot be read.
     n_threads, verbose : int
         See :class:`sktagger.WALNetTagger`.
 
     Returns
     -------
     ndarray of shape (n_clips,), int
-        In samples at `sample_rate`.
+        In samples at `sample_rate`; 0 for clips that cannot be read.
     """
+
+    def length(index):
+        read = partial(clips.n_samples, index, sample_rate)
+        return unreadable.read(clips.positions[index], read) or 0
+
     lengths = np.empty(len(clips), dtype=np.int64)
-    numbers = prefetch(
-        lambda index: clips.n_samples(index, sample_rate), range(len(clips)), n_threads
-    )
     with progress_bar("Reading headers", len(clips), verbose) as bar:
-        for index, n_samples in enumerate(numbers):
+        for index, n_samples in enumerate(prefetch(length, range(len(clips)), n_threads)):
             lengths[index] = n_samples
             bar.update()
     return lengths
@@ -71,12 +75,14 @@ def run(module, function, batches: PlainBatches, verbose: int):
 
     Yields
     ------
-    rows : list of int
-        The clips of the batch, or of its part.
+    rows : ndarray of int
+        The clips of the batch, or of its part, that could be read, by their positions in the
+        container that they come from.
     output : object
         What `function` returned.
     """
     device = next(module.parameters()).device
+    dataset = batches.dataset
     limit = ClipLimit("scores do not change")
 
     @torch.inference_mode()
@@ -84,7 +90,9 @@ def run(module, function, batches: PlainBatches, verbose: int):
         return [(part, function(**take_clips(inputs, part))) for part in parts]
 
     def score(batch):
-        inputs = to_device(batch[0], device, batches.dataset.sizes)
+        if batch is None:
+            return ()
+        inputs = to_device(batch[0], device, dataset.sizes)
         return limit.call(partial(score_parts, inputs), len(inputs["n_frames"]))
 
     module.eval()
@@ -92,18 +100,19 @@ def run(module, function, batches: PlainBatches, verbose: int):
     if 1 < n_workers <= len(batches.plan):
         # batches side by side, each read and scored by one thread: none waits for another
         results = prefetch(
-            lambda examples: score(batches.dataset.load(examples)),
+            lambda examples: score(dataset.load(examples)),
             batches.plan,
             n_workers,
             initializer=_compute_alone,
         )
     else:
         results = map(score, batches)
-    with progress_bar("Scoring", len(batches.dataset), verbose) as bar:
-        for rows, result in zip(batches.indices(), results, strict=True):
+    with progress_bar("Scoring", len(dataset), verbose) as bar:
+        for examples, result in zip(batches.plan, results, strict=True):
+            rows = np.array([dataset.position(example) for example in dataset.readable(examples)])
             for part, output in result:
                 yield rows[part], output
-            bar.update(len(rows))
+            bar.update(len(examples))
 
 
 def _compute_alone():

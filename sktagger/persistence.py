@@ -2,15 +2,21 @@
 
 import json
 import os
+import re
 import struct
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
+from sklearn.base import BaseEstimator
 
 from sktagger import __version__
+from sktagger._files import replacing
+from sktagger._json import are_events, parse_json
 from sktagger.augmentation import Augmentation
+from sktagger.modules import OUTPUT_WEIGHT
 from sktagger.spectral import STFT
 
 FORMAT = 1
@@ -18,6 +24,10 @@ _KEY = "sktagger"
 _GROUPS = {"stft": STFT, "augmentation": Augmentation}
 # these belong to a training or a machine, not to the tagger
 _LEFT_OUT = ("init_from", "freeze", "callbacks", "memory", "device", "n_jobs", "verbose")
+_MAX_HEADER = 2**24  # bytes; names of events take most of it
+_DTYPES = re.compile(r"object|[<>=|]?(U\d{1,3}|[iu][1248]|f[248]|b1)")
+# how readers fail on what is damaged
+_FAULTS = (SafetensorError, struct.error, LookupError, TypeError, ValueError, ArithmeticError)
 
 
 def params_to_json(tagger, left_out=_LEFT_OUT) -> dict:
@@ -38,12 +48,41 @@ def params_to_json(tagger, left_out=_LEFT_OUT) -> dict:
     return params
 
 
-def params_from_json(params) -> dict:
-    """Turn plain data into a tagger's parameters."""
-    return {
-        name: _GROUPS[name](**value) if name in _GROUPS and isinstance(value, dict) else value
-        for name, value in params.items()
-    }
+def params_from_json(params, known) -> dict:
+    """Turn plain data into a tagger's parameters.
+
+    Parameters
+    ----------
+    params : dict
+        Plain data from a file.
+    known : iterable of str
+        Parameters that it may set.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not known, or the settings of a group are not its own. Their values are
+        left to the tagger to check.
+    """
+    if not isinstance(params, dict):
+        raise ValueError(f"got parameters of type {type(params).__name__}; allowed is an object")
+    unknown = [name for name in params if name not in known]
+    if unknown:
+        raise ValueError(
+            f"got the parameter {unknown[0]!r:.200}; allowed are {', '.join(sorted(known))}"
+        )
+    result = dict(params)
+    for name, group in _GROUPS.items():
+        if isinstance(params.get(name), dict):
+            try:
+                result[name] = group(**params[name])
+            except TypeError as error:
+                raise ValueError(f"got unknown settings of {name} ({error})") from error
+    return result
 
 
 def save(path, tagger, *, thresholds=None) -> None:
@@ -55,6 +94,11 @@ def save(path, tagger, *, thresholds=None) -> None:
     tagger : WALNetTagger
         Fitted.
     thresholds : ndarray of shape (n_events,) or None, default=None
+
+    Raises
+    ------
+    ValueError
+        If the file could not be loaded, as with names of events of 1000 characters.
     """
     header = {
         "format": FORMAT,
@@ -67,15 +111,23 @@ def save(path, tagger, *, thresholds=None) -> None:
         # JSON has no infinity; its name has one
         "thresholds": None if thresholds is None else [repr(float(x)) for x in thresholds],
     }
-    path = Path(path)
-    partial = path.with_name(path.name + ".part")
+    text = json.dumps(header)
+    try:
+        _check_header(parse_json(text), len(tagger.classes_))
+    except _FAULTS as error:
+        raise ValueError(
+            f"This tagger cannot be saved, for it could not be loaded ({error}). Correct it, or "
+            "keep it by joblib.dump."
+        ) from error
     tensors = {key: x.detach().cpu().contiguous() for key, x in tagger.module_.state_dict().items()}
-    save_file(tensors, partial, metadata={_KEY: json.dumps(header)})
-    os.replace(partial, path)
+    with replacing(path) as file:
+        file.write(to_bytes(tensors, metadata={_KEY: text}))
 
 
 def load(path, *, device="auto"):
-    """Read a tagger, and its thresholds if there are any.
+    """Read a tagger, and its thresholds if there are any; nothing in the file is executed.
+
+    Time and memory are bounded by the size of the file, whatever it says.
 
     Parameters
     ----------
@@ -93,28 +145,85 @@ def load(path, *, device="auto"):
     FileNotFoundError, ValueError
         If the file is missing, damaged, no saved tagger, or of a newer format.
     """
-    from sktagger.tagger import WALNetTagger
-
     if not Path(path).is_file():
         raise FileNotFoundError(f"Saved tagger {str(path)!r} does not exist.")
     try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})[_KEY])
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, ValueError, struct.error, RecursionError) as error:
+        header, state = _read(path)
+        known = header["format"] <= FORMAT
+        content = _check_header(header, len(state[OUTPUT_WEIGHT])) if known else None
+    except _FAULTS as error:
         raise ValueError(
             f"{str(path)!r} is no saved tagger, or is damaged ({type(error).__name__}: {error}). "
             "Files are written by WALNetTagger.save and TunedThresholdTagger.save."
         ) from error
-    if not isinstance(header.get("format"), int) or header["format"] > FORMAT:
+    if not known:
         raise ValueError(
-            f"{str(path)!r} has the format {header.get('format')!r}, written by sktagger "
-            f"{header.get('version')}; this version, {__version__}, reads formats up to {FORMAT}. "
-            "Upgrade sktagger."
+            f"{str(path)!r} has the format {header['format']!r:.20}, written by sktagger "
+            f"{header.get('version')!s:.20}; this version, {__version__}, reads formats up to "
+            f"{FORMAT}. Upgrade sktagger."
         )
-    classes = np.array(header["classes"], dtype=header["classes_dtype"])
-    tagger = WALNetTagger(**params_from_json(header["params"]), device=device)
-    tagger._restore(classes, state, multilabel=header["multilabel"])
-    tagger.n_iter_ = header["n_iter"]
-    thresholds = header["thresholds"]
-    return tagger, None if thresholds is None else np.array([float(x) for x in thresholds])
+    tagger = content.tagger.set_params(device=device)
+    tagger._restore(content.classes, state, multilabel=content.multilabel, source=repr(str(path)))
+    tagger.n_iter_ = content.n_iter
+    return tagger, content.thresholds
+
+
+class _Content(NamedTuple):
+    """What the header of a saved tagger says; the tagger is not yet fitted."""
+
+    tagger: BaseEstimator
+    classes: np.ndarray
+    multilabel: bool
+    n_iter: int
+    thresholds: np.ndarray | None
+
+
+def _read(path):
+    """Read header and tensors."""
+    with open(path, "rb") as file:
+        (n_bytes,) = struct.unpack("<Q", file.read(8))
+    if n_bytes > _MAX_HEADER:
+        raise ValueError(f"its header would have {n_bytes} bytes, more than {_MAX_HEADER}")
+    with safe_open(path, framework="pt") as file:
+        header = parse_json((file.metadata() or {})[_KEY])
+        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    return header, state
+
+
+def _check_header(header, n_outputs):
+    """Check a header, and make of it what it says."""
+    from sktagger.tagger import WALNetTagger
+
+    def require(holds, key, allowed):
+        if not holds:
+            raise ValueError(f"at {key}: allowed is {allowed}")
+
+    version, n_iter, thresholds = header["format"], header["n_iter"], header["thresholds"]
+    require(type(version) is int and version > 0, "format", "an integer from 1 up")
+    require(type(header["multilabel"]) is bool, "multilabel", "true or false")
+    require(type(n_iter) is int and n_iter >= 0, "n_iter", "an integer from 0 up")
+
+    # their number first, for dtypes like U999 take far more memory than the names do here
+    events, dtype = header["classes"], header["classes_dtype"]
+    distinct = "distinct names or numbers, one per output of the network"
+    require(are_events(events) and len(events) == n_outputs > 0, "classes", distinct)
+    require(
+        isinstance(dtype, str) and _DTYPES.fullmatch(dtype),
+        "classes_dtype",
+        "object, or a type of strings, numbers or booleans",
+    )
+    classes = np.array(events, dtype=dtype)
+    require(classes.tolist() == events, "classes", f"what fits classes_dtype={dtype}")
+
+    if thresholds is not None:
+        numbers = "null, or one number per event, each in a string"
+        require(isinstance(thresholds, list), "thresholds", numbers)
+        require(len(thresholds) == n_outputs, "thresholds", numbers)
+        require(all(isinstance(x, str) for x in thresholds), "thresholds", numbers)
+        thresholds = np.array([float(x) for x in thresholds])
+        require(not np.isnan(thresholds).any(), "thresholds", numbers)
+
+    known = WALNetTagger().get_params(deep=False).keys() - set(_LEFT_OUT)
+    tagger = WALNetTagger(**params_from_json(header["params"], known))
+    tagger._check_settings()
+    return _Content(tagger, classes, header["multilabel"], n_iter, thresholds)

@@ -1,13 +1,13 @@
 """Scores and thresholds -> the result files of an evaluation."""
 
 import json
-import os
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from sktagger._files import replacing
 from sktagger.metrics import event_report, lwlrap
 
 # names in event_report -> names in the files
@@ -131,11 +131,9 @@ def write_json(content, path) -> None:
         Dicts, lists, strings, numbers, None.
     path : str or PathLike
     """
-    path = Path(path)
-    partial = path.with_name(path.name + ".part")
     text = json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False)
-    partial.write_text(text + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    with replacing(path) as file:
+        file.write((text + "\n").encode())
 
 
 def _finite(content):

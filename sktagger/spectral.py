@@ -11,6 +11,7 @@ from scipy.fft import rfft
 from scipy.signal import get_window
 from sklearn.base import BaseEstimator
 
+_MAX_SIZE = 2**20  # 24 s at 44.1 kHz; settings from a file must not fill the memory
 _BLOCK = 64  # frames that are transformed at a time, so that they stay in the processor's cache
 
 
@@ -43,12 +44,12 @@ class STFT(BaseEstimator):
     ----------
     n_fft : int or None, default=None
         Length of the FFT in samples; windowed frames are zero-padded at the end to that length
-        (and cut to it if it is shorter than the window). None: the least power of two that is
-        not shorter than the window (2048 at 44.1 kHz).
+        (and cut to it if it is shorter than the window), in [2, 2**20]. None: the least power of
+        two that is not shorter than the window (2048 at 44.1 kHz).
     hop_length : int or None, default=None
-        Distance between frames in samples, at least 1. None: 20 ms (882 at 44.1 kHz).
+        Distance between frames in samples, in [1, 2**20]. None: 20 ms (882 at 44.1 kHz).
     win_length : int or None, default=None
-        Length of a frame in samples, at least 2. None: 40 ms (1764 at 44.1 kHz).
+        Length of a frame in samples, in [2, 2**20]. None: 40 ms (1764 at 44.1 kHz).
     window : str, default="blackman"
         Name of a window of :func:`scipy.signal.get_window`; the periodic form is taken,
         unscaled.
@@ -89,7 +90,7 @@ class STFT(BaseEstimator):
         n_fft = _size("n_fft", self.n_fft, 1 << (win_length - 1).bit_length(), 2)
         try:
             get_window(self.window, win_length)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise ValueError(
                 f"STFT: window={self.window!r} is not a window of scipy.signal.get_window "
                 f"({error}). Take for example 'blackman', 'hann' or 'hamming'."
@@ -98,12 +99,12 @@ class STFT(BaseEstimator):
 
 
 def _size(name, value, default, minimum):
-    if value is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
+    value = default if value is None else value
+    number = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not (number and minimum <= value <= _MAX_SIZE):
         raise ValueError(
-            f"STFT: {name}={value!r}, but it must be an integer of at least {minimum} (samples), "
-            "or None for the default."
+            f"STFT: {name}={value!r}, but it must be an integer from {minimum} to {_MAX_SIZE} "
+            "(samples), or None for the default, which goes with the sample rate."
         )
     return int(value)
 

@@ -31,7 +31,7 @@ from sktagger.callbacks import OneCycle, Progress, Validation, load_checkpoint
 from sktagger.cross_fitting import out_of_fold_scores
 from sktagger.fine_tuning import freeze_layers, start_from
 from sktagger.model_selection import MultilabelStratifiedGroupKFold
-from sktagger.modules import N_LAYERS, N_MELS, WALNet
+from sktagger.modules import N_LAYERS, N_MELS, OUTPUT_WEIGHT, WALNet, find_state
 from sktagger.spectral import STFT
 from sktagger.training import (
     PlainBatches,
@@ -41,6 +41,7 @@ from sktagger.training import (
     resolve_device,
     resolve_precision,
 )
+from sktagger.unreadable import no_clip_left, skipped_table
 from sktagger.weighting import check_class_weight, draw_probabilities, event_weights, label_weights
 
 _AUGMENTATIONS = {"default": Augmentation, "reference": Augmentation.reference}
@@ -120,7 +121,14 @@ class WALNetTagger(BaseTagger):
         network was not trained on, as a next step that is tuned on them needs. None:
         `fit_transform` gives scores of the training clips, which are too good, and warns.
     memory : str, PathLike, joblib.Memory or None, default=None
-        Directory in which decoded and resampled audio files are cached, 4 bytes per sample.
+        Directory in which decoded and resampled audio files are cached, 4 bytes per sample. Its
+        files are pickles: name one that only you write to. It is not saved with the tagger.
+    on_error : {"raise", "warn", "skip"}, default="raise"
+        What is done about clips that cannot be read: files that are missing, damaged, or change
+        while they are used, and samples that are not finite. "raise": the first is an error, before
+        training starts if its header tells. "warn": each is left out, with a warning. "skip": they
+        are left out, with one warning at the end. Those left out of a training are listed in
+        `skipped_`; their scores are NaN.
     callbacks : list or None, default=None
         Further skorch callbacks, or (name, callback) pairs.
     device : str, default="auto"
@@ -153,6 +161,9 @@ class WALNetTagger(BaseTagger):
         `valid_mAP`, `valid_mAP_best`, `dur` (s).
     n_iter_ : int
         Number of batches trained on.
+    skipped_ : DataFrame of shape (n_skipped, 3)
+        The clips that were left out of the last training: `container` ("X", "X_val"), `position` in
+        it, and `cause`.
     n_features_in_ : int
         Number of samples of a clip; only if `X` was a 2-D array of waveforms.
 
@@ -219,6 +230,7 @@ class WALNetTagger(BaseTagger):
         ],
         "cross_fit": [Interval(Integral, 2, None, closed="left"), None],
         "memory": [str, HasMethods("cache"), os.PathLike, None],
+        "on_error": [StrOptions({"raise", "warn", "skip"})],
         "callbacks": [list, tuple, None],
         "device": [str],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
@@ -252,6 +264,7 @@ class WALNetTagger(BaseTagger):
         freeze=None,
         cross_fit=None,
         memory=None,
+        on_error="raise",
         callbacks=None,
         device="auto",
         precision="auto",
@@ -281,6 +294,7 @@ class WALNetTagger(BaseTagger):
         self.freeze = freeze
         self.cross_fit = cross_fit
         self.memory = memory
+        self.on_error = on_error
         self.callbacks = callbacks
         self.device = device
         self.precision = precision
@@ -397,7 +411,11 @@ class WALNetTagger(BaseTagger):
         train_set = self._dataset(clips.take(kept), sizes, targets.indicator[kept], weights[kept])
         validation = None
         if clips_val is not None:
-            valid_set = self._dataset(clips_val, sizes, events_val, np.ones(len(clips_val)))
+            container = "X" if X_val is None else "X_val"
+            weights_val = np.ones(len(clips_val))
+            valid_set = self._dataset(
+                clips_val, sizes, events_val, weights_val, container=container
+            )
             validation = PlainBatches(valid_set, self.batch_size, self._n_threads())
 
         self._train(net, targets, train_set, validation, seed)
@@ -509,23 +527,19 @@ class WALNetTagger(BaseTagger):
         ------
         FileNotFoundError, ValueError
             If the file cannot be read safely, or its tensors are not those of a WALNet with these
-            events and this STFT.
+            events and this STFT, or not finite.
         """
-        state = source if isinstance(source, dict) else load_checkpoint(source)
-        state = state.get("model", state)
-        output = state.get(f"cnn.convs.{N_LAYERS}.conv.weight")
-        if output is None:
+        in_memory = isinstance(source, dict)
+        name = "source" if in_memory else f"source: {str(source)!r}"
+        state = find_state(source if in_memory else load_checkpoint(source), name)
+        n_outputs = len(state[OUTPUT_WEIGHT])
+        if len(classes) != n_outputs:
             raise ValueError(
-                "source holds no padertorch WALNet: the tensor "
-                f"'cnn.convs.{N_LAYERS}.conv.weight' is missing. Found are {sorted(state)[:5]}."
-            )
-        if len(classes) != len(output):
-            raise ValueError(
-                f"classes has {len(classes)} events, but the checkpoint has {len(output)} outputs. "
+                f"classes has {len(classes)} events, but the checkpoint has {n_outputs} outputs. "
                 "Give one name for each output, in their order."
             )
         tagger = cls(sample_rate=sample_rate, stft=stft, pooling="mean")
-        return tagger._restore(np.asarray(classes), state)
+        return tagger._restore(np.asarray(classes), state, source=name)
 
     def _check_settings(self):
         check_params(self)
@@ -599,6 +613,9 @@ class WALNetTagger(BaseTagger):
 
     def _train(self, net, targets, train_set, validation, seed, *, n_epochs=None):
         """Train a new net, or the present one further."""
+        for part in (train_set, validation and validation.dataset):
+            if part is not None and not len(part):
+                raise no_clip_left(part.unreadable)
         if self.max_iterations is None or n_epochs is not None:
             unit, length, every = "epoch", n_epochs or self.max_epochs, 1
         else:
@@ -635,9 +652,11 @@ class WALNetTagger(BaseTagger):
             net.partial_fit(data)
         except Exception:
             if _finished_iterations(net):  # an error, as Ctrl-C, leaves what has been learnt
-                self._adopt(net, targets, train_set.sizes)
+                self._adopt(net, targets, data)
             raise
-        self._adopt(net, targets, train_set.sizes)
+        self._adopt(net, targets, data)
+        for unreadable in data.unreadable:
+            unreadable.summarise("were left out, see skipped_")
         if not self.net_.completed_:
             warnings.warn(
                 "Training was interrupted; the tagger has "
@@ -647,13 +666,14 @@ class WALNetTagger(BaseTagger):
                 stacklevel=3,
             )
 
-    def _adopt(self, net, targets, sizes):
+    def _adopt(self, net, targets, data):
         """Become fitted by a net."""
         self.net_ = net
         self.classes_ = targets.classes
         self._multilabel = targets.multilabel
-        self.sizes_ = sizes
+        self.sizes_ = data.rounds.dataset.sizes
         self.n_iter_ = _finished_iterations(net)
+        self.skipped_ = skipped_table(data.unreadable)
 
     def _make_net(self, seed, n_events, n_fft):
         callbacks = [

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sktagger._tuning import Criterion, pick_best, pick_expected
 from sktagger._validation import Interval, StrOptions, check_lengths, check_params, check_targets
 from sktagger.metrics import mean_f1
+from sktagger.unreadable import scored
 
 _N_NAMED = 5
 
@@ -141,7 +142,7 @@ class ThresholdTuner(ClassifierMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_clips, n_events), float
-            Scores.
+            Scores. Clips whose scores are all NaN, as those that cannot be read, are left out.
         y : array-like of shape (n_clips, n_events) or (n_clips,), or list of event lists
             Events of the clips: an indicator matrix, event lists or 1-D labels. Columns are in the
             order of those of `X`.
@@ -161,7 +162,7 @@ class ThresholdTuner(ClassifierMixin, TransformerMixin, BaseEstimator):
             If no threshold has the precision and recall asked for; names the events.
         """
         check_params(self)
-        scores = validate_data(self, X, dtype=[np.float64, np.float32])
+        scores = self._check_scores(X, reset=True)
         targets = check_targets(y)
         check_lengths(scores, targets.indicator, ("X", "y"))
         if scores.shape[1] != len(targets.classes):
@@ -169,7 +170,10 @@ class ThresholdTuner(ClassifierMixin, TransformerMixin, BaseEstimator):
                 f"X has scores of {scores.shape[1]} events, but y has {len(targets.classes)} "
                 "events. Give one column of scores for each event."
             )
-        self.thresholds_ = self._tune(scores, targets.indicator > 0, targets.classes)
+        kept = scored(scores)
+        if not kept.any():
+            raise ValueError("X has no clip with scores; at least one is needed.")
+        self.thresholds_ = self._tune(scores[kept], targets.indicator[kept] > 0, targets.classes)
         self.classes_ = targets.classes
         return self
 
@@ -191,6 +195,18 @@ class ThresholdTuner(ClassifierMixin, TransformerMixin, BaseEstimator):
             )
         return thresholds
 
+    def _check_scores(self, X, *, reset):
+        """Check scores: rows are finite, or all NaN, as of clips that cannot be read."""
+        dtype = [np.float64, np.float32]
+        scores = validate_data(self, X, dtype=dtype, reset=reset, ensure_all_finite="allow-nan")
+        partly = np.flatnonzero(np.isnan(scores).any(axis=1) & scored(scores))
+        if len(partly):
+            raise ValueError(
+                f"X has NaN among the scores of clip {partly[0]} ({len(partly)} such clips in "
+                "all). Scores must be finite, or NaN for all events, of clips without scores."
+            )
+        return scores
+
     def predict(self, X):
         """Decide which events occur.
 
@@ -202,7 +218,7 @@ class ThresholdTuner(ClassifierMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_clips, n_events), int
-            1 where the score is greater than the event's threshold.
+            1 where the score is greater than the event's threshold; 0 where it is NaN.
         """
         return self.predict_from_scores(self.predict_proba(X))
 
@@ -220,7 +236,7 @@ class ThresholdTuner(ClassifierMixin, TransformerMixin, BaseEstimator):
             `X`.
         """
         check_is_fitted(self)
-        return validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        return self._check_scores(X, reset=False)
 
     def predict_from_scores(self, scores):
         """Decide as `predict` does, from scores that `predict_proba` gave.
@@ -284,4 +300,5 @@ class ThresholdTuner(ClassifierMixin, TransformerMixin, BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
+        tags.input_tags.allow_nan = True
         return tags

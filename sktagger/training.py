@@ -12,6 +12,7 @@ from torch import nn
 from sktagger.batching import ClipDataset, TrainingPlan, plain_plan, prefetch
 from sktagger.memory import ClipLimit, take_clips
 from sktagger.transfer import to_device
+from sktagger.unreadable import Unreadable, no_clip_left
 
 if hasattr(os, "register_at_fork"):
     # OpenMP's threads do not live on in a forked process, which would wait for them forever
@@ -88,12 +89,8 @@ class PlainBatches:
         self.plan = plain_plan(dataset.lengths, dataset.sizes, batch_size)
 
     def __iter__(self):
-        """Yield what the dataset makes of each batch."""
+        """Yield what the dataset makes of each batch; None if none of its clips can be read."""
         return prefetch(self.dataset.load, self.plan, self.n_threads)
-
-    def indices(self):
-        """Give the clips of each batch."""
-        return [[example.parts[0].index for example in examples] for examples in self.plan]
 
 
 class TrainingRounds:
@@ -166,6 +163,12 @@ class TrainingData(NamedTuple):
     rounds: TrainingRounds
     validation: PlainBatches | None
 
+    @property
+    def unreadable(self) -> list[Unreadable]:
+        """The clips that cannot be read."""
+        batches = (self.rounds, self.validation)
+        return [part.dataset.unreadable for part in batches if part is not None]
+
 
 class EarlyStop(Exception):
     """Raised by a callback to end training as planned."""
@@ -208,13 +211,21 @@ class TaggerNet(NeuralNet):
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Train or validate on the batches of a round, brought to the device one by one."""
-        for inputs, targets in () if iterator is None else iterator:
+        n_batches = n_empty = 0
+        for loaded in () if iterator is None else iterator:
+            n_batches += 1
+            if loaded is None:
+                n_empty += 1
+                continue
+            inputs, targets = loaded
             batch = to_device(inputs, self.device, iterator.dataset.sizes), targets
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
             self.history.record_batch(prefix + "_loss", step["loss"].item())
             self.history.record_batch(prefix + "_batch_size", len(inputs["n_frames"]))
             self.notify("on_batch_end", batch=batch, training=training, **step)
+        if n_batches and n_empty == n_batches:
+            raise no_clip_left(iterator.dataset.unreadable)
 
     def on_epoch_begin(self, net, **kwargs):
         """Begin a round, without the batches of the one before in the history."""

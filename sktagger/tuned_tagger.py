@@ -22,6 +22,7 @@ from sktagger.metrics import mean_f1
 from sktagger.model_selection import MultilabelStratifiedGroupKFold
 from sktagger.tagger import WALNetTagger
 from sktagger.thresholds import ThresholdTuner
+from sktagger.unreadable import check_scored
 
 
 class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
@@ -192,6 +193,7 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         if self._multilabel:
             return self.tuner_.predict_from_scores(scores)
+        check_scored(scores)
         return self.classes_[(scores - self.thresholds_).argmax(axis=1)]
 
     def score(self, X, y):

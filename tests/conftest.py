@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -77,6 +78,17 @@ def run_python():
         return done.stdout.strip()
 
     return run
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    """Let `fit` end at once, as if it had trained."""
+
+    def fit(self, *args, **kwargs):
+        self.net_ = SimpleNamespace(completed_=True)
+        return self
+
+    monkeypatch.setattr("sktagger.tagger.WALNetTagger.fit", fit)
 
 
 @pytest.fixture

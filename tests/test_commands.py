@@ -1,4 +1,8 @@
+import errno
 import json
+import multiprocessing
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -7,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from sktagger.callbacks import Checkpoint, load_checkpoint
+from sktagger.callbacks import Checkpoint, load_checkpoint, save_checkpoint
 from sktagger.commands import main
-from sktagger.commands._experiment import parse_settings
+from sktagger.commands._experiment import locked, parse_settings
 from sktagger.commands.demo import demo
 from sktagger.commands.evaluate import evaluate
 from sktagger.commands.train import train
@@ -67,8 +71,9 @@ def test_resumed_training_ends_like_an_uninterrupted_one(experiment, scenes, tmp
 
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoint, "on_epoch_end", write_and_interrupt)
-        with pytest.warns(UserWarning, match="interrupted"):
-            part = train(scenes.path, storage_root=tmp_path, settings=SETTINGS)
+        with pytest.raises(KeyboardInterrupt, match="sktagger train --resume"):
+            train(scenes.path, storage_root=tmp_path, settings=SETTINGS)
+    (part,) = (tmp_path / "audio_tagging").iterdir()
     assert load_checkpoint(part / "checkpoints" / "latest.pt")["plan"]["epoch"] == 1
     assert train(None, resume=part) == part
     resumed, whole = (
@@ -77,13 +82,77 @@ def test_resumed_training_ends_like_an_uninterrupted_one(experiment, scenes, tmp
     assert all(torch.equal(resumed[key], whole[key]) for key in whole)
 
 
+def test_a_second_process_cannot_train_in_the_same_directory(experiment):
+    with (
+        locked(experiment),
+        pytest.raises(BlockingIOError, match="Another process is training in"),
+    ):
+        train(None, resume=experiment)
+    train(None, resume=experiment)  # nothing is left to train
+
+
+def test_lock_ends_with_its_process(experiment):
+    holder = multiprocessing.get_context("fork").Process(target=_lock_and_die, args=(experiment,))
+    holder.start()
+    holder.join()
+    assert holder.exitcode == -signal.SIGKILL
+    with locked(experiment):
+        pass
+
+
+def _lock_and_die(directory):
+    with locked(directory):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_full_disk_keeps_the_checkpoint_of_before(tmp_path, monkeypatch):
+    save_checkpoint({"model": 1}, tmp_path / "latest.pt")
+
+    def fail(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("sktagger._files.os.fsync", fail)
+    with pytest.raises(OSError, match=r"latest\.pt' cannot be written: No space left .* is kept"):
+        save_checkpoint({"model": 2}, tmp_path / "latest.pt")
+    assert load_checkpoint(tmp_path / "latest.pt") == {"model": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["latest.pt"]
+
+
+def test_ctrl_c_has_its_exit_status(monkeypatch, capsys):
+    def interrupt(args):
+        raise KeyboardInterrupt("It continues by: ...")
+
+    monkeypatch.setattr("sktagger.commands.train.main", interrupt)
+    assert main(["train", "db.json"]) == 130
+    assert capsys.readouterr().err == "It continues by: ...\n"
+
+
+@pytest.mark.filterwarnings("ignore:.* cannot be read", "ignore:part of the metrics is undefined")
+def test_clips_that_cannot_be_read_are_left_out_and_listed(scenes, tmp_path):
+    content = json.loads(Path(scenes.path).read_text())
+    for clips in content["datasets"].values():
+        for clip in clips.values():
+            clip["audio_path"] = str(Path(scenes.path).parent / clip["audio_path"])
+        (clips_id, first), *_ = clips.items()
+        first["audio_path"] = str(tmp_path / f"{clips_id}.wav")
+    (tmp_path / "db.json").write_text(json.dumps(content))
+    directory = train(
+        tmp_path / "db.json", storage_root=tmp_path, settings=SETTINGS | {"on_error": "skip"}
+    )
+    results, _, test = evaluate(directory)
+    skipped = json.loads((results / "skipped.json").read_text())
+    assert skipped == {"validation": ["validate_0000"], "test": ["eval_0000"]}
+    assert not any(clip == "eval_0000" for clip, _ in test.false_negatives)
+    with pytest.raises(FileNotFoundError, match=r"validate_0000\.wav"):
+        evaluate(directory, on_error="raise")
+
+
 def test_settings_do_not_go_with_resume(experiment):
     with pytest.raises(ValueError, match="--set does not go with --resume"):
         train(None, resume=experiment, settings={"lr": 1.0})
 
 
-def test_reference_recipe_is_the_published_one(scenes, tmp_path, monkeypatch):
-    monkeypatch.setattr("sktagger.tagger.WALNetTagger.fit", lambda self, *args, **kwargs: self)
+def test_reference_recipe_is_the_published_one(scenes, tmp_path, monkeypatch, no_training):
     with pytest.raises(ValueError, match=r"none is at least min_length=1\.5"):
         train(scenes.path, storage_root=tmp_path, recipe="reference")
     monkeypatch.setitem(
@@ -184,8 +253,7 @@ def test_events_out_of_training_are_named(experiment, scenes, tmp_path):
         evaluate(experiment, database=tmp_path / "other.json")
 
 
-def test_random_state_of_a_run_is_recorded(scenes, tmp_path, monkeypatch):
-    monkeypatch.setattr("sktagger.tagger.WALNetTagger.fit", lambda self, *args, **kwargs: self)
+def test_random_state_of_a_run_is_recorded(scenes, tmp_path, no_training):
     seeds = {
         json.loads((train(scenes.path, storage_root=tmp_path) / "config.json").read_text())[
             "tagger"

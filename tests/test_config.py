@@ -29,11 +29,6 @@ def experiment(scenes, tmp_path_factory):
 
 
 @pytest.fixture
-def no_training(monkeypatch):
-    monkeypatch.setattr("sktagger.tagger.WALNetTagger.fit", lambda self, *args, **kwargs: self)
-
-
-@pytest.fixture
 def write(tmp_path):
     """Give a function that writes a config."""
 
@@ -209,6 +204,27 @@ def test_yaml_needs_pyyaml(write, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "yaml", None)
     assert main(["train", f"--config={write('tagger: {}', 'my.yaml')}"]) == 1
     assert 'pip install "sktagger[yaml]"' in capsys.readouterr().err
+
+
+def test_only_the_user_names_a_cache(scenes, tmp_path, monkeypatch):
+    memories = []
+    monkeypatch.setattr(
+        "sktagger.tagger.WALNetTagger.fit", lambda self, *_, **__: memories.append(self.memory)
+    )
+    cache = str(tmp_path / "cache")
+    directory = train(scenes.path, storage_root=tmp_path, settings={"memory": cache})
+    config = config_of(directory)
+    assert "memory" not in config["tagger"]
+    train(resume=directory, settings={"memory": cache})
+    train(resume=directory)
+    config["tagger"]["memory"] = cache  # of a stranger, who has put pickles there
+    (directory / "config.json").write_text(json.dumps(config))
+    train(resume=directory)
+    assert memories == [cache, cache, None, None]
+    with pytest.raises(ValueError, match=r"at tagger: memory names a folder of pickles"):
+        train(config=directory / "config.json", storage_root=tmp_path)
+    with pytest.raises(ValueError, match="--set does not go with --resume"):
+        train(resume=directory, settings={"memory": cache, "lr": 1})
 
 
 def test_config_does_not_go_with_resume(experiment):

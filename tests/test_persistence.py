@@ -106,6 +106,15 @@ def test_damaged_file_is_refused(saved, damage):
         WALNetTagger.load(saved)
 
 
+def test_what_could_not_be_loaded_is_not_saved(fitted, saved):
+    before = saved.read_bytes()
+    twin = pickle.loads(pickle.dumps(fitted))
+    twin.classes_ = np.array(["a" * 1000, *fitted.classes_[1:]])
+    with pytest.raises(ValueError, match="cannot be saved, for it could not be loaded"):
+        twin.save(saved)
+    assert saved.read_bytes() == before
+
+
 def test_missing_file():
     with pytest.raises(FileNotFoundError, match="'nowhere' does not exist"):
         WALNetTagger.load("nowhere")

@@ -36,7 +36,8 @@ def main(argv=None) -> int:
     Returns
     -------
     int
-        Exit status: 0, or 1 after an error that is the user's to mend, told in one line.
+        Exit status: 0, 1 after an error that is the user's to mend, told in one line, or 130 after
+        Ctrl-C.
     """
     args = build_parser().parse_args(argv)
     # threads that wait by spinning slow each other down as soon as a core is busy otherwise, with
@@ -47,4 +48,7 @@ def main(argv=None) -> int:
     except (ValueError, TypeError, OSError, ImportError, FloatingPointError, MemoryError) as error:
         print(f"sktagger {args.command}: error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt as interrupt:
+        print(interrupt if interrupt.args else "Interrupted.", file=sys.stderr)
+        return 130
     return 0

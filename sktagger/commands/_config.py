@@ -2,9 +2,11 @@
 
 import json
 import re
+import reprlib
 from numbers import Real
 from pathlib import Path
 
+from sktagger._json import parse_json
 from sktagger._text import nearest
 from sktagger.commands._recipes import RECIPES
 
@@ -25,6 +27,7 @@ _KEYS = {
     "versions": ("anything; it is not used", lambda value: True),
 }
 _GROUPS = ("stft", "augmentation")
+_MAX_BYTES = {"JSON": 2**20, "YAML": 2**16}  # a YAML reader in Python needs seconds for that
 
 
 def read_config_file(path) -> dict:
@@ -54,6 +57,35 @@ def read_config_file(path) -> dict:
         If it is YAML, and PyYAML is not installed.
     """
     path = Path(path).absolute()
+    config = parse_config(path)
+    config.pop("versions", None)
+    if "database" in config:
+        config["database"] = str(path.parent / config["database"])
+    if "tagger" in config:
+        config["tagger"] = _flatten(config["tagger"])
+        if config["tagger"].pop("memory", None) is not None:
+            raise ValueError(
+                f"{path}, at tagger: memory names a folder of pickles, which could run code, so a "
+                "file cannot set it. Give --set memory=DIR for a folder that only you write to."
+            )
+        if isinstance(config["tagger"].get("init_from"), str):
+            config["tagger"]["init_from"] = str(path.parent / config["tagger"]["init_from"])
+    return config
+
+
+def parse_config(path: Path) -> dict:
+    """Read the settings of a training as they are in a file.
+
+    Parameters
+    ----------
+    path : Path
+        As in :func:`read_config_file`, which lists the errors.
+
+    Returns
+    -------
+    dict
+        With known keys only, and values of the right types; parameters of the tagger as they are.
+    """
     config = _parse(path)
     if not isinstance(config, dict):
         raise ValueError(
@@ -69,15 +101,9 @@ def read_config_file(path) -> dict:
         allowed, is_valid = _KEYS[key]
         if not is_valid(value):
             raise ValueError(
-                f"{path}, at {key}: got {value!r}; allowed is {allowed}. Correct the file."
+                f"{path}, at {key}: got {reprlib.repr(value)}; allowed is {allowed}. "
+                "Correct the file."
             )
-    config.pop("versions", None)
-    if "database" in config:
-        config["database"] = str(path.parent / config["database"])
-    if "tagger" in config:
-        config["tagger"] = _flatten(config["tagger"])
-        if isinstance(config["tagger"].get("init_from"), str):
-            config["tagger"]["init_from"] = str(path.parent / config["tagger"]["init_from"])
     return config
 
 
@@ -86,14 +112,16 @@ def _parse(path):
         inner = path / "config.json"
         hint = f" Give {str(inner)!r}." if inner.is_file() else ""
         raise FileNotFoundError(f"--config: {str(path)!r} is no file.{hint}")
-    text = path.read_text(encoding="utf-8-sig")
     try:
-        return _parse_yaml(text) if path.suffix in (".yaml", ".yml") else json.loads(text)
+        kind = "YAML" if path.suffix in (".yaml", ".yml") else "JSON"
+        if (n_bytes := path.stat().st_size) > _MAX_BYTES[kind]:
+            raise ValueError(f"it has {n_bytes} bytes; allowed in {kind} are {_MAX_BYTES[kind]}")
+        return (_parse_yaml if kind == "YAML" else parse_json)(path.read_bytes())
     except ValueError as error:
         raise ValueError(f"{path} cannot be read ({error}). Correct the file.") from error
 
 
-def _parse_yaml(text):
+def _parse_yaml(content):
     try:
         import yaml
     except ImportError as error:
@@ -102,14 +130,34 @@ def _parse_yaml(text):
         ) from error
 
     class Loader(yaml.SafeLoader):
-        """Makes plain data only, as ``yaml.safe_load``; reads 1e-3 as a number, too."""
+        """Makes plain data only, as ``yaml.safe_load``; reads 1e-3 as a number, too.
+
+        Without aliases, by which a few lines stand for gigabytes.
+        """
+
+        def compose_node(self, parent, index):
+            event = self.peek_event()
+            if event.anchor is not None:
+                raise _error("anchors and aliases are not allowed", event)
+            node = super().compose_node(parent, index)
+            if isinstance(node, yaml.MappingNode):
+                names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+                if len(set(names)) < len(names):
+                    raise _error("a key occurs more than once", node)
+            return node
+
+    def _error(what, place):
+        return yaml.composer.ComposerError(None, None, what, place.start_mark)
 
     number = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
     Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
     try:
-        return yaml.load(text, Loader=Loader)
-    except yaml.YAMLError as error:
+        plain = yaml.load(content.decode("utf-8-sig"), Loader=Loader)
+        return parse_json(json.dumps(plain))  # what JSON could not say is refused alike
+    except (yaml.YAMLError, TypeError) as error:
         raise ValueError(" ".join(str(error).split())) from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def _flatten(params):

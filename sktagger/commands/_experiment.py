@@ -1,6 +1,5 @@
 """An experiment's directory: settings, events, checkpoints, log."""
 
-import json
 import logging
 import os
 import platform
@@ -12,12 +11,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from sktagger import __version__
+from sktagger._json import are_events, parse_json
 from sktagger._text import nearest
 from sktagger.augmentation import Augmentation
 from sktagger.callbacks import load_checkpoint, logger
+from sktagger.commands._config import parse_config
+from sktagger.modules import find_state
 from sktagger.persistence import params_from_json, params_to_json
 from sktagger.reports import write_json
 from sktagger.spectral import STFT
@@ -27,14 +30,14 @@ _PACKAGES = ("torch", "scikit-learn", "skorch", "numpy", "scipy", "pandas", "sou
 
 
 def parse_settings(assignments):
-    """Turn ``NAME=VALUE`` strings into parameters; values are JSON, or else strings."""
+    """Turn ``NAME=VALUE`` strings into parameters; values are strict JSON, or else strings."""
     settings = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals or not name:
             raise ValueError(f"--set {assignment!r} must have the form NAME=VALUE.")
         try:
-            value = json.loads(text)
+            value = parse_json(text)
         except ValueError:
             value = text
         settings[name.strip().replace(".", "__")] = value
@@ -65,7 +68,8 @@ def make_config(database, *, training_set, validation_set, recipe, min_length, t
         "validation_set": validation_set,
         "recipe": recipe,
         "min_length": min_length,
-        "tagger": params_to_json(resolved, left_out=("callbacks",)),
+        # a cache holds pickles: a file, which may be a stranger's, does not say where it is
+        "tagger": params_to_json(resolved, left_out=("callbacks", "memory")),
         "versions": {
             "sktagger": __version__,
             "python": platform.python_version(),
@@ -113,17 +117,40 @@ def _absolute_path(init_from):
     return str(Path(init_from).resolve())
 
 
-def make_tagger(params):
-    """Make the tagger of a config."""
-    return WALNetTagger(**params_from_json(params))
+def make_tagger(config, place, *, device=None):
+    """Make the tagger of a config; `place` is where it is from, for messages."""
+    params = {name: value for name, value in config["tagger"].items() if name != "memory"}
+    if device is not None:
+        params["device"] = device
+    try:
+        known = WALNetTagger().get_params(deep=False).keys() - {"callbacks"}
+        tagger = WALNetTagger(**params_from_json(params, known))
+        tagger._check_settings()
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{place}, at tagger: {error}") from error
+    return tagger
 
 
 def load_tagger(directory, *, device="auto"):
     """Load the best tagger of an experiment."""
-    tagger = make_tagger(read_config(directory)["tagger"]).set_params(device=device)
-    events = json.loads((directory / "events.json").read_text(encoding="utf-8"))
-    best = load_checkpoint(directory / "checkpoints" / "best.pt")
-    return tagger._restore(np.array(events), best["model"])
+    config = read_config(directory)
+    tagger = make_tagger(config, directory / "config.json", device=device)
+    events = _read_events(directory / "events.json")
+    best = directory / "checkpoints" / "best.pt"
+    return tagger._restore(
+        np.array(events), find_state(load_checkpoint(best), str(best)), source=str(best)
+    )
+
+
+def _read_events(path):
+    """Read the events of an experiment."""
+    try:
+        events = parse_json(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read ({error}). Restore it.") from error
+    if not are_events(events):
+        raise ValueError(f"{path}: allowed is a list of distinct names. Restore it.")
+    return events
 
 
 def existing(directory):
@@ -139,15 +166,35 @@ def existing(directory):
 
 def read_config(directory):
     """Read an experiment's settings."""
-    return json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    path = directory / "config.json"
+    config = parse_config(path)
+    needed = {"database", "training_set", "validation_set", "recipe", "min_length", "tagger"}
+    if not needed <= config.keys():
+        raise ValueError(
+            f"{path}: the keys {', '.join(sorted(needed - config.keys()))} are missing. Restore it."
+        )
+    return config
 
 
 def create(root, config, events):
     """Make the directory of a new experiment."""
     directory = new_directory(root)
-    write_json(config, directory / "config.json")
     write_json(events, directory / "events.json")
+    write_json(config, directory / "config.json")  # last: what has one is an experiment
     return directory
+
+
+@contextmanager
+def locked(directory):
+    """Keep other processes from training in the same directory; a lock ends with its process."""
+    try:
+        with FileLock(directory / "lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise BlockingIOError(
+            f"Another process is training in {str(directory)!r}. Wait until it ends, or start a "
+            "training of its own."
+        ) from error
 
 
 def new_directory(root):

@@ -17,6 +17,11 @@ def add_arguments(parser):
         help="how thresholds are tuned (default: best after --recipe reference, else expected)",
     )
     parser.add_argument("--device", default="auto", help="cpu, cuda, ... (default: auto)")
+    parser.add_argument(
+        "--on-error",
+        choices=["raise", "warn", "skip"],
+        help="what is done about clips that cannot be read (default: as in training)",
+    )
 
 
 def main(args):
@@ -30,6 +35,7 @@ def main(args):
         test_set=args.test_set,
         strategy=args.strategy,
         device=args.device,
+        on_error=args.on_error,
     )
     print(results_table(validation, test, (args.validation_set, args.test_set)))
     print(directory)
@@ -43,6 +49,7 @@ def evaluate(
     test_set="eval",
     strategy=None,
     device="auto",
+    on_error=None,
 ):
     """Tune thresholds on the validation set, measure both sets, write the result files.
 
@@ -59,31 +66,48 @@ def evaluate(
         reference recipe, else "expected".
     device : str, default="auto"
         See :class:`sktagger.WALNetTagger`.
+    on_error : {"raise", "warn", "skip"} or None, default=None
+        What is done about clips that cannot be read, see :class:`sktagger.WALNetTagger`: those that
+        are left out do not count. None: as in training.
 
     Returns
     -------
     directory : Path
         ``<experiment>/eval/<timestamp>``: ``overall.json``, ``event_wise.json``, ``fp.json``,
-        ``fn.json``.
+        ``fn.json``, and, if clips were left out, their ids in ``skipped.json``.
     validation, test : sktagger.reports.Evaluation
     """
     from sktagger.commands import _experiment
     from sktagger.database import load_database
-    from sktagger.reports import evaluate_scores, write_evaluation
+    from sktagger.reports import evaluate_scores, write_evaluation, write_json
     from sktagger.thresholds import ThresholdTuner
 
     experiment = _experiment.existing(experiment)
     config = _experiment.read_config(experiment)
     tagger = _experiment.load_tagger(experiment, device=device)
+    if on_error is not None:
+        tagger.set_params(on_error=on_error)
     db = load_database(config["database"] if database is None else database)
-    X_val, Y_val = db.to_xy(validation_set, events=tagger.classes_)
-    X_test, Y_test = db.to_xy(test_set, events=tagger.classes_)
-    scores_val = tagger.predict_proba(X_val)
+    sets = [db.to_xy(name, events=tagger.classes_) for name in (validation_set, test_set)]
+    scores_val, Y_val, skipped_val = _score(tagger, *sets[0])
+    scores_test, Y_test, skipped_test = _score(tagger, *sets[1])
     if strategy is None:
         strategy = "best" if config["recipe"] == "reference" else "expected"
     thresholds = ThresholdTuner(strategy=strategy).fit(scores_val, Y_val).thresholds_
     validation = evaluate_scores(Y_val, scores_val, thresholds)
-    test = evaluate_scores(Y_test, tagger.predict_proba(X_test), thresholds)
+    test = evaluate_scores(Y_test, scores_test, thresholds)
     directory = _experiment.new_directory(Path(experiment) / "eval")
     write_evaluation(directory, validation, test)
+    if skipped_val or skipped_test:
+        skipped = {"validation": skipped_val, "test": skipped_test}
+        write_json(skipped, directory / "skipped.json")
     return directory, validation, test
+
+
+def _score(tagger, X, Y):
+    """Give scores and truth of the clips that can be read, and the ids of the others."""
+    from sktagger.unreadable import scored
+
+    scores = tagger.predict_proba(X)
+    kept = scored(scores)
+    return scores[kept], Y[kept], list(Y.index[~kept])

@@ -1,6 +1,7 @@
 """Train a tagger on a database, and keep the best checkpoint by validation mAP."""
 
 import os
+import warnings
 from pathlib import Path
 
 from sktagger.commands._recipes import RECIPES
@@ -92,13 +93,21 @@ def train(
     recipe : {"default", "reference"} or None, default=None
         Settings to start from. None: that of `config`, else "default".
     settings : dict or None, default=None
-        Parameters of :class:`sktagger.WALNetTagger` that differ from recipe and `config`.
+        Parameters of :class:`sktagger.WALNetTagger` that differ from recipe and `config`. With
+        `resume`, only `memory`, the cache, which is not kept in the experiment.
 
     Returns
     -------
     Path
         The experiment's directory: ``config.json``, ``events.json``, ``checkpoints`` (latest and
         best), ``tensorboard``, ``log.txt``.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process is training in the directory.
+    KeyboardInterrupt
+        If training was interrupted; the message says how it continues.
     """
     from sktagger.callbacks import Checkpoint, TensorBoard
     from sktagger.commands import _experiment
@@ -117,24 +126,35 @@ def train(
         _check_resumed_alone(config, settings)
         directory = _experiment.existing(resume)
         config = _experiment.read_config(directory)
-    tagger = _experiment.make_tagger(config["tagger"])
+    place = "config" if resume is None else directory / "config.json"
+    tagger = _experiment.make_tagger(config, place)
+    tagger.set_params(memory=(settings or {}).get("memory"))
     db = load_database(config["database"], training_set=config["training_set"])
-    X, Y = db.to_xy(config["training_set"], min_length=config["min_length"])
+    X, Y = db.to_xy(
+        config["training_set"], min_length=config["min_length"], on_error=tagger.on_error
+    )
     X_val, Y_val = db.to_xy(config["validation_set"], events=Y.columns)
     if resume is None:
         root = storage_root or os.environ.get("STORAGE_ROOT") or "storage"
         directory = _experiment.create(Path(root) / "audio_tagging", config, list(Y.columns))
-    latest = directory / "checkpoints" / "latest.pt"
-    if tagger.init_from is not None and latest.exists():
-        tagger.set_params(init_from=latest)  # all there is to go on with; the source may be gone
-    tagger.set_params(
-        callbacks=[
-            ("checkpoint", Checkpoint(directory / "checkpoints")),
-            ("tensorboard", TensorBoard(directory / "tensorboard")),
-        ]
-    )
-    with _experiment.logging_to(directory / "log.txt"):
-        tagger.fit(X, Y, X_val=X_val, Y_val=Y_val)
+    with _experiment.locked(directory), _experiment.logging_to(directory / "log.txt"):
+        latest = directory / "checkpoints" / "latest.pt"
+        if tagger.init_from is not None and latest.exists():
+            # all there is to go on with; the source may be gone
+            tagger.set_params(init_from=latest)
+        tagger.set_params(
+            callbacks=[
+                ("checkpoint", Checkpoint(directory / "checkpoints")),
+                ("tensorboard", TensorBoard(directory / "tensorboard")),
+            ]
+        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Training was interrupted")
+            tagger.fit(X, Y, X_val=X_val, Y_val=Y_val)
+    if not tagger.net_.completed_:
+        raise KeyboardInterrupt(
+            f"Training was interrupted. It continues by: sktagger train --resume {directory}"
+        )
     return directory
 
 
@@ -169,7 +189,8 @@ def _resolve(file, settings, **arguments):
 
 
 def _check_resumed_alone(config, settings):
-    for option, value in (("--set", settings), ("--config", config)):
+    changes = {name: value for name, value in (settings or {}).items() if name != "memory"}
+    for option, value in (("--set", changes), ("--config", config)):
         if value:
             raise ValueError(
                 f"{option} does not go with --resume: {value} would change a training that has "

@@ -16,6 +16,7 @@ from sklearn.pipeline import Pipeline
 from sktagger.metrics._decisions import mean_f1
 from sktagger.metrics._lwlrap import lwlrap
 from sktagger.metrics._ranking_metrics import mean_average_precision, mean_roc_auc
+from sktagger.unreadable import scored
 
 __all__ = ["lwlrap_scorer", "map_scorer", "mauc_scorer", "mf1_scorer", "scorers"]
 
@@ -102,15 +103,21 @@ class EventScorer(_BaseScorer):
     def _score(self, method_caller, estimator, X, y_true, **kwargs):
         responses = _Responses(estimator)
         y_true = _as_indicator(y_true, estimator)
-        if not self.of_decisions:
-            y_out = _select_events(method_caller(responses, "event_scores", X), y_true, estimator)
+        last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+        if self.of_decisions and not hasattr(last, "predict_from_scores"):
+            y_out = _as_indicator(method_caller(responses, "decisions", X), estimator)
+            return self._score_func(y_true, y_out, **{**self._kwargs, **kwargs})
+
+        scores = method_caller(responses, "event_scores", X)
+        kept = scored(scores)
+        if not kept.all():  # of clips that cannot be read, of which predict_proba has told
+            scores, y_true = scores[kept], y_true[kept]
+            if kwargs.get("sample_weight") is not None:
+                kwargs["sample_weight"] = np.asarray(kwargs["sample_weight"])[kept]
+        if self.of_decisions:
+            y_out = _as_indicator(last.predict_from_scores(scores), estimator)
         else:
-            last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-            if hasattr(last, "predict_from_scores"):
-                y_out = last.predict_from_scores(method_caller(responses, "event_scores", X))
-            else:
-                y_out = method_caller(responses, "decisions", X)
-            y_out = _as_indicator(y_out, estimator)
+            y_out = _select_events(scores, y_true, estimator)
         return self._score_func(y_true, y_out, **{**self._kwargs, **kwargs})
 
 

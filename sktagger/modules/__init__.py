@@ -6,19 +6,34 @@ vocabulary: clip, channel, frame, bin, mel, event, segment.
 
 from sktagger.modules._features import LogMel, mel_filterbank, warp_mel
 from sktagger.modules._masking import Frames, MaskedBatchNorm, RunningNorm
+from sktagger.modules._state import check_state, find_state
 from sktagger.modules._stft import stft_of_frames
-from sktagger.modules._walnet import MIN_FRAMES, N_LAYERS, N_MELS, SEGMENT_FRAMES, WALNet
+from sktagger.modules._walnet import (
+    MEL_FILTERS,
+    MIN_FRAMES,
+    N_LAYERS,
+    N_MELS,
+    OUTPUT_BIAS,
+    OUTPUT_WEIGHT,
+    SEGMENT_FRAMES,
+    WALNet,
+)
 
 __all__ = [
+    "MEL_FILTERS",
     "MIN_FRAMES",
     "N_LAYERS",
     "N_MELS",
+    "OUTPUT_BIAS",
+    "OUTPUT_WEIGHT",
     "SEGMENT_FRAMES",
     "Frames",
     "LogMel",
     "MaskedBatchNorm",
     "RunningNorm",
     "WALNet",
+    "check_state",
+    "find_state",
     "mel_filterbank",
     "stft_of_frames",
     "warp_mel",

@@ -25,6 +25,9 @@ LAYERS = (
 SEGMENT_FRAMES = 2 ** sum(pool for *_, pool in LAYERS)  # one segment per so many frames
 MIN_FRAMES = SEGMENT_FRAMES + 1  # the last 2x2 kernel needs two positions
 N_LAYERS = len(LAYERS)  # before the output layer
+OUTPUT_WEIGHT = f"cnn.convs.{N_LAYERS}.conv.weight"
+OUTPUT_BIAS = f"cnn.convs.{N_LAYERS}.conv.bias"
+MEL_FILTERS = "feature_extractor.mel_transform.fbanks"
 N_MELS = 2 * SEGMENT_FRAMES  # which are left on the mel axis for that kernel
 
 
@@ -175,6 +178,27 @@ class WALNet(nn.Module):
             else:
                 nn.init.kaiming_uniform_(weight, nonlinearity="relu", generator=generator)
             nn.init.zeros_(block.conv.bias)
+
+    @staticmethod
+    def sizing_state(n_events, n_fft):
+        """Give the tensors, without data, whose shapes tell the sizes of a network.
+
+        Parameters
+        ----------
+        n_events, n_fft : int
+
+        Returns
+        -------
+        dict of str to Tensor
+            On the device "meta".
+        """
+        n_inputs = LAYERS[-1][0]
+        shapes = {
+            OUTPUT_WEIGHT: (n_events, n_inputs, 1, 1),
+            OUTPUT_BIAS: (n_events,),
+            MEL_FILTERS: (n_fft // 2 + 1, N_MELS),
+        }
+        return {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
 
     def features(self, stft, n_frames, **distortions):
         """Compute the normalised log-mel features.

@@ -1,0 +1,172 @@
+"""Checkpoints: written whole or not at all, read without running code, checked before use."""
+
+import io
+import math
+from pathlib import Path
+
+import torch
+
+from sktagger._checkpoint_file import check_checkpoint_file
+from sktagger._files import replacing
+from sktagger.modules import check_state
+
+CHECKPOINT_FORMAT = 1
+
+
+def save_checkpoint(checkpoint: dict, path) -> None:
+    """Write a checkpoint; an interruption leaves an earlier one whole.
+
+    Parameters
+    ----------
+    checkpoint : dict
+        Tensors, numbers, strings, and lists and dicts of them.
+    path : str or PathLike
+    """
+    content = io.BytesIO()  # PyTorch's own errors of a full disk name neither disk nor file
+    torch.save(checkpoint, content)
+    with replacing(path) as file:
+        file.write(content.getbuffer())
+
+
+def load_checkpoint(path) -> dict:
+    """Read a checkpoint; nothing in it is executed.
+
+    Time and memory are bounded by the size of the file, whatever it says.
+
+    Parameters
+    ----------
+    path : str or PathLike
+        A file that PyTorch 1.6 or later wrote.
+
+    Returns
+    -------
+    dict
+        On the CPU. Only that it holds tensors and plain data is known of it, not which.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file, or it holds anything but tensors and plain data.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"Checkpoint {str(path)!r} does not exist.")
+    try:
+        with open(path, "rb") as file:
+            check_checkpoint_file(file)
+            file.seek(0)
+            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+            if not isinstance(checkpoint, dict):
+                raise ValueError(f"it holds no dict, but a {type(checkpoint).__name__}")
+            return checkpoint
+    except Exception as error:
+        what, *_ = str(error).splitlines() or ["no reason given"]
+        raise ValueError(
+            f"Checkpoint {str(path)!r} cannot be read as tensors and plain data "
+            f"({type(error).__name__}: {what}). It is damaged, or holds what is refused because "
+            "loading it could run code, or fill the memory. Save it anew, as a dict of tensors, "
+            "numbers and strings, from a program that you trust with it."
+        ) from error
+
+
+def check_resumable(checkpoint: dict, net, source: str, *, validated: bool) -> None:
+    """Check all that continuing a training takes from a checkpoint.
+
+    Parameters
+    ----------
+    checkpoint : dict
+        What :func:`load_checkpoint` gave.
+    net : skorch.NeuralNet
+        Initialised; it is not changed.
+    source : str
+        The file, for messages.
+    validated : bool
+        Whether the training validates.
+
+    Raises
+    ------
+    ValueError
+        If something is missing, of a wrong type or out of range, or a tensor does not fit or
+        holds NaN or infinity; the message names file and place.
+    """
+
+    def require(holds, place, allowed):
+        if not holds:
+            raise ValueError(
+                f"{source}, at {place}: allowed is {allowed}. The file is no checkpoint of this "
+                "training, or is damaged: take it away to start anew."
+            )
+
+    version = checkpoint.get("format")
+    require(
+        _is_count(version) and 0 < version <= CHECKPOINT_FORMAT,
+        "format",
+        f"1 to {CHECKPOINT_FORMAT}, those that this version of sktagger reads",
+    )
+    plan = checkpoint.get("plan")
+    require(
+        isinstance(plan, dict)
+        and plan.keys() == {"epoch", "step", "iteration"}
+        and all(map(_is_count, plan.values())),
+        "plan",
+        "epoch, step and iteration, integers from 0 up",
+    )
+    rows = checkpoint.get("history")
+    require(
+        isinstance(rows, list) and all(_is_row(row, validated) for row in rows),
+        "history",
+        "a list of rounds with n_epochs, n_iterations and, in a training that validates, valid_mAP",
+    )
+    require(
+        not validated or any(row["valid_mAP_best"] for row in rows),
+        "history",
+        "a round with the best valid_mAP",
+    )
+    check_state(checkpoint.get("model"), net.module_.state_dict(), source)
+    _check_optimizer(checkpoint.get("optimizer"), net.optimizer_, source, require)
+
+
+def _check_optimizer(given, optimizer, source, require):
+    own = optimizer.state_dict()
+    groups = given.get("param_groups") if isinstance(given, dict) else None
+    require(
+        isinstance(groups, list)
+        and len(groups) == len(own["param_groups"])
+        and all(map(_is_like_group, groups, own["param_groups"]))
+        and isinstance(given.get("state"), dict),
+        "optimizer",
+        "the state of AdamW for these weights",
+    )
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    for index, averages in given["state"].items():
+        require(_is_count(index) and index < len(weights), "optimizer", "state of these weights")
+        weight = weights[index]
+        expected = {"step": torch.tensor(0.0), "exp_avg": weight, "exp_avg_sq": weight}
+        check_state(averages, expected, f"{source}, at optimizer, weight {index}")
+
+
+def _is_like_group(group, own):
+    """Say whether settings of an optimiser are its own, but for the values of numbers."""
+    if not isinstance(group, dict) or not own.keys() <= group.keys():
+        return False
+    for name, value in group.items():
+        if type(own.get(name, 0)) in (int, float):
+            if not (type(value) in (int, float) and 0 <= value < math.inf):
+                return False
+        elif type(value) is not type(own[name]) or value != own[name]:
+            return False
+    return True
+
+
+def _is_row(row, validated):
+    return (
+        isinstance(row, dict)
+        and _is_count(row.get("n_epochs"))
+        and _is_count(row.get("n_iterations"))
+        and row.get("batches") == []
+        and (not validated or type(row.get("valid_mAP")) is float)
+        and (not validated or type(row.get("valid_mAP_best")) is bool)
+    )
+
+
+def _is_count(value):
+    return type(value) is int and 0 <= value < 2**63

@@ -1,0 +1,683 @@
+"""Files that were made to do harm are refused, by an error that names them, soon, in little memory.
+
+All are made and loaded in one process of limited memory, which a test of each then looks at.
+"""
+
+import json
+import os
+import pickle
+import re
+import struct
+import subprocess
+import sys
+import time
+import zipfile
+from copy import copy
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from sktagger import STFT, WALNetTagger, load_database
+from sktagger.batching import TrainingPlan
+from sktagger.callbacks import Checkpoint, load_checkpoint
+from sktagger.commands._config import read_config_file
+from sktagger.commands._experiment import load_tagger, make_config, parse_settings
+from sktagger.modules import OUTPUT_WEIGHT, WALNet
+
+MEMORY = 2**30  # bytes beyond what the process has when all is imported
+SECONDS = 60  # for one file; the slowest take a few
+SENTINEL = "code-was-run"  # a file that the code in the files would write
+
+
+class Bomb:
+    """Writes the sentinel where it is unpickled."""
+
+    def __reduce__(self):
+        return os.mkdir, (SENTINEL,)
+
+
+# --- checkpoints: pickles in archives, made byte by byte where pickle.dumps would not do so
+
+GOOD = {"model": {"x": 1}, "epoch": 3}
+
+
+def dumps(content):
+    return pickle.dumps(content, protocol=2)
+
+
+def global_(name):
+    return b"c" + name.replace(" ", "\n").encode() + b"\n"
+
+
+def text(value):
+    return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+
+def integer(value):
+    return b"\x8a\x09" + value.to_bytes(9, "little", signed=True)
+
+
+def integers(values):
+    return b"(" + b"".join(map(integer, values)) + b"t"
+
+
+def storage(n_items=1, kind="torch FloatStorage", key="0"):
+    return (
+        b"(" + text("storage") + global_(kind) + text(key) + text("cpu") + integer(n_items) + b"tQ"
+    )
+
+
+def tensor(shape=(1,), strides=(1,), offset=0, data=None):
+    hooks = global_("collections OrderedDict") + b")R"
+    arguments = (data or storage()) + integer(offset) + integers(shape) + integers(strides)
+    return global_("torch._utils _rebuild_tensor_v2") + b"(" + arguments + b"\x89" + hooks + b"tR"
+
+
+def under_model(value):
+    """Make the pickle of {"model": value}."""
+    return b"\x80\x02}" + text("model") + value + b"s."
+
+
+def call(name, *arguments):
+    return global_(name) + b"(" + b"".join(arguments) + b"tR"
+
+
+def archive(path, content, *, folder="archive", compress=zipfile.ZIP_STORED, **entries):
+    with zipfile.ZipFile(path, "w", compress) as file:
+        for name, data in entries.items():
+            file.writestr(name, data)
+        file.writestr(f"{folder}/data.pkl", content)
+        file.writestr(f"{folder}/byteorder", "little")
+        file.writestr(f"{folder}/data/0", b"\0\0\0\0")
+        file.writestr(f"{folder}/version", "3\n")
+
+
+def pickled(content):
+    return lambda path: archive(path, content)
+
+
+def patched(before, after):
+    """Make an archive, and change its bytes."""
+
+    def make(path):
+        archive(path, under_model(tensor()))
+        content = path.read_bytes()
+        assert before in content
+        path.write_bytes(content.replace(before, after))
+
+    return make
+
+
+def lying_size(path):
+    """Declare a terabyte in the directory of an archive."""
+    archive(path, under_model(tensor()))
+    content = bytearray(path.read_bytes())
+    entry = content.rindex(b"archive/data/0") - 46
+    content[entry + 20 : entry + 28] = b"\xfe\xff\xff\xff" * 2
+    path.write_bytes(content)
+
+
+def same_name_twice(path):
+    archive(path, dumps(GOOD), **{"archive/data.pk_": dumps(Bomb())})
+    path.write_bytes(path.read_bytes().replace(b"data.pk_", b"data.pkl"))
+
+
+def pickle_before_archive(path):
+    archive(path, dumps(GOOD))
+    path.write_bytes(dumps(Bomb()) + path.read_bytes())
+
+
+def cut_archive(path):
+    archive(path, dumps(GOOD))
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def legacy(path):
+    torch.save(GOOD, path, _use_new_zipfile_serialization=False)
+
+
+CODE = {
+    "top": dumps(Bomb()),
+    "value": dumps({"model": Bomb()}),
+    "nested": dumps({"model": {"x": [1, [2, (Bomb(), 3)]]}}),
+    "key": dumps({Bomb(): 1}),
+    "storage type": under_model(tensor(data=storage(kind="os mkdir"))),
+    "persistent id": under_model(call("os mkdir", text(SENTINEL)) + b"Q"),
+    "storage key": under_model(
+        b"(" + text("storage") + global_("torch FloatStorage") + dumps(Bomb())[2:-1] + b"00tQ"
+    ),
+    "new object": under_model(global_("subprocess Popen") + b"(" + text("true") + b"t\x81"),
+    "set state": under_model(
+        global_("collections OrderedDict") + b")R" + dumps({"a": 1})[2:-1] + b"b"
+    ),
+    "rebuild from type": under_model(
+        call("torch._tensor _rebuild_from_type_v2", global_("os mkdir"), global_("os mkdir"))
+    ),
+    "protocol 4": pickle.dumps({"model": Bomb()}, protocol=4),
+}
+REFUSED = "Python object|other than the making of a tensor|sets attributes|protocol 4"
+CHECKPOINTS = {
+    **{f"code: {name}": (pickled(content), REFUSED) for name, content in CODE.items()},
+    "bytearray": (pickled(under_model(call("builtins bytearray", integer(10**12)))), "bytearray"),
+    "storage call": (
+        pickled(under_model(call("torch.storage UntypedStorage", integer(10**12)))),
+        "UntypedStorage",
+    ),
+    "many items": (pickled(under_model(tensor(data=storage(10**15)))), "10{15} items for 4 bytes"),
+    "huge tensor": (pickled(under_model(tensor((10**9,)))), r"shape \(10{9},\) for 1 items"),
+    "huge stride": (pickled(under_model(tensor((1, 1), (10**12, 10**12), 1))), "for 1 items"),
+    "expanded": (pickled(under_model(tensor((10**9,), (0,)))), "for 1 items"),
+    "overflow": (pickled(under_model(tensor((2**62, 4), (1, 1)))), "for 1 items"),
+    "negative": (pickled(under_model(tensor((-1,)))), "malformed tensor"),
+    "no storage": (pickled(under_model(tensor(data=storage(key="1")))), "KeyError"),
+    "set storage": (pickled(under_model(tensor() + storage() + b"\x85b")), "sets attributes"),
+    "bare storage": (pickled(under_model(storage())), "bare storage"),
+    "deep list": (pickled(under_model(b"]" * 10**5 + b"a" * (10**5 - 1))), "nested too deeply"),
+    "deep tuple": (pickled(under_model(b")" + b"\x85" * 10**5)), "nested deeper than 20"),
+    "deep key": (pickled(b"\x80\x02})" + b"\x85" * 10**5 + b"Ns."), "a key of type tuple"),
+    "deep dict": (
+        pickled(b"\x80\x02}q\x00" + (text("a") + b"}") * 9000 + b"s" * 9000 + b"."),
+        "nested too deeply",
+    ),
+    "many values": (pickled(b"\x80\x02(" + b"N" * 4_000_000 + b"t."), "nested too deeply"),
+    "many lists": (pickled(b"\x80\x02]" + b"]a" * 10**5 + b"."), "holds no dict, but a list"),
+    "huge pickle": (pickled(b"\x80\x02]" + b"]a" * 3_000_000 + b"."), "larger than 4194304"),
+    "huge memo": (pickled(b"\x80\x02]r\xff\xff\xff\xff."), "holds no dict"),
+    "huge string": (pickled(b"\x80\x02X\xff\xff\xff\xff."), "expected 4294967295 bytes"),
+    "cut pickle": (pickled(dumps(GOOD)[:-9]), "but only 2 remain"),
+    "empty pickle": (pickled(b""), "pickle exhausted"),
+    "no dict": (pickled(dumps([1])), "holds no dict, but a list"),
+    "compressed": (
+        lambda path: archive(path, dumps(GOOD), compress=zipfile.ZIP_DEFLATED), "is compressed"
+    ),
+    "zip bomb": (
+        lambda path: archive(
+            path, b"\x80\x02]" + b"0" * 2**26, compress=zipfile.ZIP_DEFLATED
+        ),
+        "is compressed",
+    ),
+    "lying size": (lying_size, "declares more data than it has"),
+    "same name twice": (same_name_twice, "entries of the same name"),
+    "zip slip": (
+        lambda path: archive(path, dumps(GOOD), **{f"../{SENTINEL}": b"x"}), "no data.pkl"
+    ),
+    "many entries": (
+        lambda path: archive(path, dumps(GOOD), **{f"x/{k}": b"" for k in range(20_000)}),
+        "no data.pkl",
+    ),
+    "other byte order": (patched(b"little", b"middle"), "endianness"),
+    "legacy": (legacy, "no zip archive"),
+    "bare pickle": (lambda path: path.write_bytes(dumps(Bomb())), "no zip archive"),
+    "pickle before archive": (pickle_before_archive, "no zip archive"),
+    "empty": (lambda path: path.write_bytes(b""), "no zip archive"),
+    "cut archive": (cut_archive, "not a zip file"),
+}  # fmt: skip
+
+# --- checkpoints whose content is wrong where it is used
+
+
+@cache
+def network():
+    return WALNet(2, sample_rate=8000, n_fft=512)
+
+
+@cache
+def net():  # which crafted files leave as it is
+    return WALNetTagger(sample_rate=8000, verbose=0)._make_net(0, 2, 512).initialize()
+
+
+@cache
+def training_checkpoint():
+    start = net()
+    weights = list(start.module_.parameters())
+    averages = [{"step": torch.tensor(1.0), "exp_avg": w, "exp_avg_sq": w} for w in weights]
+    row = {"n_epochs": 1, "n_iterations": 2, "valid_mAP": 0.5, "valid_mAP_best": True}
+    return {
+        "format": 1,
+        "model": dict(start.module_.state_dict()),
+        "optimizer": start.optimizer_.state_dict() | {"state": dict(enumerate(averages))},
+        "plan": {"epoch": 1, "step": 1, "iteration": 2},
+        "history": [row | {"batches": []}],
+    }
+
+
+def resume(path):
+    """Continue from a checkpoint, whose weights are the best, too."""
+    sizes = STFT().sizes(8000)
+    plan = TrainingPlan(np.full(4, 8000), sizes, 8000, 2, None, 128, 0)
+    rounds = SimpleNamespace(plan=plan)
+    checkpoint = Checkpoint(path.parent)
+    os.replace(path, path.with_name("latest.pt"))
+    if not path.with_name("best.pt").exists():
+        torch.save({"model": network().state_dict()}, path.with_name("best.pt"))
+    checkpoint.on_train_begin(net(), SimpleNamespace(rounds=rounds, validation=()))
+
+
+def from_padertorch(path):
+    stft = STFT(n_fft=512)
+    return WALNetTagger.from_padertorch(path, classes=["a", "b"], sample_rate=8000, stft=stft)
+
+
+def fine_tune(path):
+    tagger = WALNetTagger(sample_rate=8000, init_from=path, verbose=0)
+    tagger._begin_net(0, np.array(["a"]), STFT().sizes(8000))
+
+
+def changed(*keys, to=None, drop=False):
+    """Make a checkpoint with one change, at the end of some keys."""
+
+    def make(path):
+        inner = content = copy(training_checkpoint())
+        for key in keys[:-1]:
+            inner[key] = copy(inner[key])
+            inner = inner[key]
+        if drop:
+            del inner[keys[-1]]
+        else:
+            inner[keys[-1]] = to(inner.get(keys[-1])) if callable(to) else to
+        torch.save(content, path)
+
+    return make
+
+
+BIAS = "cnn.convs.3.conv.bias"
+NAN = torch.full((32,), torch.nan)
+WEIGHTS = {
+    "no dict": (changed("model", to=[1]), "model|no WALNet|type list"),
+    "numbers": (changed("model", to={"x": 3}), "is missing"),
+    "missing": (changed("model", BIAS, drop=True), f"'{BIAS}' is missing"),
+    "no tensor": (changed("model", BIAS, to="x"), f"'{BIAS}' is of type str"),
+    "shape": (changed("model", BIAS, to=torch.zeros(31)), rf"'{BIAS}' .* of shape \(31,\)"),
+    "type": (changed("model", BIAS, to=lambda x: x.long()), f"'{BIAS}' is torch.int64"),
+    "NaN": (changed("model", BIAS, to=NAN), f"'{BIAS}' holds NaN"),
+    "extra": (changed("model", "x", to=NAN), "it has no 'x'"),
+    "no row": (changed("model", OUTPUT_WEIGHT, to=torch.tensor(1.0)), "conv.weight"),
+}
+STATES = {
+    "format": (changed("format", to=99), "at format: allowed is 1 to 1"),
+    "no format": (changed("format", drop=True), "at format"),
+    "plan": (changed("plan", to=[1]), "at plan"),
+    "plan, negative": (changed("plan", "epoch", to=-1), "at plan: allowed is epoch, step"),
+    "plan, bool": (changed("plan", "epoch", to=True), "at plan"),
+    "plan, step": (changed("plan", "step", to=10**15), "at plan: step=10{15} lies beyond the 2 b"),
+    "plan, key": (changed("plan", "x", to=1), "at plan"),
+    "history": (changed("history", to={"a": 1}), "at history"),
+    "history, row": (changed("history", to=[1]), "at history"),
+    "history, empty": (changed("history", to=[]), "at history: allowed is a round with the best"),
+    "history, count": (changed("history", 0, to={"n_epochs": -1}), "at history"),
+    "history, mAP": (
+        changed("history", to=lambda rows: [rows[0] | {"valid_mAP": "high"}]), "at history"
+    ),
+    "optimizer": (changed("optimizer", to=1), "at optimizer"),
+    "optimizer, groups": (changed("optimizer", "param_groups", to=[]), "at optimizer"),
+    "optimizer, lr": (
+        changed("optimizer", "param_groups", to=lambda groups: [groups[0] | {"lr": "x"}]),
+        "at optimizer",
+    ),
+    "optimizer, index": (changed("optimizer", "state", to={10**9: {}}), "at optimizer"),
+    "optimizer, average": (
+        changed("optimizer", "state", 0, "exp_avg", to=torch.zeros(3)),
+        r"at optimizer, weight 0: .*'exp_avg' is torch.float32 of shape \(3,\)",
+    ),
+    "optimizer, missing": (
+        changed("optimizer", "state", 0, "exp_avg", drop=True), "'exp_avg' is missing"
+    ),
+}  # fmt: skip
+
+# --- saved taggers
+
+
+@cache
+def saved_header(path):
+    """Save a tagger, and give what its header says."""
+    tagger = WALNetTagger(sample_rate=8000, verbose=0)
+    tagger._restore(np.array(["a", "b"]), network().state_dict()).save(path)
+    with safe_open(path, framework="pt") as file:
+        return json.loads(file.metadata()["sktagger"])
+
+
+def header(change=None, **changes):
+    """Save a tagger, and change what its header says (text, if it is changed by a function)."""
+
+    def make(path):
+        tensors = {key: x.contiguous() for key, x in network().state_dict().items()}
+        params = changes.get("params", {})
+        content = saved_header(path) | changes
+        if isinstance(params, dict):
+            content["params"] = saved_header(path)["params"] | params
+        content = change(tensors, json.dumps(content)) if change else json.dumps(content)
+        save_file(tensors, path, metadata={"sktagger": content})
+
+    return make
+
+
+def tensors(**changes):
+    def change(tensors, content):
+        for name, value in changes.items():
+            name = name.replace("__", ".")
+            tensors.pop(name, None) if value is None else tensors.update({name: value})
+        return content
+
+    return header(change)
+
+
+def raw(content, n_bytes=None):
+    """Make a file of safetensors from the text of its own header."""
+    content = content if isinstance(content, bytes) else json.dumps(content).encode()
+    n_bytes = len(content) if n_bytes is None else n_bytes
+    return lambda path: path.write_bytes(struct.pack("<Q", n_bytes) + content + b"\0" * 8)
+
+
+def lying(dtype="F32", shape=(2,), offsets=(0, 8)):
+    return raw({"x": {"dtype": dtype, "shape": shape, "data_offsets": offsets}})
+
+
+def params(**values):
+    return header(params=values)
+
+
+TAGGERS = {
+    "header beyond the file": (raw(b"{}", 10**6), "damaged"),
+    "header of exabytes": (raw(b"{}", 2**63), "would have 9223372036854775808 bytes"),
+    "header is no JSON": (raw(b"{{{{"), "damaged"),
+    "header is deep": (raw(b'{"a":' * 10**5), "damaged"),
+    "offsets beyond the file": (lying(shape=(2**40,), offsets=(0, 2**42)), "damaged"),
+    "offsets and shape": (lying(shape=(2**62, 2**62)), "damaged"),
+    "offsets reversed": (lying(offsets=(8, 0)), "damaged"),
+    "unknown dtype": (lying(dtype="os.mkdir"), "damaged"),
+    "metadata is deep": (header(lambda _, text: "[" * 10**5), "levels deep"),
+    "metadata is NaN": (
+        header(lambda _, text: text.replace('"n_iter": 0', '"n_iter": NaN')),
+        "NaN",
+    ),
+    "metadata twice": (header(lambda _, text: '{"format": 1, "format": 1}'), "more than once"),
+    "metadata is a list": (header(lambda _, text: "[]"), "damaged"),
+    "newer format": (header(format=99, version="9.9"), r"format 99, written by sktagger 9\.9"),
+    "format of digits": (header(format=2**62), "Upgrade"),
+    "format, text": (header(format="1"), "damaged"),
+    "format, bool": (header(format=True), "at format"),
+    "format, negative": (header(format=-1), "at format"),
+    "params, list": (header(params=[1]), "type list"),
+    "params, unknown": (params(os_system="true"), "'os_system'"),
+    "params, memory": (params(memory="."), "'memory'"),
+    "params, init_from": (params(init_from="best.pt"), "'init_from'"),
+    "params, callbacks": (params(callbacks=["os.mkdir"]), "'callbacks'"),
+    "params, device": (params(device="cuda"), "'device'"),
+    "params, type": (params(lr="fast"), "'lr' parameter"),
+    "params, code": (params(augmentation="os.mkdir"), "'augmentation' parameter"),
+    "params, group": (params(stft={"os": 1}), "unknown settings of stft"),
+    "params, group of lists": (params(stft=[1]), "'stft' parameter"),
+    "params, window": (params(stft={"window": ["kaiser", 1]}), "window="),
+    "params, huge window": (params(stft={"win_length": 10**15}), "win_length=10{15}"),
+    "params, huge FFT": (params(stft={"n_fft": 2**20}), "needed is .*524289, 128"),
+    "params, huge rate": (params(sample_rate=10**15), "win_length="),
+    "classes, count": (header(classes=["a"] * 10**6), "at classes"),
+    "classes, equal": (header(classes=["a", "a"]), "at classes"),
+    "classes, nested": (header(classes=[["a"], ["b"]]), "at classes"),
+    "classes, none": (header(classes=[]), "at classes"),
+    "classes, object": (header(classes={"a": 1, "b": 2}), "at classes"),
+    "classes, long": (header(classes=["a" * 10**6, "b"]), "at classes"),
+    "classes, cut": (header(classes=["aa", "ab"], classes_dtype="<U1"), "at classes"),
+    "dtype, huge": (header(classes_dtype="<U999999999"), "at classes_dtype"),
+    "dtype, array": (header(classes_dtype="(999999999,)f8"), "at classes_dtype"),
+    "dtype, other": (header(classes_dtype="os.mkdir"), "at classes_dtype"),
+    "multilabel": (header(multilabel=1), "at multilabel"),
+    "n_iter": (header(n_iter=-1), "at n_iter"),
+    "thresholds": (header(thresholds="0.5"), "at thresholds"),
+    "thresholds, count": (header(thresholds=["0.5"]), "at thresholds"),
+    "thresholds, number": (header(thresholds=["0.5", "x"]), "damaged"),
+    "thresholds, NaN": (header(thresholds=["0.5", "nan"]), "at thresholds"),
+    "tensor missing": (tensors(cnn__convs__3__conv__bias=None), f"'{BIAS}' is missing"),
+    "tensor extra": (tensors(extra=torch.ones(3)), "it has no 'extra'"),
+    "tensor, shape": (tensors(cnn__convs__3__conv__bias=torch.ones(3)), r"shape \(3,\)"),
+    "tensor, type": (tensors(cnn__convs__3__conv__bias=torch.ones(32).double()), "torch.float64"),
+    "tensor, NaN": (tensors(cnn__convs__3__conv__bias=NAN), "holds NaN"),
+}
+
+# --- JSON and YAML
+
+
+def written(content):
+    if not isinstance(content, str | bytes):
+        content = json.dumps(content)
+    return lambda path: path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def database(**clip):
+    return written({"datasets": {"eval": {"c": {"audio_path": "a.wav", "events": []} | clip}}})
+
+
+def events(count, **more):
+    return database(events=[f"event {k}" for k in range(count)] + more.get("last", []))
+
+
+DATABASES = {
+    "deep lists": (written('{"datasets": ' + "[" * 10**6), "levels deep"),
+    "deep objects": (written('{"datasets": ' * 10**5), "levels deep"),
+    "NaN": (written('{"datasets": NaN}'), "got NaN"),
+    "infinity": (written('{"datasets": -Infinity}'), "got -Infinity"),
+    "many NaN": (written("[" + "NaN, " * 10**5 + "1]"), r"at \[0\]: got NaN"),
+    "same key": (written('{"datasets": {}, "datasets": {}}'), "'datasets' more than once"),
+    "many same keys": (written("{" + '"a": 1, ' * 10**5 + '"a": 1}'), "more than once"),
+    "huge integer": (written('{"datasets": ' + "9" * 10**6 + "}"), "beyond 64 bits"),
+    "half a character": (written('{"datasets": {"\\ud800": {}}}'), "half a character"),
+    "UTF-16": (written("{}".encode("utf-16")), "not UTF-8"),
+    "empty": (written(""), "an empty file"),
+    "mark alone": (written(b"\xef\xbb\xbf"), "an empty file"),
+    "pickle": (written(dumps(Bomb())), "not UTF-8"),
+    "list": (written([]), "at the top level"),
+    "sets": (written({"datasets": [1]}), "at datasets"),
+    "set": (written({"datasets": {"eval": 1}}), r"at datasets\['eval'\]"),
+    "clip": (written({"datasets": {"eval": {"c": 1}}}), r"\['c'\]: got 1"),
+    "path": (database(audio_path=["a"]), r"\['audio_path'\]"),
+    "null in path": (database(audio_path="a\0b"), "no null character"),
+    "event": (database(events=[1]), r"\['events'\]\[0\]"),
+    "event, long": (database(events=["a" * 10**6]), "fewer than 1000"),
+    "100,000 events": (events(10**5, last=["event 7"]), "'event 7' again"),
+    "length": (database(audio_length="1"), "audio_length"),
+    "samples": (database(audio_stop_samples=1.5), "audio_stop_samples"),
+}
+LAUGHS = "a: &a [1]\n" + "".join(
+    f"{name}: &{name} [{', '.join(['*' + chr(ord(name) - 1)] * 9)}]\n" for name in "bcdefghi"
+)
+YAML = {
+    "laughs": (written(LAUGHS), "anchors and aliases are not allowed"),
+    "recursion": (written("&a [*a]"), "anchors and aliases are not allowed"),
+    "object": (written(f"tagger: !!python/object/apply:os.mkdir [{SENTINEL}]"), "constructor"),
+    "name": (written("tagger: !!python/name:os.mkdir"), "constructor"),
+    "deep": (written("tagger: " + "[" * 50_000), "too deeply"),
+    "same key": (written("tagger: {}\ntagger: {lr: 1}"), "a key occurs more than once"),
+    "NaN": (written("min_length: .nan"), "NaN"),
+    "infinity": (written("min_length: .inf"), "Infinity"),
+    "huge integer": (written("min_length: 0x" + "f" * 10**5), "cannot be read"),
+    "date": (written("min_length: 2020-01-01"), "not JSON"),
+    "base 60": (written("min_length: 1" + ":1" * 30_000), "cannot be read"),
+    "huge": (written("# " * 2**16), "allowed in YAML are 65536"),
+    "long value": (
+        written("tagger: [" + "1," * 30_000 + "1]"),
+        r"got \[1, 1, 1, 1, 1, 1, \.\.\.\];",
+    ),
+    "bytes": (written(b"\xff\xfe\x00"), "cannot be read"),
+    "memory": (written("tagger: {memory: cache}"), "--set memory=DIR"),
+}
+CONFIGS = {
+    "deep": (written('{"tagger": ' + "[" * 10**5), "levels deep"),
+    "NaN": (written('{"min_length": NaN}'), "got NaN"),
+    "same key": (written('{"recipe": "default", "recipe": "default"}'), "more than once"),
+    "bytes": (written(b'{"\xff": 1}'), "not UTF-8"),
+    "empty": (written(""), "an empty file"),
+    "huge": (written(b" " * 2**21), "allowed in JSON are 1048576"),
+    "memory": (written({"tagger": {"memory": "cache"}}), "--set memory=DIR"),
+}
+
+# --- the directory of an experiment
+
+
+def experiment(path):
+    """Evaluate an experiment of which one file was crafted; `path` names which."""
+    return load_tagger(path.parent)
+
+
+def experiment_files(directory):
+    (directory / "checkpoints").mkdir(exist_ok=True)
+    config = make_config(
+        "a.json", training_set="a", validation_set="b", recipe="default", min_length=0,
+        tagger={"here": {"sample_rate": 8000, "verbose": 0}},
+    )  # fmt: skip
+    (directory / "config.json").write_text(json.dumps(config))
+    (directory / "events.json").write_text('["a", "b"]')
+    torch.save({"model": network().state_dict()}, directory / "checkpoints" / "best.pt")
+    return config
+
+
+def with_config(change):
+    def make(path):
+        config = experiment_files(path.parent)
+        change(config)
+        path.write_text(json.dumps(config))
+
+    return make
+
+
+def with_events(content):
+    return lambda path: (experiment_files(path.parent), written(content)(path))
+
+
+EXPERIMENTS = {
+    "config.json": {
+        "no database": (with_config(lambda c: c.pop("database")), "keys database are missing"),
+        "unknown": (with_config(lambda c: c["tagger"].update(x=1)), "at tagger: .*'x'"),
+        "callbacks": (with_config(lambda c: c["tagger"].update(callbacks=["x"])), "'callbacks'"),
+        "type": (with_config(lambda c: c["tagger"].update(lr="x")), "at tagger: .*'lr'"),
+        "group": (with_config(lambda c: c["tagger"].update(stft={"x": 1})), "at tagger: .*stft"),
+    },
+    "events.json": {
+        "deep": (with_events("[" * 10**5), "levels deep"),
+        "object": (with_events({"a": 1}), "list of distinct names"),
+        "nested": (with_events([["a"], ["b"]]), "list of distinct names"),
+        "equal": (with_events(["a", "a"]), "list of distinct names"),
+        "long": (with_events(["a" * 1000, "b"]), "list of distinct names"),
+    },
+}
+
+# what loads a file, its name, the crafted ones
+TABLES = {
+    "checkpoint": (load_checkpoint, "x.pt", CHECKPOINTS),
+    "padertorch": (from_padertorch, "x.pt", WEIGHTS),
+    "fine-tuning": (fine_tune, "x.pt", WEIGHTS),
+    "resuming": (resume, "x.pt", STATES | {name: WEIGHTS[name] for name in ("missing", "NaN")}),
+    "tagger": (WALNetTagger.load, "x.safetensors", TAGGERS),
+    "database": (load_database, "x.json", DATABASES),
+    "YAML": (read_config_file, "x.yaml", YAML),
+    "config": (read_config_file, "x.json", CONFIGS),
+    **{name: (experiment, name, cases) for name, cases in EXPERIMENTS.items()},
+}
+CASES = [(table, name) for table, (*_, cases) in TABLES.items() for name in cases]
+
+
+def run_all(directory):
+    """Load every crafted file, and print what came of it, one JSON object a line."""
+    import resource  # there is none on Windows
+
+    os.chdir(directory)
+    with open("/proc/self/statm") as file:
+        present = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (present + MEMORY, present + MEMORY))
+    for table, name in CASES:
+        load, file_name, cases = TABLES[table]
+        path = Path(directory, file_name)
+        cases[name][0](path)
+        begin = time.perf_counter()
+        try:
+            load(path)
+            error = None
+        except Exception as e:
+            error = e
+        named = path.with_name("latest.pt") if table == "resuming" else path
+        outcome = {
+            "case": [table, name],
+            "error": type(error).__name__,
+            "message": str(error),
+            "named": str(named) in str(error),
+            "seconds": round(time.perf_counter() - begin, 3),
+            "code": os.path.exists(SENTINEL),
+        }
+        print(json.dumps(outcome), flush=True)
+        if outcome["code"]:
+            os.rmdir(SENTINEL)
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("crafted")
+    done = subprocess.run(
+        [sys.executable, __file__, directory],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0, f"{CASES[len(lines)]}: {done.stderr[-2000:]}"
+    return {tuple(line["case"]): line for line in lines}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited as Linux does it")
+@pytest.mark.parametrize("case", CASES, ids=": ".join)
+def test_crafted_file_is_refused(outcomes, case):
+    table, name = case
+    outcome = outcomes[case]
+    assert outcome["error"] == "ValueError", outcome["message"]
+    assert outcome["named"], outcome["message"]
+    assert re.search(TABLES[table][2][name][1], outcome["message"])
+    assert not outcome["code"]
+    assert outcome["seconds"] < SECONDS
+
+
+@pytest.mark.parametrize("name", ["top", "value", "nested", "key", "protocol 4"])
+def test_the_code_would_run(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pickle.loads(CODE[name])
+    assert Path(SENTINEL).exists()
+
+
+def test_files_that_were_made_in_the_same_ways_load(tmp_path):
+    path = tmp_path / "x.pt"
+    archive(path, under_model(tensor()))
+    assert load_checkpoint(path)["model"].tolist() == [0.0]
+    archive(path, dumps(GOOD))
+    assert load_checkpoint(path) == GOOD
+    changed("plan", "step", to=0)(path)
+    assert len(from_padertorch(path).classes_) == 2
+    fine_tune(path)
+    resume(path)
+    header()(path)
+    assert WALNetTagger.load(path).n_iter_ == 0
+    database()(path)
+    assert len(load_database(path).table("eval")) == 1
+    experiment_files(tmp_path)
+    assert len(load_tagger(tmp_path).classes_) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 1e-3),
+        ("[" * 10**5, "[" * 10**5),
+        ("9" * 10**4, "9" * 10**4),
+        ("__import__('os').mkdir('x')", "__import__('os').mkdir('x')"),
+    ],
+    ids=["number", "deep", "huge", "code"],
+)
+def test_settings_of_the_command_line_are_data(text, value):
+    assert parse_settings([f"lr={text}"]) == {"lr": value}
+
+
+if __name__ == "__main__":
+    run_all(Path(sys.argv[1]))
