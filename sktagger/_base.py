@@ -284,7 +284,8 @@ class BaseTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
                     stacklevel=2,
                 )
                 self.device = "auto"
-            tensors = {key: torch.as_tensor(array) for key, array in net["state"].items()}
+            # copies, for joblib's processes are given arrays that lie in read-only files
+            tensors = {key: torch.tensor(array) for key, array in net["state"].items()}
             self._load_state(tensors, "The pickle", finite=False)
             self.net_.history = History(net["history"])
 

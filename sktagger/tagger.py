@@ -143,7 +143,8 @@ class WALNetTagger(BaseTagger):
     verbose : int, default=1
         0: silent. 1: a progress bar on standard error, if that is a terminal.
     random_state : int, RandomState instance or None, default=None
-        Fixes initial weights, the order of clips and their distortions.
+        Fixes initial weights, the order of clips and their distortions: the same model to the last
+        bit, in any process of a machine, given as many PyTorch threads, which share out sums.
 
     Attributes
     ----------

@@ -1,5 +1,6 @@
 """The skorch net behind the tagger, and the loops of batches that it trains on."""
 
+import os
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -12,6 +13,10 @@ from sktagger.batching import ClipDataset, TrainingPlan, plain_plan, prefetch
 from sktagger.memory import ClipLimit, take_clips
 from sktagger.transfer import to_device
 from sktagger.unreadable import Unreadable, no_clip_left
+
+if hasattr(os, "register_at_fork"):
+    # OpenMP's threads do not live on in a forked process, which would wait for them forever
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def resolve_device(device: str) -> torch.device:

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,6 +9,7 @@ import pytest
 import soundfile
 import torch
 from _reference import padertorch_state
+from hypothesis import settings
 
 from sktagger.datasets import make_scenes
 from sktagger.modules import WALNet
@@ -15,6 +18,11 @@ from sktagger.spectral import STFTSizes
 torch.set_num_threads(1)
 # numbers are compared as of float32, also where precision="auto" is bfloat16
 torch.cpu._is_amx_tile_supported = lambda: False
+
+# the same examples in each run; `--hypothesis-profile=long` looks for other ones
+settings.register_profile("short", deadline=None, derandomize=True)
+settings.register_profile("long", deadline=None, max_examples=5000)
+settings.load_profile("short")
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -50,6 +58,26 @@ def scenes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scenes")
     sizes = {"n_train": 12, "n_validate": 8, "n_eval": 8}
     return make_scenes(folder, **sizes, duration=1.0, sample_rate=8000, random_state=0)
+
+
+@pytest.fixture
+def run_python():
+    """Give a function that runs code in a process of its own, and returns what it prints."""
+
+    def run(code, *arguments, **variables):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            cwd=Path(__file__).parent,
+            env=os.environ | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    return run
 
 
 @pytest.fixture

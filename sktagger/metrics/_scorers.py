@@ -66,6 +66,12 @@ class _Responses(BaseEstimator):
         """Whatever `predict` returns."""
         return self.estimator.predict(X)
 
+    def __sklearn_tags__(self):
+        # the one kind whose responses every scikit-learn takes as they are
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = "outlier_detector"
+        return tags
+
 
 class EventScorer(_BaseScorer):
     """Scorer of multi-label and 1-D targets, in the way of :func:`sklearn.metrics.make_scorer`.
