@@ -152,12 +152,6 @@ def _read(section, sample_rate):
             data = file.read(stop - start, dtype="float32", always_2d=True)
         except soundfile.SoundFileRuntimeError as error:
             raise ValueError(f"Audio file {section}: cannot be decoded ({error}).") from error
-        except MemoryError as error:
-            raise ValueError(
-                f"Audio file {section}: memory does not hold the {stop - start} samples that the "
-                "header promises. Repair the file if it is shorter; if not, split the clip into "
-                "sections (path, start, stop)."
-            ) from error
         orig_sr = file.samplerate
     # lossy codecs round the length in the header; a file cut short lacks far more
     if len(data) < stop - start - orig_sr // 10 or len(data) == 0:
