@@ -206,11 +206,15 @@ def test_yaml_needs_pyyaml(write, monkeypatch, capsys):
     assert 'pip install "sktagger[yaml]"' in capsys.readouterr().err
 
 
-def test_only_the_user_names_a_cache(scenes, tmp_path, monkeypatch):
+def test_only_the_user_names_a_cache(scenes, tmp_path, monkeypatch, no_training):
     memories = []
-    monkeypatch.setattr(
-        "sktagger.tagger.WALNetTagger.fit", lambda self, *_, **__: memories.append(self.memory)
-    )
+    end_at_once = WALNetTagger.fit
+
+    def fit(self, *args, **kwargs):
+        memories.append(self.memory)
+        return end_at_once(self)
+
+    monkeypatch.setattr(WALNetTagger, "fit", fit)
     cache = str(tmp_path / "cache")
     directory = train(scenes.path, storage_root=tmp_path, settings={"memory": cache})
     config = config_of(directory)
