@@ -305,7 +305,7 @@ CLIP = "datasets['eval']['clip_7']"
         (clip(events=["Rain", "Bell", 3]), f"at {CLIP}['events'][2]: got 3; allowed is a non-empt"),
         (clip(events=["Rain", ""]), f"at {CLIP}['events'][1]: got ''"),
         (clip(events=["Rain", "Rain"]), f"at {CLIP}['events'][1]: got 'Rain' again; allowed is ea"),
-        (clip(events=["a" * 1000]), f"at {CLIP}['events'][0]: got 'aaaaaaaaaaaa...aaaaaaaaaaaaa'; "),
+        (clip(events=["a" * 1000]), f"at {CLIP}['events'][0]: got 'aaaaaaaaaaaa...aaaaaaaaaaaaa'"),
     ],
 )
 def test_malformed_example_says_where(write, example, message):
