@@ -218,6 +218,13 @@ def test_clips_of_weight_zero_do_not_count(rng):
         assert_allclose(metric(y_true, y_score, sample_weight=weight), expected, **EXACT)
 
 
+def test_more_clips_than_16_bits_can_number(rng):
+    y_true = np.eye(3, dtype=bool)[rng.integers(3, size=2**16 + 1)]
+    y_score = rng.random(y_true.shape, dtype=np.float32)
+    rank = (y_score >= y_score[y_true][:, np.newaxis]).sum(axis=1)
+    assert_allclose(metrics.lwlrap(y_true, y_score), (1 / rank).mean(), **EXACT)
+
+
 def test_blocks_and_threads_change_nothing(rng, monkeypatch):
     y_true, y_score = rng.random((300, 20)) < 0.1, rng.random((300, 20), dtype=np.float32)
     expected = metrics.RankedScores(y_true, y_score)
