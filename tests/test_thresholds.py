@@ -8,7 +8,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 from sktagger import ThresholdTuner
 from sktagger._tuning._choice import _refine
-from sktagger._tuning._levels import _shrink, _smooth_tails, shift_bins
+from sktagger._tuning._levels import _predict, _shrink, _smooth_tails, shift_bins
 from sktagger._tuning._model import _own_curves
 from sktagger._tuning._scale import ScoreScale
 from sktagger.metrics import mean_f1, mean_precision, mean_recall
@@ -385,6 +385,12 @@ def test_tails_are_smoothed_by_a_kernel_that_keeps_the_variance(total):
     expected = norm.sf(places[:, None], inward * places[at], inward * width).mean(axis=1)
     (tails,) = _smooth_tails(counts[None], np.array([total]))
     np.testing.assert_allclose(tails, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("n_negatives", [0, 1, 10**6])
+def test_rates_are_never_certain(n_negatives):
+    predicted = _predict(np.repeat([[1.0, 0.0]], 280, axis=1), np.array([n_negatives]))
+    assert 0 < predicted.min() < predicted.max() < 1
 
 
 @pytest.mark.parametrize(
