@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from sktagger import ThresholdTuner
 from sktagger._tuning._choice import _refine
 from sktagger._tuning._levels import _predict, _shrink, _smooth_tails, shift_bins
-from sktagger._tuning._model import _own_curves
+from sktagger._tuning._model import _own_curves, _weigh_priors
 from sktagger._tuning._scale import ScoreScale
 from sktagger.metrics import mean_f1, mean_precision, mean_recall
 
@@ -249,6 +249,22 @@ def f1_score_of_any(y_true, y_pred):
     return f1_score(y_true, y_pred, zero_division=0)
 
 
+def test_function_sees_50_positives_within_reason(rng):
+    seen = set()
+
+    def accuracy(y_true, y_pred):
+        seen.add((len(y_true), y_true.sum()))
+        return np.mean(y_true == y_pred)
+
+    Y = np.arange(4000)[:, None] < [2, 40, 2000]
+    ThresholdTuner(metric=accuracy).fit(rng.standard_normal(Y.shape) + Y, Y)
+    assert len(seen) == 3  # the same clips at each level
+    common, uncommon, rare = sorted(seen)
+    assert common == pytest.approx((1000, 500), rel=0.02)
+    assert uncommon == pytest.approx((5000, 50), rel=0.1)
+    assert rare[0] == 20_000
+
+
 def test_another_metric_gives_other_thresholds(many_events):
     S, Y, *_ = (values[..., 30:34] for values in many_events)
     balanced = ThresholdTuner(metric=balanced_accuracy_score).fit(S, Y).thresholds_
@@ -405,6 +421,15 @@ def test_uncertain_values_are_drawn_to_the_mean(error_variance, drawn):
     counts = np.array([10, 30, 1])
     shrunk = _shrink(np.array([0.0, 4, 77]), np.array(error_variance, dtype=float), counts)
     np.testing.assert_allclose(shrunk, drawn, atol=1e-4)
+
+
+def test_priors_are_weighed_by_what_was_seen():
+    prior, weight = _weigh_priors(np.array([0, 1, 20, 500, 990]), 1000)
+    assert (weight >= 0).all()
+    np.testing.assert_allclose(weight.sum(axis=1), 1)
+    expected = weight @ prior
+    assert (np.diff(expected) > 0).all()
+    np.testing.assert_allclose(expected[2:], [0.02, 0.5, 0.99], rtol=0.02)
 
 
 def test_own_curve_is_the_kernel_estimate():
