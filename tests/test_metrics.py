@@ -181,6 +181,12 @@ def test_float64_scores_closer_than_float32_are_no_ties():
     assert metrics.mean_roc_auc([1, 0], y_score.astype(np.float32)) == 0.5
 
 
+def test_integers_that_float32_cannot_part_are_no_ties():
+    scores = [2**24, 2**24 + 1]
+    assert metrics.mean_roc_auc([0, 1], scores) == 1
+    assert metrics.mean_roc_auc([1, 0], scores) == 0
+
+
 def test_zeros_of_both_signs_are_ties():
     assert metrics.mean_roc_auc([1, 0], [0.0, -0.0]) == 0.5
     assert metrics.mean_average_precision([1, 0], [0.0, -0.0]) == 0.5
