@@ -126,6 +126,12 @@ def test_old_bucket_is_closed(max_age):
     assert batches[-1] == [19, 20]
 
 
+def test_each_old_bucket_is_closed_at_its_age():
+    lengths = [500] + 4 * [100] + [800] + 6 * [100]  # 800 comes after two batches
+    batches = indices(bucket_by_length(examples_of(lengths), 2, max_age=4))
+    assert batches == [[1, 2], [3, 4], [6, 7], [8, 9], [0], [10, 11], [5]]
+
+
 def test_closed_bucket_still_holds_all_its_clips():
     lengths = [500, 510, 490] + 20 * [100]
     batches = indices(bucket_by_length(examples_of(lengths), 4, max_age=2))

@@ -305,6 +305,7 @@ CLIP = "datasets['eval']['clip_7']"
         (clip(events=["Rain", "Bell", 3]), f"at {CLIP}['events'][2]: got 3; allowed is a non-empt"),
         (clip(events=["Rain", ""]), f"at {CLIP}['events'][1]: got ''"),
         (clip(events=["Rain", "Rain"]), f"at {CLIP}['events'][1]: got 'Rain' again; allowed is ea"),
+        (clip(events=["a" * 1000]), f"at {CLIP}['events'][0]: got 'aaaaaaaaaaaa...aaaaaaaaaaaaa'"),
     ],
 )
 def test_malformed_example_says_where(write, example, message):
@@ -344,6 +345,11 @@ def test_malformed_file_says_where(write, text, message):
     with pytest.raises(ValueError, match=re.escape(message)) as error:
         load_database(file)
     assert str(file) in str(error.value)
+
+
+def test_events_of_999_characters_are_kept(write):
+    db = load_database(write({"datasets": {"eval": {"e0": clip(events=["a" * 999])}}}))
+    assert db.events("eval") == ["a" * 999]
 
 
 def test_integers_of_64_bits_are_kept(write):

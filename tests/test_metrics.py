@@ -181,6 +181,12 @@ def test_float64_scores_closer_than_float32_are_no_ties():
     assert metrics.mean_roc_auc([1, 0], y_score.astype(np.float32)) == 0.5
 
 
+def test_integers_that_float32_cannot_part_are_no_ties():
+    scores = [2**24, 2**24 + 1]
+    assert metrics.mean_roc_auc([0, 1], scores) == 1
+    assert metrics.mean_roc_auc([1, 0], scores) == 0
+
+
 def test_zeros_of_both_signs_are_ties():
     assert metrics.mean_roc_auc([1, 0], [0.0, -0.0]) == 0.5
     assert metrics.mean_average_precision([1, 0], [0.0, -0.0]) == 0.5
@@ -216,6 +222,13 @@ def test_clips_of_weight_zero_do_not_count(rng):
     for metric in (metrics.mean_average_precision, metrics.mean_roc_auc, metrics.lwlrap):
         expected = metric(y_true[:30], y_score[:30])
         assert_allclose(metric(y_true, y_score, sample_weight=weight), expected, **EXACT)
+
+
+def test_more_clips_than_16_bits_can_number(rng):
+    y_true = np.eye(3, dtype=bool)[rng.integers(3, size=2**16 + 1)]
+    y_score = rng.random(y_true.shape, dtype=np.float32)
+    rank = (y_score >= y_score[y_true][:, np.newaxis]).sum(axis=1)
+    assert_allclose(metrics.lwlrap(y_true, y_score), (1 / rank).mean(), **EXACT)
 
 
 def test_blocks_and_threads_change_nothing(rng, monkeypatch):

@@ -7,6 +7,10 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 from sklearn.utils._param_validation import InvalidParameterError
 
 from sktagger import ThresholdTuner
+from sktagger._tuning._choice import _refine
+from sktagger._tuning._levels import _predict, _shrink, _smooth_tails, shift_bins
+from sktagger._tuning._model import _own_curves, _weigh_priors
+from sktagger._tuning._scale import ScoreScale
 from sktagger.metrics import mean_f1, mean_precision, mean_recall
 
 STRATEGIES = ["expected", "best"]
@@ -196,7 +200,9 @@ def test_expected_thresholds_are_finite_on_few_clips(rng, shape, constant, share
 
 def test_event_of_every_clip_is_reported(rng):
     S = rng.random((30, 2))
-    assert ThresholdTuner().fit(S, np.ones((30, 2))).predict(S).all()
+    tuner = ThresholdTuner().fit(S, np.ones((30, 2)))
+    assert tuner.predict(S).all()
+    np.testing.assert_array_equal(tuner.thresholds_, np.nextafter(S.min(axis=0), -np.inf))
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -241,6 +247,22 @@ def test_metric_may_be_a_function(many_events, strategy):
 def f1_score_of_any(y_true, y_pred):
     assert y_true.shape == y_pred.shape
     return f1_score(y_true, y_pred, zero_division=0)
+
+
+def test_function_sees_50_positives_within_reason(rng):
+    seen = set()
+
+    def accuracy(y_true, y_pred):
+        seen.add((len(y_true), y_true.sum()))
+        return np.mean(y_true == y_pred)
+
+    Y = np.arange(4000)[:, None] < [2, 40, 2000]
+    ThresholdTuner(metric=accuracy).fit(rng.standard_normal(Y.shape) + Y, Y)
+    assert len(seen) == 3  # the same clips at each level
+    common, uncommon, rare = sorted(seen)
+    assert common == pytest.approx((1000, 500), rel=0.02)
+    assert uncommon == pytest.approx((5000, 50), rel=0.1)
+    assert rare[0] == 20_000
 
 
 def test_another_metric_gives_other_thresholds(many_events):
@@ -288,3 +310,140 @@ def test_bad_parameters_are_refused_in_fit(scores_and_events, parameters):
     (name,) = parameters
     with pytest.raises(InvalidParameterError, match=f"The '{name}' parameter of ThresholdTuner"):
         tuner.fit(*scores_and_events)
+
+
+def unlike_events(case):
+    """Scores of 8 events whose spreads, shapes, separations and priors differ."""
+    rng = np.random.default_rng(7)
+    Y = rng.random((400, 8)) < np.geomspace(0.01, 0.3, 8)
+    S = rng.standard_normal(Y.shape) * np.linspace(0.5, 1.5, 8) + np.linspace(3, 0.5, 8) * Y
+    S[:, 2] = S[:, 2] ** 3 / 9
+    if case == "absent":
+        Y[:, [1, 4]] = False
+    n_clips = 12 if case == "few" else 400
+    return (S.round() if case == "rounded" else S)[:n_clips], Y[:n_clips]
+
+
+# what was measured to be better on new clips is not changed by accident
+@pytest.mark.parametrize(
+    ("case", "parameters", "thresholds"),
+    [
+        ("plain", {}, [1.543, 2.108, 0.705, 1.654, 1.571, 1.453, 0.503, -1.217]),
+        ("absent", {}, [1.600, 3.834, 0.711, 1.661, 3.862, 1.410, 0.568, -1.203]),
+        ("rounded", {}, [1.5, 2.0, 0.5, 1.5, 1.5, 1.0, 0.0, -2.5]),
+        ("few", {}, [0.817, 0.925, 0.305, 2.928, 1.941, 1.605, 0.711, -0.128]),
+        (
+            "plain",
+            {"metric": "error_rate"},
+            [1.543, 2.110, 0.733, 2.149, 2.819, 3.180, 3.213, 2.812],
+        ),
+    ],
+)
+def test_expected_thresholds_are_the_measured_ones(case, parameters, thresholds):
+    tuner = ThresholdTuner(**parameters).fit(*unlike_events(case))
+    np.testing.assert_allclose(tuner.thresholds_, thresholds, rtol=0, atol=2e-3)
+
+
+def test_negatives_are_normal_on_the_scale(rng):
+    scores = rng.permutation(np.geomspace(1, 100, 200)).reshape(50, 4)
+    scale = ScoreScale(scores, np.zeros((50, 4), dtype=bool))
+    deviates = scale.deviates(scores)
+    rank = scores.ravel().argsort().argsort().reshape(50, 4)
+    expected = norm.ppf((rank + 0.5) / 201)
+    np.testing.assert_allclose(deviates[rank > 0], expected[rank > 0], atol=1e-12)
+    assert norm.ppf(0.25 / 201) < deviates[rank == 0] < norm.ppf(1 / 201)
+    below = rank < 199
+    np.testing.assert_allclose(scale.thresholds(deviates[below]), scores[below])
+    assert scale.thresholds(np.array([9.0])) == (scores[rank == 198] + scores[rank == 199]) / 2
+
+
+def test_scores_above_all_negatives_share_the_last_rank():
+    scores, positive = np.arange(12.0)[:, None], np.arange(12)[:, None] >= 10
+    deviates = ScoreScale(scores, positive).deviates(scores)[:, 0]
+    assert (np.diff(deviates) > 0).all()
+    assert deviates[9] < norm.ppf(10 / 11) < deviates[10]
+
+
+def test_thresholds_among_equal_scores_are_found():
+    scores = np.repeat([0.0, 1.0, 2.0], [10, 5, 1])[:, None]
+    scale = ScoreScale(scores, np.zeros(scores.shape, dtype=bool))
+    # among the ten, among the five, and at the single highest score
+    event, *ties = scale.ties(norm.ppf(np.array([5, 12, 15.5]) / 17))
+    assert event.tolist() == [0, 1]
+    low, high, accepting, rejecting = ties
+    np.testing.assert_allclose(norm.cdf(low) * 17, [0.25, 10])
+    np.testing.assert_allclose(norm.cdf(high) * 17, [10, 15])
+    assert accepting.tolist() == [-0.5, 0.5]
+    assert rejecting.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("gain", "place"),
+    [
+        (-((np.arange(8) - 3.3) ** 2), 3.3),
+        (-(np.arange(8.0) ** 2), 0),
+        (-((np.arange(8) - 7.0) ** 2), 7),
+        (np.zeros(8), 1),
+        (np.arange(8) ** 2, 6),
+    ],
+)
+def test_best_place_is_the_top_of_a_parabola(gain, place):
+    assert _refine(gain[None], gain[None].argmax(axis=1)) == pytest.approx(place)
+
+
+@pytest.mark.parametrize("total", [1, 8, 125, 10**6])
+def test_tails_are_smoothed_by_a_kernel_that_keeps_the_variance(total):
+    places, counts = np.arange(-6, 8, 0.025), np.zeros(560)
+    at = [200, 280]
+    counts[at] = total / 2
+    width = max(total ** (-1 / 3), 0.03)
+    inward = 1 / np.sqrt(1 + width**2)
+    expected = norm.sf(places[:, None], inward * places[at], inward * width).mean(axis=1)
+    (tails,) = _smooth_tails(counts[None], np.array([total]))
+    np.testing.assert_allclose(tails, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("n_negatives", [0, 1, 10**6])
+def test_rates_are_never_certain(n_negatives):
+    predicted = _predict(np.repeat([[1.0, 0.0]], 280, axis=1), np.array([n_negatives]))
+    assert 0 < predicted.min() < predicted.max() < 1
+
+
+@pytest.mark.parametrize(
+    ("error_variance", "drawn"),
+    [
+        ([0, 0, 0], [0, 4, 3]),
+        ([1, 1, 9], [0.6, 3.8, 3]),  # variance of 5 less 1 of errors: by a fifth
+        ([99, 99, 9], [3, 3, 3]),
+    ],
+)
+def test_uncertain_values_are_drawn_to_the_mean(error_variance, drawn):
+    counts = np.array([10, 30, 1])
+    shrunk = _shrink(np.array([0.0, 4, 77]), np.array(error_variance, dtype=float), counts)
+    np.testing.assert_allclose(shrunk, drawn, atol=1e-4)
+
+
+def test_priors_are_weighed_by_what_was_seen():
+    prior, weight = _weigh_priors(np.array([0, 1, 20, 500, 990]), 1000)
+    assert (weight >= 0).all()
+    np.testing.assert_allclose(weight.sum(axis=1), 1)
+    expected = weight @ prior
+    assert (np.diff(expected) > 0).all()
+    np.testing.assert_allclose(expected[2:], [0.02, 0.5, 0.99], rtol=0.02)
+
+
+def test_own_curve_is_the_kernel_estimate():
+    levels = np.arange(-4, 9.01, 0.1)
+    counts = np.zeros((3, len(levels)))
+    counts[0, [60, 80]] = 16  # of deviation 1: 32 ** -0.2 = 0.5
+    counts[1, 50] = 1  # the least deviation
+    curves = _own_curves(counts)
+    expected = norm.sf(levels[:, None], [2, 4], 0.5).mean(axis=1)
+    np.testing.assert_allclose(curves[0], expected, atol=1e-12)
+    np.testing.assert_allclose(curves[1], norm.sf(levels, 1, 0.1), atol=1e-12)
+    assert not curves[2].any()
+
+
+def test_counts_move_to_the_nearest_bin_in_reach():
+    counts, places = np.array([[1.0, 2, 3, 4]]), np.array([[-9.0, 0.4, 0.6, 99]])
+    assert shift_bins(counts, places, np.arange(3.0)).tolist() == [[3, 3, 4]]

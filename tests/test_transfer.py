@@ -61,6 +61,8 @@ def test_nothing_is_copied_on_the_cpu(datasets):
     dataset = datasets(CPU, sizes)
     batch = dataset[plain_plan(dataset.lengths, sizes, 3)[0]]
     assert pin(batch, CPU) is batch
+    loaded = dataset.load(plain_plan(dataset.lengths, sizes, 3)[0])
+    assert torch.equal(loaded[0]["stft"], batch[0]["stft"])
     assert to_device(batch[0], CPU, sizes)["stft"] is batch[0]["stft"]
 
 
