@@ -41,6 +41,7 @@ setup(
             "librosa>=0.11",
             "matplotlib>=3.8",
             "pytest>=8.2",
+            "pytest-xdist>=3.6",
             "pyyaml>=6.0",
             "ruff>=0.11",
         ],
