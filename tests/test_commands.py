@@ -32,6 +32,16 @@ def experiment(scenes, tmp_path_factory):
     return train(scenes.path, storage_root=root, settings=SETTINGS)
 
 
+@pytest.fixture
+def content(scenes):
+    """What the database holds, with absolute paths."""
+    content = json.loads(Path(scenes.path).read_text())
+    for clips in content["datasets"].values():
+        for clip in clips.values():
+            clip["audio_path"] = str(Path(scenes.path).parent / clip["audio_path"])
+    return content
+
+
 def test_train_writes_an_experiment(experiment, scenes):
     assert experiment.parent.name == "audio_tagging"
     names = {path.name for path in experiment.iterdir()}
@@ -83,11 +93,7 @@ def test_resumed_training_ends_like_an_uninterrupted_one(experiment, scenes, tmp
     assert all(torch.equal(resumed[key], whole[key]) for key in whole)
 
 
-def test_resuming_with_other_clips_warns(experiment, scenes, tmp_path):
-    content = json.loads(Path(scenes.path).read_text())
-    for clips in content["datasets"].values():
-        for clip in clips.values():
-            clip["audio_path"] = str(Path(scenes.path).parent / clip["audio_path"])
+def test_resuming_with_other_clips_warns(experiment, content, tmp_path):
     content["datasets"]["balanced_train"].popitem()
     (tmp_path / "db.json").write_text(json.dumps(content))
     other = tmp_path / "experiment"
@@ -144,11 +150,8 @@ def test_ctrl_c_has_its_exit_status(monkeypatch, capsys):
 
 
 @pytest.mark.filterwarnings("ignore:.* cannot be read", "ignore:part of the metrics is undefined")
-def test_clips_that_cannot_be_read_are_left_out_and_listed(scenes, tmp_path):
-    content = json.loads(Path(scenes.path).read_text())
+def test_clips_that_cannot_be_read_are_left_out_and_listed(content, tmp_path):
     for clips in content["datasets"].values():
-        for clip in clips.values():
-            clip["audio_path"] = str(Path(scenes.path).parent / clip["audio_path"])
         (clips_id, first), *_ = clips.items()
         first["audio_path"] = str(tmp_path / f"{clips_id}.wav")
     (tmp_path / "db.json").write_text(json.dumps(content))
@@ -257,12 +260,8 @@ def test_runs_as_a_module():
     assert "sktagger" in run([sys.executable, "-m", "sktagger", "--version"])
 
 
-def test_events_out_of_training_are_named(experiment, scenes, tmp_path):
-    content = json.loads(Path(scenes.path).read_text())
+def test_events_out_of_training_are_named(experiment, content, tmp_path):
     clip, example = next(iter(content["datasets"]["eval"].items()))
-    for examples in content["datasets"].values():
-        for other in examples.values():
-            other["audio_path"] = str(Path(scenes.path).parent / other["audio_path"])
     example["events"].append("Brid")
     (tmp_path / "other.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match=f"clip '{clip}' of 'eval' has the event 'Brid'.*'bird'"):
