@@ -296,14 +296,14 @@ def _read_version(section, sample_rate, modified):
 
 
 def _open(section):
-    _check_regular(section.path)
+    n_bytes = _size(section.path)
     try:
         file = soundfile.SoundFile(section.path)
     except soundfile.LibsndfileError as error:
         raise _explain(section.path, error.error_string) from error
     except TypeError as error:  # of files without a header
         raise _explain(section.path, "raw samples have no header") from error
-    if file.frames > _MOST_SAMPLES * os.path.getsize(section.path):
+    if file.frames > _MOST_SAMPLES * n_bytes:
         file.close()
         raise ValueError(
             f"Audio file {section}: the header promises {file.frames} samples, which is more than "
@@ -319,18 +319,19 @@ def _open(section):
     return file
 
 
-def _check_regular(path):
-    """Refuse what is no file; opening a named pipe would wait for ever."""
+def _size(path):
+    """Give a file's size in bytes; refuse what is no file: opening a pipe would wait for ever."""
     try:
-        mode = os.stat(path).st_mode
+        status = os.stat(path)
     except FileNotFoundError as error:
         raise _explain(path, "") from error
     except OSError as error:
         raise _cannot_be_opened(path, error) from error
     except ValueError as error:
         raise ValueError(f"Audio file {path!r} cannot be opened: {error}.") from error
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         raise ValueError(f"Audio file {path!r} is no regular file, but a pipe or a device.")
+    return status.st_size
 
 
 def _missing_bytes(log):

@@ -124,7 +124,7 @@ class ClipDataset(Dataset):
 
         Examples of clips that cannot be read are left out. None if no example is left.
         """
-        read = [(e, [self._waveform(part) for part in e.parts]) for e in self.readable(examples)]
+        read = [(e, [self._waveform(part) for part in e.parts]) for e in examples]
         read = [(e, waveforms) for e, waveforms in read if all(w is not None for w in waveforms)]
         if not read:
             return None
@@ -172,8 +172,10 @@ class ClipDataset(Dataset):
         """Load the waveform of a part; None if it cannot be read."""
         read = partial(self._load, part.index)
         waveform = self.unreadable.read(self.clips.positions[part.index], read)
-        if waveform is None or part.draw is None:
-            return None if waveform is None else to_mono(waveform)
+        if waveform is None:
+            return None
+        if part.draw is None:
+            return to_mono(waveform)
         waveform = to_mono(roll(waveform, part.draw.n_roll, self.sample_rate))
         waveform *= np.float32(part.draw.gain)
         return waveform

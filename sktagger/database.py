@@ -135,8 +135,7 @@ class Database:
         table = table.reindex(columns=known + extra).astype(dict.fromkeys(samples, "Int64"))
         lengths = table["audio_length"].to_numpy(float, copy=True)
         if read_lengths:
-            for i in np.flatnonzero(np.isnan(lengths)):
-                lengths[i] = self._length_from_header(name, index[i])
+            self._fill_lengths(name, lengths)
         table["audio_length"] = lengths
         # A caller who edits a list must not edit the database.
         table["events"] = table["events"].map(list)
@@ -202,14 +201,8 @@ class Database:
         table = self.table(name)
         kept = table
         if min_length > 0:
-            lengths = table["audio_length"].copy()
-            for example_id in lengths.index[lengths.isna()]:
-                try:
-                    lengths[example_id] = self._length_from_header(name, example_id)
-                except (OSError, ValueError):
-                    if on_error == "raise":
-                        raise
-                    lengths[example_id] = math.inf  # it is kept
+            lengths = table["audio_length"].to_numpy(copy=True)
+            self._fill_lengths(name, lengths, on_error)
             kept = table[lengths >= min_length]
         if not len(kept):
             raise ValueError(
@@ -247,17 +240,23 @@ class Database:
             )
         return self._content[name]
 
-    def _length_from_header(self, name: str, example_id: str) -> float:
-        clip = _clip_of(self._content[name][example_id])
-        section = Section(clip) if isinstance(clip, str) else Section(*clip)
-        try:
-            n_samples, sample_rate = audio_info(section)
-        except (OSError, ValueError) as error:
-            raise type(error)(
-                f"{self.path}: clip {example_id!r} of {name!r}: {error} Correct the clip, or state "
-                "its audio_length."
-            ) from error
-        return n_samples / sample_rate
+    def _fill_lengths(self, name: str, lengths: np.ndarray, on_error: str = "raise") -> None:
+        """Put what headers say in place of NaN; infinity where they cannot be read, if allowed."""
+        examples = list(self._examples(name).items())
+        for i in np.flatnonzero(np.isnan(lengths)):
+            example_id, clip = examples[i]
+            section = Section(clip["audio_path"], *(clip.get(key) for key in _SECTION_KEYS))
+            try:
+                n_samples, sample_rate = audio_info(section)
+            except (OSError, ValueError) as error:
+                if on_error == "raise":
+                    raise type(error)(
+                        f"{self.path}: clip {example_id!r} of {name!r}: {error} Correct the clip, "
+                        "or state its audio_length."
+                    ) from error
+                lengths[i] = math.inf
+            else:
+                lengths[i] = n_samples / sample_rate
 
 
 def load_database(

@@ -366,26 +366,33 @@ def test_byte_order_mark_is_no_fault(write, content):
 @pytest.fixture
 def folders(tmp_path):
     """A root, and links in it that lead into it and out of it."""
-    for name in ("root/sub", "root2"):
+    for name in ("sounds/sub", "sounds2"):
         (tmp_path / name).mkdir(parents=True)
-    (tmp_path / "root" / "inner").symlink_to("sub")
-    (tmp_path / "root" / "outer").symlink_to(tmp_path / "root2")
-    (tmp_path / "root" / "out.wav").symlink_to("../a.wav")
-    (tmp_path / "root" / "in.wav").symlink_to("sub/b.wav")
-    (tmp_path / "link").symlink_to("root")
+    (tmp_path / "sounds" / "inner").symlink_to("sub")
+    (tmp_path / "sounds" / "outer").symlink_to(tmp_path / "sounds2")
+    (tmp_path / "sounds" / "out.wav").symlink_to("../a.wav")
+    (tmp_path / "sounds" / "in.wav").symlink_to("sub/b.wav")
+    (tmp_path / "link").symlink_to("sounds")
     return tmp_path
 
 
 @pytest.mark.parametrize(
     "audio_path",
-    ["root/a.wav", "root/sub/a.wav", "root/sub/../a.wav", "root/inner/a.wav", "root/in.wav",
-     "link/a.wav", "root2/../root/a.wav"],
-)  # fmt: skip
+    [
+        "sounds/a.wav",
+        "sounds/sub/a.wav",
+        "sounds/sub/../a.wav",
+        "sounds/inner/a.wav",
+        "sounds/in.wav",
+        "link/a.wav",
+        "sounds2/../sounds/a.wav",
+    ],
+)
 def test_audio_files_inside_the_root(write, folders, audio_path, monkeypatch):
     file = write({"datasets": {"eval": {"e0": clip(audio_path=audio_path)}}})
     expected = list(load_database(file).to_xy("eval")[0])
     monkeypatch.chdir(folders)
-    for root in ("root", folders / "root", folders / "link", "/"):
+    for root in ("sounds", folders / "sounds", folders / "link", "/"):
         assert list(load_database(file, root=root).to_xy("eval")[0]) == expected
 
 
@@ -393,19 +400,19 @@ def test_audio_files_inside_the_root(write, folders, audio_path, monkeypatch):
     ("audio_path", "real"),
     [
         ("a.wav", "a.wav"),
-        ("root/../a.wav", "a.wav"),
-        ("root2/a.wav", "root2/a.wav"),
-        ("root/outer/a.wav", "root2/a.wav"),
-        ("root/out.wav", "a.wav"),
+        ("sounds/../a.wav", "a.wav"),
+        ("sounds2/a.wav", "sounds2/a.wav"),
+        ("sounds/outer/a.wav", "sounds2/a.wav"),
+        ("sounds/out.wav", "a.wav"),
         ("/etc/passwd", "/etc/passwd"),
     ],
 )
 def test_audio_file_outside_the_root_is_named(write, folders, audio_path, real):
-    examples = {"fine": clip(audio_path="root/a.wav"), "e0": clip(audio_path=audio_path)}
+    examples = {"fine": clip(audio_path="sounds/a.wav"), "e0": clip(audio_path=audio_path)}
     file = write({"datasets": {"eval": examples}})
     message = f"clip 'e0' of 'eval' has the audio file .*, that is {str(folders / real)!r}, which"
     with pytest.raises(ValueError, match=message):
-        load_database(file, root=folders / "root")
+        load_database(file, root=folders / "sounds")
 
 
 def test_root_must_be_a_folder(write, content, tmp_path):
