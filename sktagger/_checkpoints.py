@@ -110,6 +110,8 @@ def check_resumable(checkpoint: dict, net, source: str, *, validated: bool) -> N
         "plan",
         "epoch, step and iteration, integers from 0 up",
     )
+    n_clips = checkpoint.get("n_clips")  # which earlier checkpoints lack
+    require(n_clips is None or _is_count(n_clips), "n_clips", "an integer from 0 up")
     rows = checkpoint.get("history")
     require(
         isinstance(rows, list) and all(_is_row(row, validated) for row in rows),

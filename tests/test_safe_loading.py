@@ -307,6 +307,8 @@ STATES = {
     "plan, bool": (changed("plan", "epoch", to=True), "at plan"),
     "plan, step": (changed("plan", "step", to=10**15), "at plan: step=10{15} lies beyond the 2 b"),
     "plan, key": (changed("plan", "x", to=1), "at plan"),
+    "clips": (changed("n_clips", to=torch.zeros(2)), "at n_clips: allowed is an integer"),
+    "clips, negative": (changed("n_clips", to=-1), "at n_clips"),
     "history": (changed("history", to={"a": 1}), "at history"),
     "history, row": (changed("history", to=[1]), "at history"),
     "history, empty": (changed("history", to=[]), "at history: allowed is a round with the best"),
