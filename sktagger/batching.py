@@ -8,10 +8,12 @@ at any batch of any epoch.
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from sklearn.base import clone
 from torch.utils.data import Dataset
 
 from sktagger.audio import to_mono
@@ -309,7 +311,12 @@ class TrainingPlan:
         self.n_mels = n_mels
         self.seed = seed
         self.probabilities = probabilities
+        self.refine_from("epoch", np.inf)
         self.seek(0, 0, 0)
+
+    def refine_from(self, unit: str, position: float):
+        """Say from which position, counted in "epoch" or "iteration", on distortions are light."""
+        self._refinement = unit, position
 
     def seek(self, epoch: int, step: int, iteration: int):
         """Go to a position that an earlier plan had reached; ValueError if there is none such."""
@@ -349,27 +356,42 @@ class TrainingPlan:
             order = rng.permutation(n_clips)
         else:
             order = rng.choice(n_clips, n_clips, p=self.probabilities)
-        mixup_starts = 0 if self.augmentation is None else self.augmentation.mixup_delay
         examples = (
-            self._draw(
-                index,
-                np.random.default_rng([self.seed, self.epoch, 1 + position]),
-                mixup=self.epoch * n_clips + position >= mixup_starts * self.batch_size,
-            )
-            for position, index in enumerate(order)
+            self._draw(index, np.random.default_rng([self.seed, self.epoch, 1 + position]), a)
+            for position, (index, a) in enumerate(zip(order, self._augmentations(), strict=True))
         )
         return bucket_by_length(examples, self.batch_size)
 
-    def _draw(self, index, rng, mixup):
-        a = self.augmentation
+    def _augmentations(self):
+        """Yield what distorts each clip of this epoch."""
+        full = self.augmentation
+        if full is None:
+            yield from repeat(None, len(self.lengths))
+            return
+        n_clips = len(self.lengths)
+        unmixed, light = clone(full).set_params(mixup_prob=0.0), full.light()
+        unit, refined_from = self._refinement
+        begun, n_together = {
+            "epoch": (self.epoch, n_clips),
+            "iteration": (self.iteration - self.step, self.batch_size),
+        }[unit]
+        for position in range(n_clips):
+            if begun + position / n_together >= refined_from:
+                yield light
+            elif self.epoch * n_clips + position < full.mixup_delay * self.batch_size:
+                yield unmixed
+            else:
+                yield full
+
+    def _draw(self, index, rng, a):
         if a is None:
             return plain_example(index, self.lengths[index], self.sizes)
-        parts = [Part(index, self._draw_waveform(index, rng))]
+        parts = [Part(index, self._draw_waveform(index, rng, a))]
         n_frames = parts[0].draw.n_frames
-        if mixup and len(self.lengths) > 1 and rng.random() < a.mixup_prob:
+        if len(self.lengths) > 1 and rng.random() < a.mixup_prob:
             other = int(rng.integers(len(self.lengths) - 1))
             other += other >= index
-            draw = self._draw_waveform(other, rng)
+            draw = self._draw_waveform(other, rng, a)
             max_frames = self.sizes.max_frames(a.mixup_max_length, self.sample_rate)
             onset = draw_mixup_onset(a, rng, n_frames, draw.n_frames, max_frames)
             if onset is not None:
@@ -378,9 +400,9 @@ class TrainingPlan:
                 parts = [parts[0]._replace(onset=-begin), Part(other, draw, onset - begin)]
         return Example(n_frames, tuple(parts), draw_features(a, rng, n_frames, self.n_mels))
 
-    def _draw_waveform(self, index, rng):
+    def _draw_waveform(self, index, rng, a):
         n_samples = int(self.lengths[index])
-        return draw_waveform(self.augmentation, rng, n_samples, self.sizes, self.sample_rate)
+        return draw_waveform(a, rng, n_samples, self.sizes, self.sample_rate)
 
 
 def plain_example(index: int, n_samples: int, sizes: STFTSizes) -> Example:

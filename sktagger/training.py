@@ -125,6 +125,8 @@ class TrainingRounds:
         self.total = self.first + length
         self.started = not validated
         self.ends = ends
+        if ends and plan.augmentation is not None:
+            plan.refine_from(unit, self.total - plan.augmentation.refine * length)
 
     @property
     def done(self) -> int:

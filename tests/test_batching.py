@@ -308,6 +308,34 @@ def test_mixup_is_delayed_by_batches():
     assert mixed == 8 * [4 * [False]] + 7 * [4 * [True]]
 
 
+def is_mixed(batches):
+    return [len(example.parts) == 2 for example in flat(batches)]
+
+
+@pytest.mark.parametrize(("unit", "start"), [("epoch", 2.5), ("iteration", 12.5)])
+def test_last_clips_are_distorted_lightly(unit, start):
+    settings = Augmentation(stretch=0, gain_std=2, mixup_prob=1)
+    plan = plan_of(np.full(20, 1000), settings, batch_size=4)
+    plan.refine_from(unit, start)
+    batches = list(plan.take(n_epochs=4))
+    mixed = is_mixed(batches)
+    assert mixed[:40] == 40 * [True]
+    assert sorted(mixed[40:60]) == 10 * [False] + 10 * [True]
+    assert mixed[60:] == 20 * [False]
+    log_gain = np.log([example.parts[0].draw.gain for example in flat(batches)])
+    assert np.abs(log_gain[:40]).max() > 2
+    assert 0.1 < np.abs(log_gain[60:]).max() < 1.2
+    other = plan_of(np.full(20, 1000), settings, batch_size=4)
+    other.refine_from(unit, start)
+    other.seek(2, 3, 13)
+    assert is_mixed(list(other.take(n_epochs=2))) == mixed[52:]
+
+
+def test_refinement_is_not_known_of_by_itself():
+    plan = plan_of(np.full(20, 1000), Augmentation(stretch=0, mixup_prob=1))
+    assert all(is_mixed(list(plan.take(n_epochs=5))))
+
+
 def test_masks_fit_the_mixture():
     for example in mixtures(Augmentation(mixup_prob=1, time_mask=1.0), np.full(100, 2000)):
         onset, width = example.features.time_mask

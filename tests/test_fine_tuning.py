@@ -20,7 +20,7 @@ from sklearn.utils.estimator_checks import (
     check_set_params,
 )
 
-from sktagger import STFT, WALNetTagger
+from sktagger import STFT, Augmentation, WALNetTagger
 from sktagger.callbacks import Checkpoint
 from sktagger.commands.train import train
 from sktagger.fine_tuning import freeze_layers, start_from
@@ -324,6 +324,7 @@ def test_interrupted_fine_tuning_continues_to_the_same_weights(source, scenes, t
     def fine_tune(directory, max_epochs):
         tagger = WALNetTagger(
             **SETTINGS | {"max_epochs": max_epochs, "schedule": "constant"},
+            augmentation=Augmentation(refine=0),
             init_from=source,
             freeze=6,
             callbacks=[Checkpoint(directory)],

@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError, UndefinedMetricWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline
+from skorch.callbacks import Callback
 
 from sktagger import STFT, Augmentation, ThresholdTuner, WALNetTagger
 from sktagger.callbacks import Checkpoint, load_checkpoint
@@ -145,14 +146,20 @@ def test_every_clip_is_used_in_every_epoch(scenes):
 def test_interrupted_training_continues_to_the_same_weights(scenes, tmp_path):
     X, Y = scenes.to_xy("balanced_train")
     X_val, Y_val = scenes.to_xy("validate")
-    settings = SETTINGS | {"max_iterations": 5, "validate_every": 2, "schedule": "constant"}
+    settings = SETTINGS | {"max_iterations": 5, "validate_every": 2}
 
-    def train(directory, **changes):
-        tagger = WALNetTagger(**settings | changes, callbacks=[Checkpoint(directory)])
+    class Stop(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            if net.history[-1, "n_iterations"] == 2:
+                raise KeyboardInterrupt
+
+    def train(directory, *callbacks):
+        tagger = WALNetTagger(**settings, callbacks=[Checkpoint(directory), *callbacks])
         return tagger.fit(X, Y, X_val=X_val, Y_val=Y_val)
 
     whole = train(tmp_path / "whole")
-    train(tmp_path / "parts", max_iterations=2)
+    with pytest.warns(UserWarning, match="interrupted"):
+        train(tmp_path / "parts", Stop())
     resumed = train(tmp_path / "parts")
     assert torch.equal(weights(resumed), weights(whole))
     pd.testing.assert_frame_equal(

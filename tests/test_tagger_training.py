@@ -10,7 +10,7 @@ from sklearn.model_selection import cross_validate
 from sklearn.pipeline import Pipeline
 from skorch.callbacks import Callback
 
-from sktagger import ThresholdTuner, WALNetTagger
+from sktagger import Augmentation, ThresholdTuner, WALNetTagger
 from sktagger.callbacks import Checkpoint, load_checkpoint
 from sktagger.metrics import scorers
 from sktagger.model_selection import MultilabelStratifiedGroupKFold
@@ -133,7 +133,7 @@ def test_divergence_is_an_error_that_says_where_and_leaves_the_best(data, tmp_pa
 
 def test_divergence_without_validation_leaves_the_last_round(data):
     X, Y = data
-    settings = {**SETTINGS, "schedule": "constant"}
+    settings = {**SETTINGS, "schedule": "constant", "augmentation": Augmentation(refine=0)}
     once = WALNetTagger(**settings).fit(X, Y)
     tagger = WALNetTagger(**settings | {"max_epochs": 9}, callbacks=[Spoil(2)])
     with pytest.raises(FloatingPointError, match="diverged at iteration 4"):
@@ -436,6 +436,40 @@ def test_learning_rate_is_constant_where_the_end_is_not_known(data):
     seen.rates.clear()
     tagger.set_params(schedule="constant").fit(*data)
     assert seen.rates == 3 * [0.002]
+
+
+class Mixtures(Callback):
+    """Note for each batch how many of its clips are mixtures, which are longer than clips."""
+
+    def __init__(self):
+        self.counts = []
+
+    def on_batch_end(self, net, batch, training, **kwargs):
+        if training:
+            self.counts.append(int((batch[0]["n_frames"] > 25).sum()))
+
+
+MIXED = Augmentation(stretch=0, mixup_prob=1, mixup_overlap=0.05, refine=0.5)
+
+
+@pytest.mark.parametrize("length", [{"max_epochs": 2}, {"max_iterations": 6}])
+def test_second_half_of_training_is_refinement(data, length):
+    seen = Mixtures()
+    settings = {**SETTINGS, **length, "augmentation": MIXED}
+    tagger = WALNetTagger(**settings, warm_start=True, callbacks=[seen])
+    tagger.fit(*data).fit(*data)
+    assert len(seen.counts) == 12
+    first, second, again, at_last = np.reshape(seen.counts, (4, 3)).sum(1)
+    assert (second, at_last) == (0, 0)
+    assert min(first, again) > 6
+
+
+def test_no_refinement_where_the_end_is_not_known(data):
+    seen = Mixtures()
+    tagger = WALNetTagger(**SETTINGS, augmentation=MIXED, callbacks=[seen])
+    tagger.partial_fit(*data, classes=[0, 1]).partial_fit(*data)
+    assert sum(seen.counts[:3]) > 6
+    assert sum(seen.counts[3:]) > 6
 
 
 def test_weight_decay_shrinks_weights(data):
