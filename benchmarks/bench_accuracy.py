@@ -13,7 +13,9 @@ esc10
 
 Systems: "default", "reference" (the published recipe with its thresholds), both for the same
 number of epochs, which takes them the same time, and "forest", a random forest on means and
-deviations of MFCCs and their differences. Nothing is chosen by looking at eval or at test folds.
+deviations of MFCCs and their differences; and, to see what parts of the default recipe are good for,
+the default with one of them as published: see ABLATIONS. Nothing is chosen by looking at eval or at
+test folds.
 
     python benchmarks/bench_accuracy.py scenes --epochs 15 --seeds 0 1 2
     python benchmarks/bench_accuracy.py esc10 --epochs 100
@@ -36,13 +38,22 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sktagger import ThresholdTuner, WALNetTagger, load_database
+from sktagger import Augmentation, ThresholdTuner, WALNetTagger, load_database
 from sktagger.audio import Section, read_audio
 from sktagger.commands._recipes import RECIPES
 from sktagger.metrics import lwlrap, mean_average_precision, mean_f1, mean_roc_auc
 
 HERE = Path(__file__).parent
 SYSTEMS = ("default", "reference", "forest")
+ABLATIONS = {
+    "no refinement": {"augmentation": Augmentation(refine=0)},
+    "mixup late": {"augmentation": Augmentation(mixup_delay=80)},
+    "median gain e": {"augmentation": Augmentation(gain_mean=1)},
+    "mean pooling": {"pooling": "mean"},
+    "batches of 24": {"batch_size": 24},
+    "constant rate": {"schedule": "constant", "lr": 3e-4},
+    "no weight decay": {"weight_decay": 0.0},
+}
 
 
 def mfcc_statistics(X):
@@ -79,7 +90,7 @@ class Forest:
 def make_system(name, seed, n_epochs, **params):
     if name == "forest":
         return Forest(seed)
-    settings = dict(RECIPES[name]["settings"])
+    settings = dict(ABLATIONS[name] if name in ABLATIONS else RECIPES[name]["settings"])
     settings.pop("max_iterations", None)
     settings.pop("validate_every", None)
     return WALNetTagger(**settings, **params, max_epochs=n_epochs, random_state=seed, n_jobs=1)
@@ -155,7 +166,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("protocol", choices=["scenes", "esc10"])
     parser.add_argument("--data", type=Path, default=os.environ.get("SKTAGGER_DATA"))
-    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=SYSTEMS)
+    parser.add_argument("--systems", nargs="+", choices=[*SYSTEMS, *ABLATIONS], default=SYSTEMS)
     parser.add_argument("--epochs", type=int, required=True)
     parser.add_argument(
         "--seeds", type=int, nargs="+", help="seeds (scenes) or folds (esc10); default: 0 1 2, all"
