@@ -155,8 +155,10 @@ def write_table(runs, path):
         lines += ["|" + " --- |" + " ---: |" * (len(measures) + 2)]
         for system, rows in group.groupby("system"):
             values = 100 * pd.DataFrame(rows["result"].tolist())
-            spread = values.std().fillna(0)
-            cells = [f"{values[name].mean():.1f} ± {spread[name]:.1f}" for name in measures]
+            cells = [f"{values[name].mean():.1f}" for name in measures]
+            if len(rows) > 1:
+                spread = values.std()
+                cells = [f"{cells[i]} ± {spread[name]:.1f}" for i, name in enumerate(measures)]
             minutes = values["minutes"].mean() / 100
             lines += [f"| {system} | {len(rows)} | " + " | ".join(cells) + f" | {minutes:.1f} |"]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
