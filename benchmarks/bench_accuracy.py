@@ -13,9 +13,9 @@ esc10
 
 Systems: "default", "reference" (the published recipe with its thresholds), both for the same
 number of epochs, which takes them the same time, and "forest", a random forest on means and
-deviations of MFCCs and their differences; and, to see what parts of the default recipe are good for,
-the default with one of them as published: see ABLATIONS. Nothing is chosen by looking at eval or at
-test folds.
+deviations of MFCCs and their differences; and, to see what parts of the default recipe are good
+for, the default with one of them as published: see ABLATIONS. Nothing is chosen by looking at eval
+or at test folds.
 
     python benchmarks/bench_accuracy.py scenes --epochs 15 --seeds 0 1 2
     python benchmarks/bench_accuracy.py esc10 --epochs 100
