@@ -155,11 +155,10 @@ def write_table(runs, path):
         lines += ["|" + " --- |" + " ---: |" * (len(measures) + 2)]
         for system, rows in group.groupby("system"):
             values = 100 * pd.DataFrame(rows["result"].tolist())
-            cells = [f"{values[name].mean():.1f}" for name in measures]
-            if len(rows) > 1:
-                spread = values.std()
-                cells = [f"{cells[i]} ± {spread[name]:.1f}" for i, name in enumerate(measures)]
-            minutes = values["minutes"].mean() / 100
+            mean, spread = values.mean(), values.std()
+            several = len(rows) > 1
+            cells = [f"{mean[name]:.1f}" + f" ± {spread[name]:.1f}" * several for name in measures]
+            minutes = mean["minutes"] / 100
             lines += [f"| {system} | {len(rows)} | " + " | ".join(cells) + f" | {minutes:.1f} |"]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
