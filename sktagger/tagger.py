@@ -26,12 +26,12 @@ from sktagger._validation import (
     check_weights,
 )
 from sktagger.augmentation import Augmentation
-from sktagger.batching import TrainingPlan
 from sktagger.callbacks import OneCycle, Progress, Validation, load_checkpoint
 from sktagger.cross_fitting import out_of_fold_scores
 from sktagger.fine_tuning import freeze_layers, start_from
 from sktagger.model_selection import MultilabelStratifiedGroupKFold
 from sktagger.modules import N_LAYERS, N_MELS, OUTPUT_WEIGHT, WALNet, find_state
+from sktagger.plans import TrainingPlan
 from sktagger.spectral import STFT
 from sktagger.training import (
     PlainBatches,

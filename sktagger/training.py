@@ -9,8 +9,9 @@ from skorch import NeuralNet
 from skorch.utils import to_tensor
 from torch import nn
 
-from sktagger.batching import ClipDataset, TrainingPlan, plain_plan, prefetch
+from sktagger.batching import ClipDataset, prefetch
 from sktagger.memory import ClipLimit, take_clips
+from sktagger.plans import TrainingPlan, plain_plan
 from sktagger.transfer import to_device
 from sktagger.unreadable import Unreadable, no_clip_left
 

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from sktagger import ThresholdTuner, WALNetTagger, load_database
 from sktagger.audio import Section, audio_info, read_audio, resampled_length
 from sktagger.augmentation import Augmentation
-from sktagger.batching import TrainingPlan, plain_example
 from sktagger.callbacks import load_checkpoint, save_checkpoint
+from sktagger.plans import TrainingPlan, plain_example
 from sktagger.spectral import STFTSizes
 
 FORMATS = {

@@ -9,9 +9,9 @@ import torch
 
 from sktagger import WALNetTagger
 from sktagger._validation import check_clips
-from sktagger.batching import plain_plan
 from sktagger.memory import ClipLimit, is_out_of_memory, take_clips
 from sktagger.modules import WALNet
+from sktagger.plans import plain_plan
 
 SETTINGS = {
     "sample_rate": 8000, "batch_size": 5, "max_epochs": 1, "augmentation": None, "random_state": 0,

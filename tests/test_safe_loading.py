@@ -24,11 +24,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from sktagger import STFT, WALNetTagger, load_database
-from sktagger.batching import TrainingPlan
 from sktagger.callbacks import Checkpoint, load_checkpoint
 from sktagger.commands._config import read_config_file
 from sktagger.commands._experiment import load_tagger, make_config, parse_settings
 from sktagger.modules import OUTPUT_WEIGHT, WALNet
+from sktagger.plans import TrainingPlan
 
 MEMORY = 2**30  # bytes beyond what the process has when all is imported
 SECONDS = 60  # for one file; the slowest take a few

@@ -4,7 +4,8 @@ import torch
 
 from sktagger import Augmentation
 from sktagger.audio import ArrayClips
-from sktagger.batching import ClipDataset, TrainingPlan, plain_plan
+from sktagger.batching import ClipDataset
+from sktagger.plans import TrainingPlan, plain_plan
 from sktagger.spectral import STFT
 from sktagger.transfer import pin, to_device
 

@@ -1,0 +1,268 @@
+"""Clips -> plans of batches: which clips, distorted how, in which order.
+
+A plan is drawn from seeds and clip lengths alone; loader threads then turn its items into tensors.
+So the batches do not depend on the number of threads, and training can go on at any batch of any
+epoch.
+"""
+
+from itertools import repeat
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.base import clone
+
+from sktagger.augmentation import (
+    FeatureDraw,
+    WaveformDraw,
+    draw_features,
+    draw_mixup_onset,
+    draw_waveform,
+)
+from sktagger.spectral import STFTSizes
+
+MAX_PADDING = 0.05
+MAX_BUCKET_AGE = 1000  # batches
+
+
+class Part(NamedTuple):
+    """A clip in an example: its index, its distortion (None: as it is), its first frame."""
+
+    index: int
+    draw: WaveformDraw | None = None
+    onset: int = 0
+
+
+class Example(NamedTuple):
+    """What goes into one row of a batch: one clip, or two that are mixed."""
+
+    n_frames: int
+    parts: tuple[Part, ...]
+    features: FeatureDraw | None = None
+
+
+def bucket_by_length(examples, batch_size, *, max_padding=MAX_PADDING, max_age=MAX_BUCKET_AGE):
+    """Gather a stream of examples into batches of similar length.
+
+    A bucket opens with one example of L frames and admits lengths from ``L * (1 - max_padding)``
+    to ``L / (1 - max_padding)``; each further example tightens these bounds, so that no clip of
+    a batch is padded by more than that. A full bucket is a batch, as is one that has been open
+    for `max_age` batches. The examples left at the end are batched in the order of their length.
+
+    Parameters
+    ----------
+    examples : iterable of Example
+    batch_size : int
+        Number of examples in a full batch.
+    max_padding : float, default=0.05
+        In [0, 1).
+    max_age : int, default=1000
+        In batches.
+
+    Yields
+    ------
+    list of Example
+        Longest first. Every example comes once.
+    """
+    buckets = []
+    n_batches = 0
+    for example in examples:
+        length = example.n_frames
+        bucket = next((b for b in buckets if b.low <= length <= b.high), None)
+        if bucket is None:
+            bucket = _Bucket(n_batches)
+            buckets.append(bucket)
+        bucket.add(example, length * (1 - max_padding), length / (1 - max_padding))
+        if len(bucket.examples) == batch_size:
+            n_batches += 1
+            buckets.remove(bucket)
+            yield _longest_first(bucket.examples)
+        # the oldest bucket comes first
+        if buckets and n_batches - buckets[0].opened >= max_age:
+            n_batches += 1
+            yield _longest_first(buckets.pop(0).examples)
+    left = [example for bucket in buckets for example in bucket.examples]
+    yield from _chunks(_longest_first(left), batch_size)
+
+
+class _Bucket:
+    def __init__(self, opened):
+        self.opened = opened
+        self.examples = []
+        self.low, self.high = 0.0, float("inf")
+
+    def add(self, example, low, high):
+        self.examples.append(example)
+        self.low, self.high = max(self.low, low), min(self.high, high)
+
+
+def _longest_first(examples):
+    return sorted(examples, key=lambda example: -example.n_frames)
+
+
+class TrainingPlan:
+    """An endless plan of training batches, drawn epoch by epoch from a seed.
+
+    Parameters
+    ----------
+    lengths : ndarray of shape (n_clips,), int
+        Lengths of the clips in samples.
+    sizes : STFTSizes
+    sample_rate : int
+        In Hz.
+    batch_size : int
+        Number of clips in a batch; the last ones of an epoch may be smaller.
+    augmentation : Augmentation or None
+    n_mels : int
+        Number of mel bands, for masks.
+    seed : int
+        The same seed gives the same batches.
+    probabilities : ndarray of shape (n_clips,) or None, default=None
+        By which the clips of an epoch are drawn, with replacement. None: every clip once.
+
+    Attributes
+    ----------
+    epoch, step, iteration : int
+        Position of the next batch: epoch, batch of that epoch, batch of all.
+    """
+
+    def __init__(
+        self,
+        lengths,
+        sizes,
+        sample_rate,
+        batch_size,
+        augmentation,
+        n_mels,
+        seed,
+        probabilities=None,
+    ):
+        self.lengths = lengths
+        self.sizes = sizes
+        self.sample_rate = sample_rate
+        self.batch_size = batch_size
+        self.augmentation = augmentation
+        self.n_mels = n_mels
+        self.seed = seed
+        self.probabilities = probabilities
+        self.refine_from("epoch", np.inf)
+        self.seek(0, 0, 0)
+
+    def refine_from(self, unit: str, position: float):
+        """Say from which position, counted in "epoch" or "iteration", on distortions are light."""
+        self._refinement = unit, position
+
+    def seek(self, epoch: int, step: int, iteration: int):
+        """Go to a position that an earlier plan had reached; ValueError if there is none such."""
+        self.epoch, self.step, self.iteration = epoch, step, iteration
+        self._batches = self._epoch_batches()
+        for done in range(step):
+            if next(self._batches, None) is None:
+                raise ValueError(f"step={step} lies beyond the {done} batches of epoch {epoch}")
+
+    def take(self, n_epochs=None, n_iterations=None):
+        """Yield the batches of some epochs, or some number of batches.
+
+        Parameters
+        ----------
+        n_epochs, n_iterations : int or None
+            One of them is given.
+
+        Yields
+        ------
+        list of Example
+        """
+        last_epoch = None if n_epochs is None else self.epoch + n_epochs
+        last_iteration = None if n_iterations is None else self.iteration + n_iterations
+        while self.epoch != last_epoch and self.iteration != last_iteration:
+            batch = next(self._batches, None)
+            if batch is None:
+                self.epoch, self.step = self.epoch + 1, 0
+                self._batches = self._epoch_batches()
+            else:
+                self.step, self.iteration = self.step + 1, self.iteration + 1
+                yield batch
+
+    def _epoch_batches(self):
+        n_clips = len(self.lengths)
+        rng = np.random.default_rng([self.seed, self.epoch])
+        if self.probabilities is None:
+            order = rng.permutation(n_clips)
+        else:
+            order = rng.choice(n_clips, n_clips, p=self.probabilities)
+        examples = (
+            self._draw(index, np.random.default_rng([self.seed, self.epoch, 1 + position]), a)
+            for position, (index, a) in enumerate(zip(order, self._augmentations(), strict=True))
+        )
+        return bucket_by_length(examples, self.batch_size)
+
+    def _augmentations(self):
+        """Yield what distorts each clip of this epoch."""
+        full = self.augmentation
+        if full is None:
+            yield from repeat(None, len(self.lengths))
+            return
+        n_clips = len(self.lengths)
+        unmixed, light = clone(full).set_params(mixup_prob=0.0), full.light()
+        unit, refined_from = self._refinement
+        begun, n_together = {
+            "epoch": (self.epoch, n_clips),
+            "iteration": (self.iteration - self.step, self.batch_size),
+        }[unit]
+        for position in range(n_clips):
+            if begun + position / n_together >= refined_from:
+                yield light
+            elif self.epoch * n_clips + position < full.mixup_delay * self.batch_size:
+                yield unmixed
+            else:
+                yield full
+
+    def _draw(self, index, rng, a):
+        if a is None:
+            return plain_example(index, self.lengths[index], self.sizes)
+        parts = [Part(index, self._draw_waveform(index, rng, a))]
+        n_frames = parts[0].draw.n_frames
+        if len(self.lengths) > 1 and rng.random() < a.mixup_prob:
+            other = int(rng.integers(len(self.lengths) - 1))
+            other += other >= index
+            draw = self._draw_waveform(other, rng, a)
+            max_frames = self.sizes.max_frames(a.mixup_max_length, self.sample_rate)
+            onset = draw_mixup_onset(a, rng, n_frames, draw.n_frames, max_frames)
+            if onset is not None:
+                begin = min(0, onset)
+                n_frames = max(n_frames, onset + draw.n_frames) - begin
+                parts = [parts[0]._replace(onset=-begin), Part(other, draw, onset - begin)]
+        return Example(n_frames, tuple(parts), draw_features(a, rng, n_frames, self.n_mels))
+
+    def _draw_waveform(self, index, rng, a):
+        n_samples = int(self.lengths[index])
+        return draw_waveform(a, rng, n_samples, self.sizes, self.sample_rate)
+
+
+def plain_example(index: int, n_samples: int, sizes: STFTSizes) -> Example:
+    """Plan a clip as it is."""
+    return Example(sizes.n_frames(int(n_samples)), (Part(int(index)),))
+
+
+def plain_plan(lengths, sizes: STFTSizes, batch_size: int) -> list[list[Example]]:
+    """Plan batches of undistorted clips for validation and prediction, longest first.
+
+    Parameters
+    ----------
+    lengths : ndarray of shape (n_clips,), int
+        In samples.
+    sizes : STFTSizes
+    batch_size : int
+        Number of clips in a batch; the last batch may be smaller.
+
+    Returns
+    -------
+    list of list of Example
+        Every clip once.
+    """
+    examples = [plain_example(i, n, sizes) for i, n in enumerate(lengths)]
+    return list(_chunks(_longest_first(examples), batch_size))
+
+
+def _chunks(examples, batch_size):
+    for start in range(0, len(examples), batch_size):
+        yield examples[start : start + batch_size]
