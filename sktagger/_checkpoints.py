@@ -116,7 +116,8 @@ def check_resumable(checkpoint: dict, net, source: str, *, validated: bool) -> N
     require(
         isinstance(rows, list) and all(_is_row(row, validated) for row in rows),
         "history",
-        "a list of rounds with n_epochs, n_iterations and, in a training that validates, valid_mAP",
+        "a list of rounds with n_epochs, n_iterations and, in a training that validates, valid_mAP "
+        "and valid_loss",
     )
     require(
         not validated or any(row["valid_mAP_best"] for row in rows),
@@ -166,6 +167,7 @@ def _is_row(row, validated):
         and _is_count(row.get("n_iterations"))
         and row.get("batches") == []
         and (not validated or type(row.get("valid_mAP")) is float)
+        and (not validated or type(row.get("valid_loss")) is float)
         and (not validated or type(row.get("valid_mAP_best")) is bool)
     )
 

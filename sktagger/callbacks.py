@@ -46,9 +46,10 @@ class Validation(Callback):
     """Measure the validation mAP after each round and keep the best weights.
 
     Adds to the net's history: `n_epochs` and `n_iterations` (trained so far), and, where there
-    are validation clips, `valid_mAP` and `valid_mAP_best` (whether it is the best so far). When
-    training ends, also by Ctrl-C or an error, the net gets the weights of the best round; without
-    validation clips, those of the last round if the present ones are not finite.
+    are validation clips, `valid_mAP` and `valid_mAP_best` (whether it is the best so far; among
+    rounds of the same mAP, that with the lowest validation loss is the best). When training ends,
+    also by Ctrl-C or an error, the net gets the weights of the best round; without validation
+    clips, those of the last round if the present ones are not finite.
 
     It also notices when training diverges, before a checkpoint is written: FloatingPointError
     is raised where the loss, the weights after a round, or the validation scores are not finite.
@@ -64,12 +65,18 @@ class Validation(Callback):
 
     def on_train_begin(self, net, **kwargs):
         """Forget earlier trainings."""
-        self.restore(-np.inf, None, 0)
-        self.last_state_ = None
+        self._forget()
 
-    def restore(self, best_score, best_state, n_worse):
-        """Set the best so far: its mAP, its weights, and the number of rounds since."""
-        self.best_score_, self.best_state_, self.n_worse_ = best_score, best_state, n_worse
+    def restore(self, rows, best_state):
+        """Go on after the rounds of a history, the best of which ended with some weights."""
+        best = [row for row in rows if row["valid_mAP_best"]][-1]
+        self.best_, self.best_state_ = (best["valid_mAP"], -best["valid_loss"]), best_state
+        scores = [row["valid_mAP"] for row in rows]
+        self.n_worse_ = 0 if np.isnan(scores[-1]) else len(rows) - 1 - int(np.argmax(scores))
+
+    def _forget(self):
+        self.best_, self.best_state_, self.last_state_ = (-np.inf, -np.inf), None, None
+        self.n_worse_ = 0
 
     def on_batch_end(self, net, batch, training, y_pred, **kwargs):
         """Look at the loss of a training batch; note the scores of a validation batch."""
@@ -98,13 +105,14 @@ class Validation(Callback):
             score = mean_average_precision(
                 np.concatenate(self.events_), np.concatenate(self.scores_)
             )
-        best = bool(np.isnan(score) or score > self.best_score_)
+        result = (score, -net.history[-1, "valid_loss"])
+        undefined = bool(np.isnan(score))
+        best = undefined or bool(result > self.best_)
+        self.n_worse_ = 0 if undefined or score > self.best_[0] else self.n_worse_ + 1
         net.history.record("valid_mAP", float(score))
         net.history.record("valid_mAP_best", best)
         if best:
-            self.restore(score, copy_state(net.module_), 0)
-        else:
-            self.n_worse_ += 1
+            self.best_, self.best_state_ = result, copy_state(net.module_)
 
     def on_epoch_begin(self, net, dataset_train, **kwargs):
         """Begin a round, unless there were too many without a better mAP."""
@@ -124,8 +132,7 @@ class Validation(Callback):
             net.module_.load_state_dict(self.best_state_)
         elif diverged and self.last_state_ is not None:
             net.module_.load_state_dict(self.last_state_)
-        self.restore(-np.inf, None, 0)
-        self.last_state_ = None
+        self._forget()
         self.scores_, self.events_ = [], []
 
     def _divergence(self, net, what):
@@ -291,11 +298,8 @@ class Checkpoint(Callback):
                 stacklevel=2,
             )
         if validated:
-            rows = latest["history"]
-            last = max(i for i, row in enumerate(rows) if row["valid_mAP_best"])
-            dict(net.callbacks_)["validation"].restore(
-                rows[last]["valid_mAP"], dict(best["model"]), len(rows) - 1 - last
-            )
+            validation = dict(net.callbacks_)["validation"]
+            validation.restore(latest["history"], dict(best["model"]))
 
     def on_epoch_end(self, net, dataset_train, **kwargs):
         """Write the checkpoints."""

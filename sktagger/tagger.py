@@ -366,8 +366,8 @@ class WALNetTagger(BaseTagger):
         sample_weight : array-like of shape (n_clips,) or None, default=None
             Weights of the clips in the loss, not negative; only their ratios matter.
         X_val, Y_val : as `X` and `y`, or None
-            Clips to validate on. With them, the weights with the best validation mAP are kept;
-            without, the last ones.
+            Clips to validate on. With them, the weights with the best validation mAP are kept,
+            among equals those with the lowest validation loss; without, the last ones.
 
         Returns
         -------

@@ -76,6 +76,52 @@ def test_training_stops_when_validation_does_not_improve(data):
     assert tagger.score(X, Y) == pytest.approx(scores.max())
 
 
+def script_scores(monkeypatch, scores):
+    """Let rounds have these validation mAPs; the first comes before training."""
+    scores = iter(scores)
+    monkeypatch.setattr("sktagger.callbacks.mean_average_precision", lambda *_: next(scores))
+
+
+def validation_loss(tagger, X, Y):
+    scores = tagger.predict_proba(X)
+    return -np.log(np.where(Y, scores, 1 - scores)).sum(axis=1).mean()
+
+
+def test_among_rounds_of_the_same_map_the_lowest_validation_loss_is_kept(data, monkeypatch):
+    X, Y = data
+    script_scores(monkeypatch, [0.1, 0.9, 0.9, 0.9, 0.9, 0.9])
+    settings = SETTINGS | {"max_epochs": 5, "random_state": 1}
+    tagger = WALNetTagger(**settings).fit(X, Y, X_val=X, Y_val=Y)
+    tied = tagger.history_.iloc[1:]
+    assert tied["valid_loss"].idxmin() in (2, 3, 4)  # neither the first nor the last
+    assert tied.index[tied["valid_mAP_best"]][-1] == tied["valid_loss"].idxmin()
+    assert validation_loss(tagger, X, Y) == pytest.approx(tied["valid_loss"].min(), rel=1e-4)
+
+
+def test_patience_counts_rounds_without_a_better_map(data, monkeypatch):
+    X, Y = data
+    settings = SETTINGS | {"max_epochs": 9, "patience": 3}
+    script_scores(monkeypatch, [0.1, 0.9, 0.9, 0.9, 0.9, 0.95])
+    tagger = WALNetTagger(**settings).fit(X, Y, X_val=X, Y_val=Y)
+    assert tagger.history_["valid_mAP"].tolist() == [0.1, 0.9, 0.9, 0.9, 0.9]
+    assert tagger.history_["valid_mAP_best"][2:].any()
+
+
+def test_patience_goes_on_counting_in_resumed_training(data, monkeypatch, tmp_path):
+    X, Y = data
+    settings = SETTINGS | {"max_epochs": 9, "patience": 3, "callbacks": [Checkpoint(tmp_path)]}
+    script_scores(monkeypatch, [0.1, 0.9])
+    interrupted = settings | {"callbacks": [Checkpoint(tmp_path), CtrlC()]}
+    with pytest.warns(UserWarning, match="interrupted"):
+        WALNetTagger(**interrupted).fit(X, Y, X_val=X, Y_val=Y)
+    script_scores(monkeypatch, [0.9, 0.9, 0.9, 0.95])
+    tagger = WALNetTagger(**settings).fit(X, Y, X_val=X, Y_val=Y)
+    assert tagger.history_["valid_mAP"].tolist() == [0.1, 0.9, 0.9, 0.9, 0.9]
+    tied = tagger.history_.iloc[1:]
+    assert tied.index[tied["valid_mAP_best"]][-1] == tied["valid_loss"].idxmin()
+    assert validation_loss(tagger, X, Y) == pytest.approx(tied["valid_loss"].min(), rel=1e-4)
+
+
 class CtrlC(Callback):
     """Interrupts training in its third round."""
 
