@@ -38,7 +38,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sktagger import Augmentation, ThresholdTuner, WALNetTagger, load_database
+from sktagger import STFT, Augmentation, ThresholdTuner, WALNetTagger, load_database
 from sktagger.audio import Section, read_audio
 from sktagger.commands._recipes import RECIPES
 from sktagger.metrics import lwlrap, mean_average_precision, mean_f1, mean_roc_auc
@@ -96,14 +96,15 @@ def make_system(name, seed, n_epochs, **params):
     return WALNetTagger(**settings, **params, max_epochs=n_epochs, random_state=seed, n_jobs=1)
 
 
-def scenes(data, system, seed, n_epochs):
+def scenes(data, system, seed, n_epochs, **params):
     """One training, measured on eval."""
     db = load_database(data / "scenes" / "scenes.json")
     X, Y = db.to_xy("balanced_train")
     X_val, Y_val = db.to_xy("validate", events=Y.columns)
     X_eval, Y_eval = db.to_xy("eval", events=Y.columns)
     start = time.perf_counter()
-    tagger = make_system(system, seed, n_epochs).fit(X, Y, X_val=X_val, Y_val=Y_val)
+    tagger = make_system(system, seed, n_epochs, **params)
+    tagger.fit(X, Y, X_val=X_val, Y_val=Y_val)
     seconds = time.perf_counter() - start
     S_val, S_eval = tagger.predict_proba(X_val), tagger.predict_proba(X_eval)
     strategy = "best" if system == "reference" else "expected"
@@ -121,7 +122,7 @@ def scenes(data, system, seed, n_epochs):
     }
 
 
-def esc10(data, system, fold, n_epochs):
+def esc10(data, system, fold, n_epochs, **params):
     """One fold: train on three, validate on one, test on one."""
     db = load_database(data / "esc10" / "esc10.json")
     clips = pd.concat([db.table(name) for name in db.datasets])
@@ -133,34 +134,40 @@ def esc10(data, system, fold, n_epochs):
     train = ~test & ~validation
     events = np.unique(labels)
     with tempfile.TemporaryDirectory() as cache:  # Vorbis is decoded once
-        tagger = make_system(system, fold, n_epochs, validate_every=5, memory=cache)
+        params |= {"validate_every": 5, "memory": cache}
+        tagger = make_system(system, fold, n_epochs, **params)
         start = time.perf_counter()
         tagger.fit(paths[train], labels[train], X_val=paths[validation], Y_val=labels[validation])
         seconds = time.perf_counter() - start
-        scores = tagger.predict_proba(paths[test])
-    return {
-        "accuracy": float(np.mean(events[scores.argmax(axis=1)] == labels[test])),
-        "mAP": mean_average_precision(labels[test, np.newaxis] == events, scores),
-        "minutes": seconds / 60,
-    }
+        result = {}
+        for name, chosen in {"validation ": validation, "": test}.items():
+            scores, right = tagger.predict_proba(paths[chosen]), labels[chosen]
+            result[f"{name}accuracy"] = float(np.mean(events[scores.argmax(axis=1)] == right))
+            result[f"{name}mAP"] = mean_average_precision(right[:, np.newaxis] == events, scores)
+    return {**result, "minutes": seconds / 60}
 
 
 def write_table(runs, path):
     """Mean and standard deviation over runs, in per cent."""
     lines = ["# Accuracy\n\nWritten by `bench_accuracy.py`, which explains the protocols."]
-    for (protocol, n_epochs), group in runs.groupby(["protocol", "epochs"]):
-        measures = [name for name in group["result"].iloc[0] if name != "minutes"]
-        lines += [f"\n## {protocol}, {n_epochs} epochs\n"]
-        lines += ["| system | runs | " + " | ".join(measures) + " | minutes |"]
-        lines += ["|" + " --- |" + " ---: |" * (len(measures) + 2)]
-        for system, rows in group.groupby("system"):
-            values = 100 * pd.DataFrame(rows["result"].tolist())
-            mean, spread = values.mean(), values.std()
-            several = len(rows) > 1
-            cells = [f"{mean[name]:.1f}" + f" ± {spread[name]:.1f}" * several for name in measures]
-            minutes = mean["minutes"] / 100
-            lines += [f"| {system} | {len(rows)} | " + " | ".join(cells) + f" | {minutes:.1f} |"]
+    for (protocol, n_epochs, hop_length), group in runs.groupby(["protocol", "epochs", "hop"]):
+        values = 100 * pd.json_normalize(group["result"]).set_index(group["system"])
+        minutes = values.pop("minutes") / 100
+        lines += [f"\n## {protocol}, {n_epochs} epochs, frames every {hop_length} samples\n"]
+        lines += ["| system | runs | " + " | ".join(values.columns) + " | minutes |"]
+        lines += ["|" + " --- |" + " ---: |" * (len(values.columns) + 2)]
+        for system, rows in values.groupby(level=0):
+            cells = map(mean_and_spread, rows.mean(), rows.std())
+            lines += [
+                f"| {system} | {len(rows)} | {' | '.join(cells)} | {minutes[system].mean():.1f} |"
+            ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def mean_and_spread(mean, spread):
+    if np.isnan(mean):
+        return ""
+    return f"{mean:.1f}" if np.isnan(spread) else f"{mean:.1f} ± {spread:.1f}"
 
 
 def main():
@@ -172,6 +179,9 @@ def main():
     parser.add_argument(
         "--seeds", type=int, nargs="+", help="seeds (scenes) or folds (esc10); default: 0 1 2, all"
     )
+    parser.add_argument(
+        "--hop-length", type=int, default=882, help="samples between frames; default: 882, 20 ms"
+    )
     parser.add_argument("--output", type=Path, default=HERE)
     args = parser.parse_args()
     if args.data is None:
@@ -179,14 +189,16 @@ def main():
     measure = {"scenes": scenes, "esc10": esc10}[args.protocol]
     seeds = args.seeds or range({"scenes": 3, "esc10": 5}[args.protocol])
     file = args.output / "results_accuracy.jsonl"
-    keys = ["protocol", "system", "seed", "epochs"]
+    keys = ["protocol", "system", "seed", "epochs", "hop"]
     for seed in seeds:
         for system in args.systems:
-            run = dict(zip(keys, (args.protocol, system, seed, args.epochs), strict=True))
+            values = (args.protocol, system, seed, args.epochs, args.hop_length)
+            run = dict(zip(keys, values, strict=True))
             runs = pd.read_json(file, lines=True) if file.exists() else pd.DataFrame(columns=keys)
             if (runs[keys] == pd.Series(run)).all(axis=1).any():
                 continue
-            run["result"] = measure(Path(args.data), system, seed, args.epochs)
+            params = {} if system == "forest" else {"stft": STFT(hop_length=args.hop_length)}
+            run["result"] = measure(Path(args.data), system, seed, args.epochs, **params)
             print(run, flush=True)
             with open(file, "a", encoding="utf-8") as stream:
                 stream.write(json.dumps(run) + "\n")
