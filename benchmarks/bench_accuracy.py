@@ -157,7 +157,7 @@ def write_table(runs, path):
         lines += ["| system | runs | " + " | ".join(values.columns) + " | minutes |"]
         lines += ["|" + " --- |" + " ---: |" * (len(values.columns) + 2)]
         for system, rows in values.groupby(level=0):
-            cells = map(mean_and_spread, rows.mean(), rows.std())
+            cells = map(mean_and_spread, rows.mean(skipna=False), rows.std())
             lines += [
                 f"| {system} | {len(rows)} | {' | '.join(cells)} | {minutes[system].mean():.1f} |"
             ]
@@ -165,6 +165,7 @@ def write_table(runs, path):
 
 
 def mean_and_spread(mean, spread):
+    """Write them; nothing where not all runs have the measure, no spread of one run."""
     if np.isnan(mean):
         return ""
     return f"{mean:.1f}" if np.isnan(spread) else f"{mean:.1f} ± {spread:.1f}"
