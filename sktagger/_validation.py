@@ -17,7 +17,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples, check_array, column_or_1d, validate_data
 
 from sktagger._text import nearest
-from sktagger.audio import ArrayClips, FileClips, Section
+from sktagger.audio import Section
+from sktagger.clips import ArrayClips, FileClips
 
 __all__ = [
     "HasMethods",

@@ -1,9 +1,4 @@
-"""Audio clips -> float32 waveforms: read, resample, mono, centre, scale.
-
-A clip is an audio file, a section of one, or an array in memory. :class:`FileClips` and
-:class:`ArrayClips` hold many of either behind one interface; nothing is decoded before it is
-asked for.
-"""
+"""Audio file -> float32 waveform: read, resample, mono, centre, scale."""
 
 import math
 import os
@@ -14,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 import soxr
-from joblib import Memory
 
 # what libsndfile's log says where a header is wrong about the number of bytes
 _SIZES = re.compile(
@@ -89,6 +83,45 @@ def resample(waveform: np.ndarray, orig_sr: int, target_sr: int) -> np.ndarray:
     return _fit_length(resampled, n_samples)
 
 
+def open_audio(section: Section) -> soundfile.SoundFile:
+    """Open a file whose header promises no more than the file has.
+
+    Parameters
+    ----------
+    section : Section
+
+    Returns
+    -------
+    soundfile.SoundFile
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError, PermissionError, ValueError
+        As :func:`audio_info`.
+    """
+    n_bytes = _size(section.path)
+    try:
+        file = soundfile.SoundFile(section.path)
+    except soundfile.LibsndfileError as error:
+        raise _explain(section.path, error.error_string) from error
+    except TypeError as error:  # of files without a header
+        raise _explain(section.path, "raw samples have no header") from error
+    if file.frames > _MOST_SAMPLES * n_bytes:
+        file.close()
+        raise ValueError(
+            f"Audio file {section}: the header promises {file.frames} samples, which is more than "
+            "the file can hold. It is damaged: copy it anew or leave it out."
+        )
+    missing = 0 if section.stop is not None else _missing_bytes(file.extra_info)
+    if missing:
+        file.close()
+        raise ValueError(
+            f"Audio file {section}: the header promises {missing} bytes more than the file has. "
+            "The file is cut off: copy it anew, give the section that is there, or leave it out."
+        )
+    return file
+
+
 def audio_info(section: Section) -> tuple[int, int]:
     """Read a file's header.
 
@@ -109,7 +142,7 @@ def audio_info(section: Section) -> tuple[int, int]:
         If the file is missing, cannot be read as audio, or the section is not inside it.
         The message names the file.
     """
-    with _open(section) as file:
+    with open_audio(section) as file:
         start, stop = _bounds(section, file.frames)
         return stop - start, file.samplerate
 
@@ -144,7 +177,7 @@ def read_audio(section: Section, sample_rate: int) -> np.ndarray:
 
 
 def _read(section, sample_rate):
-    with _open(section) as file:
+    with open_audio(section) as file:
         start, stop = _bounds(section, file.frames)
         try:
             if start:
@@ -159,7 +192,7 @@ def _read(section, sample_rate):
             f"Audio file {section}: the header promises {stop - start} samples, but the data ends "
             f"after {len(data)}. The file is cut off: copy it anew or leave the clip out."
         )
-    _check_finite(data, f"Audio file {section}")
+    check_finite(data, f"Audio file {section}")
     return resample(_fit_length(data.T, stop - start), orig_sr, sample_rate)
 
 
@@ -185,138 +218,6 @@ def to_mono(waveform: np.ndarray) -> np.ndarray:
     mono = centred[0] if len(centred) == 1 else centred.mean(axis=0)
     mono /= max(mono.max(), -mono.min()) + np.float32(1e-3)
     return mono
-
-
-class FileClips:
-    """Clips in audio files, decoded when asked for.
-
-    Parameters
-    ----------
-    sections : list of Section
-    read : callable or None, default=None
-        Cached reader, see :meth:`cached`.
-    positions : sequence of int or None, default=None
-        Where the clips stood in the container that they come from. None: in their order.
-    """
-
-    def __init__(self, sections, read=None, positions=None):
-        self.sections = sections
-        self.read = read
-        self.positions = range(len(sections)) if positions is None else positions
-
-    def __len__(self) -> int:
-        return len(self.sections)
-
-    def take(self, indices):
-        """Give some of the clips."""
-        sections = [self.sections[i] for i in indices]
-        return FileClips(sections, self.read, [self.positions[i] for i in indices])
-
-    def cached(self, memory):
-        """Give the same clips, decoded only once.
-
-        Parameters
-        ----------
-        memory : str, PathLike or joblib.Memory
-            Where decoded clips are kept. A changed file is decoded anew.
-        """
-        return FileClips(self.sections, _memory(memory).cache(_read_version), self.positions)
-
-    def name(self, index: int) -> str:
-        """Name a clip in a message."""
-        return f"Audio file {self.sections[index]}"
-
-    def n_samples(self, index: int, sample_rate: int) -> int:
-        """Give a clip's length at `sample_rate` from the header."""
-        n_samples, orig_sr = audio_info(self.sections[index])
-        return resampled_length(n_samples, orig_sr, sample_rate)
-
-    def load(self, index: int, sample_rate: int) -> np.ndarray:
-        """Decode a clip to (n_channels, n_samples) float32."""
-        section = self.sections[index]
-        if self.read is None:
-            return read_audio(section, sample_rate)
-        with _open(section):  # for the error if it is missing
-            modified = os.stat(section.path).st_mtime_ns
-        return self.read(section, sample_rate, modified)
-
-
-class ArrayClips:
-    """Clips in memory, at the sample rate of whoever asks.
-
-    Parameters
-    ----------
-    arrays : sequence of ndarray of shape (n_samples,) or (n_channels, n_samples)
-        Floats, or int16 or int32, which are scaled by their range.
-    positions : sequence of int or None, default=None
-        See :class:`FileClips`.
-    """
-
-    def __init__(self, arrays, positions=None):
-        self.arrays = arrays
-        self.positions = range(len(arrays)) if positions is None else positions
-
-    def __len__(self) -> int:
-        return len(self.arrays)
-
-    def take(self, indices):
-        """Give some of the clips."""
-        arrays = [self.arrays[i] for i in indices]
-        return ArrayClips(arrays, [self.positions[i] for i in indices])
-
-    def cached(self, memory):
-        """Give the same clips; those in memory need no cache."""
-        return self
-
-    def name(self, index: int) -> str:
-        """Name a clip in a message."""
-        return f"Clip {self.positions[index]}"
-
-    def n_samples(self, index: int, sample_rate: int) -> int:
-        """Give a clip's length."""
-        return self.arrays[index].shape[-1]
-
-    def load(self, index: int, sample_rate: int) -> np.ndarray:
-        """Give a clip as (n_channels, n_samples) float32."""
-        waveform = np.atleast_2d(self.arrays[index])
-        scale = -np.iinfo(waveform.dtype).min if waveform.dtype in (np.int16, np.int32) else 1
-        with np.errstate(over="ignore"):  # what overflows is refused below
-            waveform = waveform.astype(np.float32) / np.float32(scale)
-        _check_finite(waveform.T, self.name(index))
-        return waveform
-
-
-def _memory(memory):
-    return memory if hasattr(memory, "cache") else Memory(os.fspath(memory), verbose=0)
-
-
-def _read_version(section, sample_rate, modified):
-    """Decode a file as it is at a time of modification, which makes part of a cache's key."""
-    return read_audio(section, sample_rate)
-
-
-def _open(section):
-    n_bytes = _size(section.path)
-    try:
-        file = soundfile.SoundFile(section.path)
-    except soundfile.LibsndfileError as error:
-        raise _explain(section.path, error.error_string) from error
-    except TypeError as error:  # of files without a header
-        raise _explain(section.path, "raw samples have no header") from error
-    if file.frames > _MOST_SAMPLES * n_bytes:
-        file.close()
-        raise ValueError(
-            f"Audio file {section}: the header promises {file.frames} samples, which is more than "
-            "the file can hold. It is damaged: copy it anew or leave it out."
-        )
-    missing = 0 if section.stop is not None else _missing_bytes(file.extra_info)
-    if missing:
-        file.close()
-        raise ValueError(
-            f"Audio file {section}: the header promises {missing} bytes more than the file has. "
-            "The file is cut off: copy it anew, give the section that is there, or leave it out."
-        )
-    return file
 
 
 def _size(path):
@@ -384,7 +285,7 @@ def _bounds(section, n_samples):
     return start, stop
 
 
-def _check_finite(data, name):
+def check_finite(data, name):
     """Refuse NaN and inf in data of shape (n_samples, n_channels)."""
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(data.sum()):

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from sktagger.audio import ArrayClips, to_mono
+from sktagger.audio import to_mono
 from sktagger.augmentation import Augmentation, FeatureDraw, WaveformDraw
 from sktagger.batching import ClipDataset, prefetch
+from sktagger.clips import ArrayClips
 from sktagger.plans import Example, Part, TrainingPlan, plain_example
 from sktagger.spectral import STFTSizes, stft
 

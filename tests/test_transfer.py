@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from sktagger import Augmentation
-from sktagger.audio import ArrayClips
 from sktagger.batching import ClipDataset
+from sktagger.clips import ArrayClips
 from sktagger.plans import TrainingPlan, plain_plan
 from sktagger.spectral import STFT
 from sktagger.transfer import pin, to_device
