@@ -15,11 +15,9 @@ References
    https://github.com/fgnt/padertorch
 """
 
-import functools
 import math
 import os
 import reprlib
-import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,14 +26,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sktagger._json import load_json, malformed
+from sktagger._database_check import SECTION_KEYS, check_content, check_inside
+from sktagger._json import load_json
 from sktagger._text import nearest
 from sktagger.audio import Section, audio_info
 
 __all__ = ["Database", "load_database"]
-
-_SECTION_KEYS = ("audio_start_samples", "audio_stop_samples")
-_OPTIONAL_KEYS = ("audio_length", *_SECTION_KEYS)
 
 
 class Database:
@@ -129,7 +125,7 @@ class Database:
         index = pd.Index(list(examples), name="example_id", dtype="str")
         table = pd.DataFrame(list(examples.values()), index=index)
 
-        samples = [key for key in _SECTION_KEYS if key in table]
+        samples = [key for key in SECTION_KEYS if key in table]
         known = ["audio_path", "audio_length", *samples, "events"]
         extra = [key for key in table.columns if key not in known]
         table = table.reindex(columns=known + extra).astype(dict.fromkeys(samples, "Int64"))
@@ -245,7 +241,7 @@ class Database:
         examples = list(self._examples(name).items())
         for i in np.flatnonzero(np.isnan(lengths)):
             example_id, clip = examples[i]
-            section = Section(clip["audio_path"], *(clip.get(key) for key in _SECTION_KEYS))
+            section = Section(clip["audio_path"], *(clip.get(key) for key in SECTION_KEYS))
             try:
                 n_samples, sample_rate = audio_info(section)
             except (OSError, ValueError) as error:
@@ -336,87 +332,10 @@ def load_database(
             "PathLike. Write the content to a file first."
         ) from error
     content = load_json(path)
-    _check_type(path, "the top level", content, dict, 'an object {"datasets": {...}}')
-    if "datasets" not in content:
-        raise _missing_key(path, "the top level", "datasets", content)
-    sets = content["datasets"]
-    _check_type(path, "datasets", sets, dict, "an object {name: {example_id: {...}}}")
-    if not sets:
-        raise malformed(path, "datasets", "an empty object", "at least one data set")
-    for name, examples in sets.items():
-        where = f"datasets[{name!r}]"
-        _check_type(path, where, examples, dict, "an object {example_id: {...}}")
-        for example_id, example in examples.items():
-            examples[example_id] = _check_example(path, f"{where}[{example_id!r}]", example)
+    sets = check_content(path, content)
     if root is not None:
-        _check_inside(path, sets, root)
+        check_inside(path, sets, root)
     return Database(path, sets, training_set)
-
-
-def _check_example(path: Path, where: str, example: Any) -> dict[str, Any]:
-    """Return the example with an absolute path and without null options, or raise."""
-    _check_type(path, where, example, dict, 'an object {"audio_path": ..., "events": [...]}')
-    for key in ("audio_path", "events"):
-        if key not in example:
-            raise _missing_key(path, where, key, example)
-    clip = {k: v for k, v in example.items() if v is not None or k not in _OPTIONAL_KEYS}
-
-    def require(holds, key, allowed):
-        if not holds:
-            raise malformed(path, f"{where}[{key!r}]", reprlib.repr(clip[key]), allowed)
-
-    audio_path, events = clip["audio_path"], clip["events"]
-    length = clip.get("audio_length", 1)
-    start = clip.get("audio_start_samples", 0)
-    stop = clip.get("audio_stop_samples", sys.maxsize)
-    # Types are compared as they are, for a bool is an int to isinstance.
-    require(isinstance(audio_path, str) and audio_path, "audio_path", "a non-empty string")
-    require("\0" not in audio_path, "audio_path", "a path, which holds no null character")
-    seconds, samples = "a number of seconds above 0", "an integer number of samples from 0 up"
-    require(type(length) in (int, float) and length > 0, "audio_length", f"{seconds}, or nothing")
-    require(type(start) is int and start >= 0, "audio_start_samples", f"{samples}, or nothing")
-    require(type(stop) is int and stop >= 0, "audio_stop_samples", f"{samples}, or nothing")
-    require(stop > start, "audio_stop_samples", f"more than audio_start_samples, {start}")
-    require(isinstance(events, list), "events", "a list of strings, which may be empty")
-    known = set()
-    for position, event in enumerate(events):
-        place = f"{where}['events'][{position}]"
-        if not isinstance(event, str) or not event:
-            raise malformed(path, place, reprlib.repr(event), "a non-empty string")
-        if len(event) >= 1000:  # arrays of names give all the space of the longest
-            raise malformed(path, place, reprlib.repr(event), "fewer than 1000 characters")
-        if event in known:
-            raise malformed(path, place, f"{event!r} again", "each event once")
-        known.add(event)
-
-    clip["audio_path"] = os.path.normpath(os.path.join(path.parent, audio_path))
-    return clip
-
-
-def _check_inside(path: Path, sets: dict[str, dict[str, Any]], root: str | os.PathLike) -> None:
-    """Raise ValueError if an audio file lies outside a folder."""
-    try:
-        inside = os.path.realpath(os.fsdecode(root))
-    except TypeError as error:
-        raise TypeError(
-            f"root: got {type(root).__name__}; allowed is the path of a folder, str or PathLike, "
-            "or None."
-        ) from error
-    if not os.path.isdir(inside):
-        raise FileNotFoundError(f"root: no folder {inside!r}. Give the folder of the audio files.")
-    resolved = functools.cache(os.path.realpath)  # of folders, which many clips share
-    for name, examples in sets.items():
-        for example_id, clip in examples.items():
-            folder, file = os.path.split(clip["audio_path"])
-            real = os.path.join(resolved(folder), file)
-            if os.path.islink(real):
-                real = os.path.realpath(real)
-            if not os.path.join(real, "").startswith(os.path.join(inside, "")):
-                raise ValueError(
-                    f"{path}: clip {example_id!r} of {name!r} has the audio file "
-                    f"{clip['audio_path']!r}, that is {real!r}, which lies outside of "
-                    f"root={inside!r}. Correct the clip, or give a root with all audio files."
-                )
 
 
 def _check_event_names(events: Iterable[str]) -> list[str]:
@@ -442,14 +361,3 @@ def _clip_of(clip: dict[str, Any]) -> str | tuple[str, int, int | None]:
     if start is None and stop is None:
         return clip["audio_path"]
     return clip["audio_path"], start or 0, stop
-
-
-def _check_type(path: Path, where: str, value: Any, expected: type, allowed: str) -> None:
-    if not isinstance(value, expected):
-        raise malformed(path, where, reprlib.repr(value), allowed)
-
-
-def _missing_key(path: Path, where: str, key: str, content: dict[str, Any]) -> ValueError:
-    keys = ", ".join(map(repr, content)) or "none"
-    got = f"only the keys {keys:.200}{nearest(key, content)}"
-    return malformed(path, where, got, f"an object with the key {key!r}")
