@@ -1,20 +1,14 @@
-"""Pictures of metrics, in the style of scikit-learn's displays; matplotlib is needed to plot."""
+"""Curves over thresholds, and of precision over recall."""
 
 import warnings
 
 import numpy as np
 import pandas as pd
 from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.pipeline import Pipeline
 
-from sktagger._text import nearest
-from sktagger._validation import check_targets
+from sktagger.displays._common import COLORS, find_columns, make_axes, respond
 from sktagger.metrics import RankedScores, event_report
 
-__all__ = ["EventReportDisplay", "PrecisionRecallEventsDisplay", "ThresholdCurveDisplay"]
-
-# Okabe and Ito's colours, which people with any colour vision can tell apart; dark ones first
-_COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 _DASHES = ["-", "--"]
 # More events than this are drawn in grey, with their mean
 _N_NAMED = 8
@@ -47,7 +41,7 @@ class _CurvesDisplay:
         display
             With ``ax_``, ``figure_`` and ``lines_``.
         """
-        y_true, scores, thresholds = _respond(estimator, X, y)
+        y_true, scores, thresholds = respond(estimator, X, y)
         return cls.from_predictions(y_true, scores, thresholds=thresholds, events=events, ax=ax)
 
     @classmethod
@@ -79,7 +73,7 @@ class _CurvesDisplay:
         ranked = RankedScores(y_true, y_score)
         names = ranked.event_names_
         names = pd.RangeIndex(len(ranked.support_)) if names is None else names
-        columns = _columns(names, events)
+        columns = find_columns(names, events)
         columns = [column for column in columns if ranked.support_[column] > 0]
         if not columns:
             raise ValueError(
@@ -117,8 +111,8 @@ class _CurvesDisplay:
             style = {"color": "0.8", "linewidth": 0.7, "zorder": 1}
             if not many:
                 style = {
-                    "color": _COLORS[number % len(_COLORS)],
-                    "linestyle": _DASHES[number // len(_COLORS)],
+                    "color": COLORS[number % len(COLORS)],
+                    "linestyle": _DASHES[number // len(COLORS)],
                     "label": label(event),
                 }
             (line,) = ax.plot(x, y, drawstyle=self._drawstyle, **style)
@@ -131,7 +125,7 @@ class _CurvesDisplay:
             grid = np.linspace(*self._span(lines), _N_GRID)
             mean = np.mean([self._at(grid, *line) for line in lines.values()], axis=0)
             ax.plot([], [], color="0.8", label=f"{len(lines)} events")
-            (line,) = ax.plot(grid, mean, color=_COLORS[0], linewidth=2.2, label=mean_label)
+            (line,) = ax.plot(grid, mean, color=COLORS[0], linewidth=2.2, label=mean_label)
             self.lines_.append(line)
         if marks:
             ax.plot([], [], "o", color="0.45", markersize=5, label="at the threshold")
@@ -190,7 +184,7 @@ class ThresholdCurveDisplay(_CurvesDisplay):
         display : ThresholdCurveDisplay
             Itself, with ``ax_``, ``figure_`` and ``lines_``.
         """
-        ax = _axes(ax, figsize=(7.4, 4.2))
+        ax = make_axes(ax, figsize=(7.4, 4.2))
         lines = {event: _steps(curve) for event, curve in self.curves.items()}
         marks = self._marks("threshold", "F1")
         ax.set(xlabel="Threshold", ylabel="F1", ylim=(-0.02, 1.02))
@@ -255,7 +249,7 @@ class PrecisionRecallEventsDisplay(_CurvesDisplay):
         display : PrecisionRecallEventsDisplay
             Itself, with ``ax_``, ``figure_`` and ``lines_``.
         """
-        ax = _axes(ax, figsize=(7.0, 5.0))
+        ax = make_axes(ax, figsize=(7.0, 5.0))
         lines = {
             event: (curve["recall"].to_numpy(), curve["precision"].to_numpy())
             for event, curve in self.curves.items()
@@ -281,197 +275,6 @@ class PrecisionRecallEventsDisplay(_CurvesDisplay):
     @staticmethod
     def _at(grid, x, y):
         return y[np.searchsorted(x, grid, side="left").clip(0, len(x) - 1)]
-
-
-class EventReportDisplay:
-    """AP and F1 of each event, best first.
-
-    It is recommended to use `from_predictions` or `from_estimator`.
-
-    Parameters
-    ----------
-    report : DataFrame of shape (n_events + 1, n_columns)
-        What :func:`sktagger.metrics.event_report` gives. Intervals are drawn if it has them.
-
-    Attributes
-    ----------
-    ax_ : matplotlib Axes
-    figure_ : matplotlib Figure
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sktagger.displays import EventReportDisplay
-    >>> Y = np.array([[0, 1], [1, 0], [1, 0]])
-    >>> S = np.array([[0.1, 0.9], [0.3, 0.2], [0.2, 0.6]])
-    >>> EventReportDisplay.from_predictions(Y, S, thresholds=[0.15, 0.75]) # doctest: +SKIP
-    """
-
-    def __init__(self, report):
-        self.report = report
-
-    @classmethod
-    def from_estimator(
-        cls, estimator, X, y, *, events=None, n_bootstraps=0, random_state=None, ax=None
-    ):
-        """Plot what a fitted estimator gives on clips.
-
-        Parameters
-        ----------
-        estimator : estimator
-            Fitted, with `predict_proba`. Thresholds are taken from its ``thresholds_``, or from
-            those of the last step of a pipeline, if there are.
-        X : array-like
-            Clips, as the estimator takes them.
-        y : array-like
-            Their events, in any form of :meth:`sktagger.ThresholdTuner.fit`.
-        events : list of (str or int), default=None
-            Names of events. None: all.
-        n_bootstraps, random_state
-            See :func:`sktagger.metrics.event_report`.
-        ax : matplotlib Axes, default=None
-            None: of a new figure.
-
-        Returns
-        -------
-        display : EventReportDisplay
-            With ``ax_`` and ``figure_``.
-        """
-        y_true, scores, thresholds = _respond(estimator, X, y)
-        return cls.from_predictions(
-            y_true,
-            scores,
-            thresholds=thresholds,
-            events=events,
-            n_bootstraps=n_bootstraps,
-            random_state=random_state,
-            ax=ax,
-        )
-
-    @classmethod
-    def from_predictions(
-        cls,
-        y_true,
-        y_score,
-        *,
-        thresholds=None,
-        events=None,
-        n_bootstraps=0,
-        random_state=None,
-        ax=None,
-    ):
-        """Plot scores against the truth.
-
-        Parameters
-        ----------
-        y_true : array-like of shape (n_clips, n_events)
-            Indicator matrix; a DataFrame names the events.
-        y_score : array-like of shape (n_clips, n_events), float
-        thresholds : array-like of shape (n_events,), default=None
-            None: the best ones on these very clips.
-        events : list of (str or int), default=None
-            Names of events, or columns if events have no names. None: all. The means are always
-            those of all events.
-        n_bootstraps, random_state
-            See :func:`sktagger.metrics.event_report`.
-        ax : matplotlib Axes, default=None
-            None: of a new figure.
-
-        Returns
-        -------
-        display : EventReportDisplay
-            With ``ax_`` and ``figure_``.
-
-        Raises
-        ------
-        ValueError
-            If an event is unknown.
-        """
-        report = event_report(
-            y_true, y_score, thresholds, n_bootstraps=n_bootstraps, random_state=random_state
-        )
-        columns = _columns(report.index[:-1], events)
-        return cls(report.iloc[[*columns, len(report) - 1]]).plot(ax=ax)
-
-    def plot(self, ax=None):
-        """Draw.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            None: of a new figure, as high as the events need.
-
-        Returns
-        -------
-        display : EventReportDisplay
-            Itself, with ``ax_`` and ``figure_``.
-        """
-        events, macro = self.report.iloc[:-1], self.report.iloc[-1]
-        events = events.sort_values("AP", kind="stable", na_position="first")
-        ax = _axes(ax, figsize=(6.4, 1.3 + 0.21 * len(events)))
-        place = np.arange(len(events))
-        ax.hlines(place, 0, 1, color="0.92", linewidth=0.8, zorder=0)
-        for metric, color, marker, shift in (
-            ("AP", _COLORS[0], "o", 0.14),
-            ("F1", _COLORS[1], "D", -0.14),
-        ):
-            if f"{metric}_low" in events:
-                limits = events[f"{metric}_low"], events[f"{metric}_high"]
-                ax.hlines(place + shift, *limits, color=color, linewidth=1.2, alpha=0.6)
-            ax.plot(
-                events[metric], place + shift, marker, color=color, markersize=4.5, label=metric
-            )
-            ax.axvline(macro[metric], color=color, linewidth=1, linestyle=":", zorder=1)
-        labels = [
-            f"{event} ({support})"
-            for event, support in zip(events.index, events["support"].astype(int), strict=True)
-        ]
-        ax.set_yticks(place, labels, fontsize="small")
-        ax.set(xlim=(-0.01, 1.01), ylim=(-0.8, len(events) - 0.2), xlabel="AP, F1 (dotted: means)")
-        ax.tick_params(axis="y", length=0)
-        ax.spines[["top", "right", "left"]].set_visible(False)
-        ax.set_ylabel("Event (clips with it)")
-        ax.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
-        self.ax_, self.figure_ = ax, ax.figure
-        return self
-
-
-def _axes(ax, figsize):
-    if ax is not None:
-        return ax
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise ImportError(
-            "matplotlib is not installed, but needed to plot. Install it: "
-            "pip install sktagger[plot]"
-        ) from error
-    return pyplot.subplots(figsize=figsize, layout="constrained")[1]
-
-
-def _columns(names, events):
-    """Columns of the events chosen."""
-    if events is None:
-        return list(range(len(names)))
-    unknown = [event for event in events if event not in names]
-    if unknown:
-        raise ValueError(
-            f"events has {unknown[0]!r}, which is not among the {len(names)} events"
-            f"{nearest(str(unknown[0]), [str(name) for name in names])}. Name columns of y_true."
-        )
-    return [names.get_loc(event) for event in events]
-
-
-def _respond(estimator, X, y):
-    """Truth as a table of named events, scores, and thresholds if there are."""
-    targets = check_targets(y)
-    last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-    y_true = pd.DataFrame(targets.indicator.astype(int), columns=pd.Index(targets.classes))
-    classes = getattr(estimator, "classes_", None)
-    if classes is not None and len(classes) == y_true.shape[1]:
-        named = isinstance(y, pd.DataFrame) and set(classes) == set(y_true.columns)
-        y_true = y_true[list(classes)] if named else y_true.set_axis(list(classes), axis=1)
-    return y_true, np.asarray(estimator.predict_proba(X)), getattr(last, "thresholds_", None)
 
 
 def _steps(curve):

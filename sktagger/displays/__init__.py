@@ -1,0 +1,6 @@
+"""Pictures of metrics, in the style of scikit-learn's displays; matplotlib is needed to plot."""
+
+from sktagger.displays._curves import PrecisionRecallEventsDisplay, ThresholdCurveDisplay
+from sktagger.displays._event_report import EventReportDisplay
+
+__all__ = ["EventReportDisplay", "PrecisionRecallEventsDisplay", "ThresholdCurveDisplay"]
