@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch.history import History
 
 from sktagger import persistence
+from sktagger._training_setup import make_net
 from sktagger._validation import align_events, check_clips, check_lengths
 from sktagger.batching import ClipDataset
 from sktagger.callbacks import copy_state
@@ -35,9 +36,8 @@ _HISTORY_COLUMNS = [
 class BaseTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
     """Everything of a tagger but its parameters and its training.
 
-    A subclass has the parameters `sample_rate`, `batch_size`, `n_jobs`, `verbose` and `memory`,
-    sets ``classes_``, ``sizes_``, ``_multilabel`` and ``net_`` in `fit`, and makes nets by
-    ``_make_net(seed, n_events, n_fft)``.
+    A subclass has the parameters of a :class:`WALNetTagger`, and sets ``classes_``, ``sizes_``,
+    ``_multilabel`` and ``net_`` in `fit`.
     """
 
     def predict_proba(self, X):
@@ -256,7 +256,7 @@ class BaseTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
         return self
 
     def _load_state(self, state, source, *, finite=True):
-        net = self._make_net(0, len(self.classes_), self.sizes_.n_fft).initialize()
+        net = make_net(self, 0, len(self.classes_), self.sizes_.n_fft)
         check_state(state, net.module_.state_dict(), source, finite=finite)
         net.module_.load_state_dict(dict(state))
         self.net_ = net

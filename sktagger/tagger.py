@@ -5,14 +5,12 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-import torch
 from sklearn.base import clone
-from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
-from skorch.callbacks import GradientNormClipping
 
 from sktagger._base import BaseTagger
+from sktagger._training_setup import hold_out, make_net, make_rounds
 from sktagger._validation import (
     HasMethods,
     Interval,
@@ -26,23 +24,19 @@ from sktagger._validation import (
     check_weights,
 )
 from sktagger.augmentation import Augmentation
-from sktagger.callbacks import OneCycle, Progress, Validation, load_checkpoint
+from sktagger.callbacks import load_checkpoint
 from sktagger.cross_fitting import out_of_fold_scores
 from sktagger.fine_tuning import freeze_layers, start_from
 from sktagger.model_selection import MultilabelStratifiedGroupKFold
-from sktagger.modules import N_LAYERS, N_MELS, OUTPUT_WEIGHT, WALNet, find_state
-from sktagger.plans import TrainingPlan
+from sktagger.modules import N_LAYERS, OUTPUT_WEIGHT, find_state
 from sktagger.spectral import STFT
 from sktagger.training import (
     PlainBatches,
-    TaggerNet,
     TrainingData,
-    TrainingRounds,
     resolve_device,
-    resolve_precision,
 )
 from sktagger.unreadable import no_clip_left, skipped_table
-from sktagger.weighting import check_class_weight, draw_probabilities, event_weights, label_weights
+from sktagger.weighting import check_class_weight, event_weights, label_weights
 
 _AUGMENTATIONS = {"default": Augmentation, "reference": Augmentation.reference}
 
@@ -404,7 +398,7 @@ class WALNetTagger(BaseTagger):
         if going_on:
             self._check_same_events(targets)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        kept, clips_val, events_val = self._split(clips, targets, X_val, Y_val, seed)
+        kept, clips_val, events_val = hold_out(self, clips, targets, X_val, Y_val, seed)
 
         sizes = self._resolve_stft()
         net = self.net_ if going_on else self._begin_net(seed, targets.classes, sizes)
@@ -577,30 +571,9 @@ class WALNetTagger(BaseTagger):
             return weights
         return weights * label_weights(self.class_weight, targets.indicator, targets.classes)
 
-    def _split(self, clips, targets, X_val, Y_val, seed):
-        """Give the indices of the clips to train on, and the clips and events to validate on."""
-        _warn_of_absent_events(targets.indicator, targets.classes, "y")
-        everything = np.arange(len(clips))
-        if (X_val is None) != (Y_val is None):
-            raise ValueError("X_val and Y_val go together: give both or neither.")
-        if X_val is not None:
-            clips_val = check_clips(self, X_val, reset=False)
-            events_val = align_events(Y_val, targets.classes, targets.multilabel)
-            check_lengths(clips_val, events_val, ("X_val", "Y_val"))
-            kept = everything
-        elif self.validation_fraction is not None:
-            n_splits = max(2, round(1 / self.validation_fraction))
-            splitter = MultilabelStratifiedGroupKFold(n_splits, shuffle=True, random_state=seed)
-            kept, held_out = next(splitter.split(everything, targets.indicator))
-            clips_val, events_val = clips.take(held_out), targets.indicator[held_out]
-        else:
-            return everything, None, None
-        _warn_of_absent_events(events_val, targets.classes, "Y_val")
-        return kept, clips_val, events_val
-
     def _begin_net(self, seed, classes, sizes):
         """Make a net with the weights that training begins with."""
-        net = self._make_net(seed, len(classes), sizes.n_fft).initialize()
+        net = make_net(self, seed, len(classes), sizes.n_fft)
         if self.init_from is not None:
             settings = {"sample_rate": self.sample_rate, "fmin": self.fmin, **sizes._asdict()}
             start_from(net.module_, self.init_from, classes, settings)
@@ -616,36 +589,21 @@ class WALNetTagger(BaseTagger):
         for part in (train_set, validation and validation.dataset):
             if part is not None and not len(part):
                 raise no_clip_left(part.unreadable)
-        if self.max_iterations is None or n_epochs is not None:
-            unit, length, every = "epoch", n_epochs or self.max_epochs, 1
-        else:
-            unit, length, every = "iteration", self.max_iterations, 1000
-        plan = TrainingPlan(
-            train_set.lengths,
-            train_set.sizes,
-            self.sample_rate,
-            self.batch_size,
-            self._resolve_augmentation(),
-            N_MELS,
-            seed,
-            draw_probabilities(train_set.targets) if self.sampler == "balanced" else None,
-        )
-        if hasattr(self, "net_") and net is self.net_:
-            # an epoch of its own, so that its batches are not those of an earlier one
-            plan.seek(net.history[-1]["n_epochs"] + 1 if net.history else 0, 0, self.n_iter_)
+        going_on = hasattr(self, "net_") and net is self.net_
+        if going_on:
             net.optimizer_.param_groups[0]["lr"] = self.lr
         net.frozen = freeze_layers(net.module_, self.freeze)
         if targets.multilabel:
             net.event_weight = event_weights(self.class_weight, train_set.targets, targets.classes)
-        rounds = TrainingRounds(
+        rounds = make_rounds(
+            self,
             train_set,
-            plan,
+            self._resolve_augmentation(),
             self._n_threads(),
-            length=length,
-            every=every if self.validate_every is None else self.validate_every,
-            unit=unit,
+            seed,
             validated=validation is not None,
-            ends=n_epochs is None,
+            n_epochs=n_epochs,
+            after=net if going_on else None,
         )
         data = TrainingData(rounds, validation)
         try:
@@ -675,53 +633,9 @@ class WALNetTagger(BaseTagger):
         self.n_iter_ = _finished_iterations(net)
         self.skipped_ = skipped_table(data.unreadable)
 
-    def _make_net(self, seed, n_events, n_fft):
-        callbacks = [
-            ("validation", Validation(self.patience)),
-            ("progress", Progress(self.verbose)),
-        ]
-        if self.schedule == "one_cycle":
-            callbacks.append(("schedule", OneCycle()))
-        if self.gradient_clip is not None:
-            callbacks.append(("gradient_clip", GradientNormClipping(self.gradient_clip)))
-        device = resolve_device(self.device)
-        return TaggerNet(
-            WALNet,
-            module__n_events=n_events,
-            module__sample_rate=self.sample_rate,
-            module__n_fft=n_fft,
-            module__fmin=self.fmin,
-            module__random_state=seed,
-            module__precision=resolve_precision(self.precision, device),
-            module__pooling=self.pooling,
-            optimizer=torch.optim.AdamW,
-            optimizer__weight_decay=self.weight_decay,
-            lr=self.lr,
-            device=device,
-            callbacks=callbacks + list(self.callbacks or []),
-            callbacks__print_log=None,
-            train_split=None,
-            verbose=0,
-        )
-
 
 def _finished_iterations(net):
     """Drop the round that was not finished, and count the batches of those that were."""
     while net.history and "n_iterations" not in net.history[-1]:
         net.history.pop()
     return net.history[-1]["n_iterations"] if net.history else 0
-
-
-def _warn_of_absent_events(indicator, classes, where):
-    absent = classes[~indicator.any(axis=0)]
-    if len(absent):
-        consequence = {
-            "y": "get low scores only. Drop their columns, or add clips with them",
-            "Y_val": "are left out of the validation mAP. Add clips with them, if you can",
-        }[where]
-        warnings.warn(
-            f"{len(absent)} of {len(classes)} events occur in no clip of {where} and "
-            f"{consequence}: {', '.join(map(str, absent[:5]))}{', ...' * (len(absent) > 5)}.",
-            UndefinedMetricWarning,
-            stacklevel=4,
-        )

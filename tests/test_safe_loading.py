@@ -24,6 +24,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from sktagger import STFT, WALNetTagger, load_database
+from sktagger._training_setup import make_net
 from sktagger.callbacks import Checkpoint, load_checkpoint
 from sktagger.commands._config import read_config_file
 from sktagger.commands._experiment import load_tagger, make_config, parse_settings
@@ -229,7 +230,7 @@ def network():
 
 @cache
 def net():  # which crafted files leave as it is
-    return WALNetTagger(sample_rate=8000, verbose=0)._make_net(0, 2, 512).initialize()
+    return make_net(WALNetTagger(sample_rate=8000, verbose=0), 0, 2, 512)
 
 
 @cache

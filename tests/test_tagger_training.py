@@ -10,7 +10,8 @@ from sklearn.model_selection import cross_validate
 from sklearn.pipeline import Pipeline
 from skorch.callbacks import Callback
 
-from sktagger import Augmentation, ThresholdTuner, WALNetTagger
+from sktagger import Augmentation, ThresholdTuner, WALNetTagger, clips
+from sktagger.audio import read_audio
 from sktagger.callbacks import Checkpoint, load_checkpoint
 from sktagger.metrics import scorers
 from sktagger.model_selection import MultilabelStratifiedGroupKFold
@@ -397,15 +398,10 @@ def test_one_prediction_pass_serves_all_scorers(data, monkeypatch):
 
 
 def test_cache_decodes_each_file_once(scenes, tmp_path, monkeypatch):
-    import sktagger.audio
-
     X, Y = scenes.to_xy("balanced_train")
     plain = WALNetTagger(**SETTINGS | {"max_epochs": 2}).fit(X, Y)
     calls = []
-    read = sktagger.audio.read_audio
-    monkeypatch.setattr(
-        sktagger.audio, "read_audio", lambda *args: calls.append(args) or read(*args)
-    )
+    monkeypatch.setattr(clips, "read_audio", lambda *args: calls.append(args) or read_audio(*args))
     cached = WALNetTagger(**SETTINGS | {"max_epochs": 2}, memory=tmp_path).fit(X, Y)
     assert len({str(section) for section, _ in calls}) == len(X)
     assert len(calls) <= len(X) + 2  # two threads may decode one file at the same time
