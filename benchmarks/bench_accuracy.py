@@ -51,6 +51,7 @@ ABLATIONS = {
     "median gain e": {"augmentation": Augmentation(gain_mean=1)},
     "mean pooling": {"pooling": "mean"},
     "batches of 24": {"batch_size": 24},
+    "binary cross entropy": {"loss": "binary_cross_entropy"},
     "constant rate": {"schedule": "constant", "lr": 3e-4},
     "no weight decay": {"weight_decay": 0.0},
 }

@@ -64,6 +64,9 @@ class WALNetTagger(BaseTagger):
         How the score of a clip comes from those of its segments: "mean" is as published;
         "linear_softmax", their mean weighted by themselves [2]_, asks less of events that fill a
         small part of a clip.
+    loss : {"auto", "binary_cross_entropy"}, default="auto"
+        "binary_cross_entropy": of each event, as published. "auto": the same, and for 1-D labels,
+        of which each clip has one, the cross entropy of the label by `predict_proba` besides.
     lr : float, default=2e-3
         Learning rate of AdamW; the greatest, where a schedule changes it.
     schedule : {"one_cycle", "constant"}, default="one_cycle"
@@ -203,6 +206,7 @@ class WALNetTagger(BaseTagger):
         "fmin": [Interval(Real, 0, None, closed="left")],
         "augmentation": [Augmentation, StrOptions(set(_AUGMENTATIONS)), None],
         "pooling": [StrOptions({"mean", "linear_softmax"})],
+        "loss": [StrOptions({"auto", "binary_cross_entropy"})],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "schedule": [StrOptions({"one_cycle", "constant"})],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
@@ -241,6 +245,7 @@ class WALNetTagger(BaseTagger):
         fmin=50.0,
         augmentation="default",
         pooling="linear_softmax",
+        loss="auto",
         lr=2e-3,
         schedule="one_cycle",
         weight_decay=0.01,
@@ -271,6 +276,7 @@ class WALNetTagger(BaseTagger):
         self.fmin = fmin
         self.augmentation = augmentation
         self.pooling = pooling
+        self.loss = loss
         self.lr = lr
         self.schedule = schedule
         self.weight_decay = weight_decay
@@ -593,6 +599,7 @@ class WALNetTagger(BaseTagger):
         if going_on:
             net.optimizer_.param_groups[0]["lr"] = self.lr
         net.frozen = freeze_layers(net.module_, self.freeze)
+        net.one_label = self.loss == "auto" and not targets.multilabel
         if targets.multilabel:
             net.event_weight = event_weights(self.class_weight, train_set.targets, targets.classes)
         rounds = make_rounds(

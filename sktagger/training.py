@@ -15,6 +15,8 @@ from sktagger.plans import TrainingPlan, plain_plan
 from sktagger.transfer import to_device
 from sktagger.unreadable import Unreadable, no_clip_left
 
+_LEAST_SCORE = 1e-7  # whose logarithm is taken
+
 if hasattr(os, "register_at_fork"):
     # OpenMP's threads do not live on in a forked process, which would wait for them forever
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
@@ -173,6 +175,37 @@ class TrainingData(NamedTuple):
         return [part.dataset.unreadable for part in batches if part is not None]
 
 
+def label_cross_entropy(scores, events):
+    """Compute the cross entropy of labels, of which each clip has one, and a mixture several.
+
+    Parameters
+    ----------
+    scores : Tensor of shape (n_clips, n_events), in [0, 1]
+        Divided by their sum, they are the probabilities of the labels.
+    events : Tensor of shape (n_clips, n_events)
+        1 at the label of a clip, or at both labels of a mixture of two clips, which then are
+        equally probable: the case of equal loudness in [1]_.
+
+    Returns
+    -------
+    Tensor of shape (n_clips,)
+
+    References
+    ----------
+    .. [1] Y. Tokozume, Y. Ushiku, T. Harada, "Learning from between-class examples for deep sound
+       recognition", ICLR 2018.
+
+    Examples
+    --------
+    >>> scores = torch.tensor([[0.25, 0.75], [0.5, 0.5]])
+    >>> label_cross_entropy(scores, torch.tensor([[0.0, 1.0], [1.0, 1.0]]))
+    tensor([0.2877, 0.6931])
+    """
+    total = scores.sum(1, keepdim=True)
+    logs = scores.clamp_min(_LEAST_SCORE).log() - total.clamp_min(_LEAST_SCORE).log()
+    return -(events * logs).sum(1) / events.sum(1)
+
+
 class EarlyStop(Exception):
     """Raised by a callback to end training as planned."""
 
@@ -180,8 +213,8 @@ class EarlyStop(Exception):
 class TaggerNet(NeuralNet):
     """skorch net over ready batches; its ``fit`` takes :class:`TrainingData`.
 
-    The loss is the binary cross entropy of the clip scores, summed over events, and averaged
-    over the clips by their weights.
+    The loss is the binary cross entropy of the clip scores, summed over events, plus, if asked for,
+    :func:`label_cross_entropy`, averaged over the clips by their weights.
 
     Where memory runs out, batches go through the network in parts from then on. In training, the
     parts' gradients, weighted by their clips, add up to that of the whole batch; batch
@@ -193,6 +226,8 @@ class TaggerNet(NeuralNet):
     module : class
     event_weight : ndarray of shape (2, n_events), float32, or None, default=None
         Weights of the terms of clips without (first row) and with an event.
+    one_label : bool, default=False
+        Whether each clip has one event, so that the cross entropy of labels is part of the loss.
     frozen : sequence of Module, default=()
         Parts of the network that stay in evaluation mode in training, too.
     **kwargs
@@ -206,10 +241,20 @@ class TaggerNet(NeuralNet):
         How many clips go through the network at once.
     """
 
-    def __init__(self, module, criterion=nn.BCELoss, *, event_weight=None, frozen=(), **kwargs):
+    def __init__(
+        self,
+        module,
+        criterion=nn.BCELoss,
+        *,
+        event_weight=None,
+        one_label=False,
+        frozen=(),
+        **kwargs,
+    ):
         kwargs.setdefault("criterion__reduction", "none")
         super().__init__(module, criterion, **kwargs)
         self.event_weight = event_weight
+        self.one_label = one_label
         self.frozen = frozen
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
@@ -254,7 +299,10 @@ class TaggerNet(NeuralNet):
         if self.event_weight is not None:
             absent, present = torch.as_tensor(self.event_weight, device=self.device)
             loss = loss * torch.where(events > 0, present, absent)
-        return (loss.sum(1) * weights).mean()
+        loss = loss.sum(1)
+        if self.one_label:
+            loss = loss + label_cross_entropy(y_pred, events)
+        return (loss * weights).mean()
 
     def fit_loop(self, X, y=None, epochs=None, **kwargs):
         """Train for the rounds that are left."""

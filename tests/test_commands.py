@@ -183,6 +183,8 @@ def test_reference_recipe_is_the_published_one(scenes, tmp_path, monkeypatch, no
     assert tagger["stft"]["hop_length"] == 882
     assert (tagger["max_iterations"], tagger["validate_every"]) == (50_000, 1000)
     assert (tagger["batch_size"], tagger["lr"], tagger["gradient_clip"]) == (24, 3e-4, 60.0)
+    assert (tagger["pooling"], tagger["loss"]) == ("mean", "binary_cross_entropy")
+    assert (tagger["schedule"], tagger["weight_decay"]) == ("constant", 0.0)
     assert tagger["augmentation"]["gain_mean"] == 1.0
     assert tagger["augmentation"]["mixup_delay"] == 80
 

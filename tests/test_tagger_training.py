@@ -15,6 +15,7 @@ from sktagger.audio import read_audio
 from sktagger.callbacks import Checkpoint, load_checkpoint
 from sktagger.metrics import scorers
 from sktagger.model_selection import MultilabelStratifiedGroupKFold
+from sktagger.training import label_cross_entropy
 
 SETTINGS = {"sample_rate": 8000, "batch_size": 4, "max_epochs": 1, "random_state": 0}
 
@@ -97,6 +98,39 @@ def test_among_rounds_of_the_same_map_the_lowest_validation_loss_is_kept(data, m
     assert tied["valid_loss"].idxmin() in (2, 3, 4)  # neither the first nor the last
     assert tied.index[tied["valid_mAP_best"]][-1] == tied["valid_loss"].idxmin()
     assert validation_loss(tagger, X, Y) == pytest.approx(tied["valid_loss"].min(), rel=1e-4)
+
+
+@pytest.mark.parametrize(("loss", "with_labels"), [("auto", True), ("binary_cross_entropy", False)])
+def test_loss_of_labels(data, monkeypatch, loss, with_labels):
+    X, labels = data[0], np.array(["a", "b", "c"] * 4)
+    script_scores(monkeypatch, [0.1, 0.9])  # the weights of the last round are kept
+    tagger = WALNetTagger(**SETTINGS, loss=loss).fit(X, labels, X_val=X, Y_val=labels)
+    scores = np.concatenate(tagger.predict_segments(X))  # clips of one segment
+    right = labels[:, np.newaxis] == tagger.classes_
+    expected = -np.log(np.where(right, scores, 1 - scores)).sum(axis=1)
+    expected -= with_labels * np.log(tagger.predict_proba(X)[right])
+    assert tagger.history_["valid_loss"][1] == pytest.approx(expected.mean(), rel=1e-4)
+
+
+def test_cross_entropy_of_labels_is_that_of_the_naive_twin(rng):
+    scores = rng.random((5, 4))
+    events = np.eye(4)[[0, 1, 2, 3, 0]]
+    events[2, 0] = 1  # a mixture
+    expected = [
+        np.mean([-np.log(s / sum(row)) for s, e in zip(row, of_clip, strict=True) if e])
+        for row, of_clip in zip(scores, events, strict=True)
+    ]
+    given = label_cross_entropy(torch.tensor(scores), torch.tensor(events))
+    np.testing.assert_allclose(given, expected)
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-30, 1.0])
+def test_cross_entropy_of_labels_and_its_gradient_are_finite(value):
+    scores = torch.full((1, 3), value, requires_grad=True)
+    loss = label_cross_entropy(scores, torch.tensor([[0.0, 1.0, 0.0]]))
+    loss.sum().backward()
+    assert loss.isfinite().all()
+    assert scores.grad.isfinite().all()
 
 
 def test_patience_counts_rounds_without_a_better_map(data, monkeypatch):

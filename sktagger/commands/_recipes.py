@@ -8,6 +8,7 @@ RECIPES = {
             "augmentation": "reference",
             "batch_size": 24,
             "pooling": "mean",
+            "loss": "binary_cross_entropy",
             "lr": 3e-4,
             "schedule": "constant",
             "weight_decay": 0.0,
