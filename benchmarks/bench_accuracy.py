@@ -21,8 +21,8 @@ or at test folds.
     python benchmarks/bench_accuracy.py esc10 --epochs 100
 
 Each run is appended to results_accuracy.jsonl as soon as it ends, and those that are there are not
-made again; the table of all is written to results_accuracy.md. Systems there that begin with "binary
-cross entropy, " are ablations with that loss, the default when they were made.
+made again; the table of all is written to results_accuracy.md. Systems there that begin with
+"binary cross entropy, " are ablations with that loss, the default when they were made.
 """
 
 import argparse
