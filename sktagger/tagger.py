@@ -595,7 +595,7 @@ class WALNetTagger(BaseTagger):
         for part in (train_set, validation and validation.dataset):
             if part is not None and not len(part):
                 raise no_clip_left(part.unreadable)
-        going_on = hasattr(self, "net_") and net is self.net_
+        going_on = net is getattr(self, "net_", None)
         if going_on:
             net.optimizer_.param_groups[0]["lr"] = self.lr
         net.frozen = freeze_layers(net.module_, self.freeze)
