@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 import torch
 from joblib import effective_n_jobs
-from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.base import ClassifierMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from skorch.history import History
 
 from sktagger import persistence
+from sktagger._settings import TaggerSettings
 from sktagger._training_setup import make_net
 from sktagger._validation import align_events, check_clips, check_lengths
 from sktagger.batching import ClipDataset
@@ -33,7 +34,7 @@ _HISTORY_COLUMNS = [
 ]
 
 
-class BaseTagger(ClassifierMixin, TransformerMixin, BaseEstimator):
+class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
     """Everything of a tagger but its parameters and its training.
 
     A subclass has the parameters of a :class:`WALNetTagger`, and sets ``classes_``, ``sizes_``,

@@ -10,6 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 
 from sktagger._base import BaseTagger
+from sktagger._settings import AUGMENTATIONS
 from sktagger._training_setup import hold_out, make_net, make_rounds
 from sktagger._validation import (
     HasMethods,
@@ -19,7 +20,6 @@ from sktagger._validation import (
     align_events,
     check_clips,
     check_lengths,
-    check_params,
     check_targets,
     check_weights,
 )
@@ -30,15 +30,9 @@ from sktagger.fine_tuning import freeze_layers, start_from
 from sktagger.model_selection import MultilabelStratifiedGroupKFold
 from sktagger.modules import N_LAYERS, OUTPUT_WEIGHT, find_state
 from sktagger.spectral import STFT
-from sktagger.training import (
-    PlainBatches,
-    TrainingData,
-    resolve_device,
-)
+from sktagger.training import PlainBatches, TrainingData
 from sktagger.unreadable import no_clip_left, skipped_table
 from sktagger.weighting import check_class_weight, event_weights, label_weights
-
-_AUGMENTATIONS = {"default": Augmentation, "reference": Augmentation.reference}
 
 
 class WALNetTagger(BaseTagger):
@@ -204,7 +198,7 @@ class WALNetTagger(BaseTagger):
         "sample_rate": [Interval(Integral, 1, None, closed="left")],
         "stft": [STFT, None],
         "fmin": [Interval(Real, 0, None, closed="left")],
-        "augmentation": [Augmentation, StrOptions(set(_AUGMENTATIONS)), None],
+        "augmentation": [Augmentation, StrOptions(set(AUGMENTATIONS)), None],
         "pooling": [StrOptions({"mean", "linear_softmax"})],
         "loss": [StrOptions({"auto", "binary_cross_entropy"})],
         "lr": [Interval(Real, 0, None, closed="neither")],
@@ -301,58 +295,6 @@ class WALNetTagger(BaseTagger):
         self.n_jobs = n_jobs
         self.verbose = verbose
         self.random_state = random_state
-
-    def __sklearn_clone__(self):
-        # `init_from` is a source of weights, not a part to be trained: it stays fitted
-        copy = super().__sklearn_clone__()
-        copy.init_from = self.init_from
-        return copy
-
-    def get_params(self, deep=True):
-        """Get parameters; those of a tagger given as ``init_from`` are its own.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Whether to give those of ``stft`` and ``augmentation``, too.
-
-        Returns
-        -------
-        dict
-        """
-        params = super().get_params(deep)
-        return {name: params[name] for name in params if not name.startswith("init_from__")}
-
-    def set_params(self, **params):
-        """Set parameters, also those of ``stft`` and ``augmentation``.
-
-        Parameters
-        ----------
-        **params : dict
-            Such as ``lr=1e-3`` or ``augmentation__mixup_prob=0.8``. Where the group of a nested
-            parameter is a default or a name, it is replaced by the settings it stands for first.
-
-        Returns
-        -------
-        self
-        """
-        prefixes = {name.partition("__")[0] for name in params if "__" in name}
-        if "init_from" in prefixes:
-            raise ValueError(
-                f"{sorted(name for name in params if name.startswith('init_from__'))} would change "
-                "the tagger that init_from only reads. Set parameters of that tagger itself."
-            )
-        if "stft" in prefixes and params.get("stft", self.stft) is None:
-            params = {**params, "stft": STFT()}
-        name = params.get("augmentation", self.augmentation)
-        if "augmentation" in prefixes and (name is None or isinstance(name, str)):
-            if name not in _AUGMENTATIONS:
-                raise ValueError(
-                    f"augmentation={name!r} has no settings of its own; it must be one of "
-                    f"{sorted(_AUGMENTATIONS)} or an Augmentation before they can be set."
-                )
-            params = {**params, "augmentation": _AUGMENTATIONS[name]()}
-        return super().set_params(**params)
 
     def fit(self, X, y, *, sample_weight=None, X_val=None, Y_val=None):
         """Learn to tag.
@@ -540,27 +482,6 @@ class WALNetTagger(BaseTagger):
             )
         tagger = cls(sample_rate=sample_rate, stft=stft, pooling="mean")
         return tagger._restore(np.asarray(classes), state, source=name)
-
-    def _check_settings(self):
-        check_params(self)
-        augmentation = self._resolve_augmentation()
-        if augmentation is not None:
-            augmentation.validate()
-        self._resolve_stft()
-        resolve_device(self.device)
-
-    def _resolve_augmentation(self):
-        if isinstance(self.augmentation, str):
-            return _AUGMENTATIONS[self.augmentation]()
-        return self.augmentation
-
-    def _resolve_stft(self):
-        sizes = (STFT() if self.stft is None else self.stft).sizes(self.sample_rate)
-        if self.fmin >= self.sample_rate / 2:
-            raise ValueError(
-                f"fmin={self.fmin} Hz must lie below half the sample_rate of {self.sample_rate} Hz."
-            )
-        return sizes
 
     def _check_same_events(self, targets):
         if targets.multilabel != self._multilabel or list(targets.classes) != list(self.classes_):
