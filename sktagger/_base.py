@@ -13,7 +13,7 @@ from skorch.history import History
 
 from sktagger import persistence
 from sktagger._settings import TaggerSettings
-from sktagger._training_setup import make_net
+from sktagger._training_setup import make_net, to_machine
 from sktagger._validation import align_events, check_clips, check_lengths
 from sktagger.batching import ClipDataset
 from sktagger.callbacks import copy_state
@@ -37,8 +37,8 @@ _HISTORY_COLUMNS = [
 class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
     """Everything of a tagger but its parameters and its training.
 
-    A subclass has the parameters of a :class:`WALNetTagger`, and sets ``classes_``, ``sizes_``,
-    ``_multilabel`` and ``net_`` in `fit`.
+    A subclass has the parameters of a :class:`WALNetTagger`, and sets ``classes_``, ``net_``,
+    ``_network`` (what the net was trained with) and ``_multilabel`` in `fit`.
     """
 
     def predict_proba(self, X):
@@ -54,16 +54,33 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
         ndarray of shape (n_clips, n_events), float32, in [0, 1]
             Columns in the order of ``classes_``. NaN in the rows of clips that cannot be read,
             unless that is an error (`on_error`).
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If a clip cannot be read; the message names it. The scores that were computed until
+            then are in the attribute ``scores`` of the error, which has NaN in the other rows.
         """
         check_is_fitted(self)
         clips = check_clips(self, X, reset=False)
         scores = np.full((len(clips), len(self.classes_)), np.nan, dtype=np.float32)
-        dataset = self._dataset(clips, self.sizes_)
-        for rows, output in self._run(self.module_, dataset, "have scores of NaN"):
-            scores[rows] = output.cpu().numpy()
-        if not self._multilabel:
-            scores /= scores.sum(axis=1, keepdims=True)
+        dataset = self._dataset(clips, self.sizes_, sample_rate=self._network.sample_rate)
+        try:
+            for rows, output in self._run(self.module_, dataset, "have scores of NaN"):
+                scores[rows] = self._of_labels(output.cpu().numpy())
+        except (Exception, KeyboardInterrupt) as error:
+            error.scores = scores
+            raise
         return scores
+
+    def _of_labels(self, scores):
+        """Let the scores of a clip sum to 1 if it has one label."""
+        if self._multilabel:
+            return scores
+        total = scores.sum(axis=1, keepdims=True)
+        # all scores can be 0, of logits below -100: then they tell nothing
+        shares = np.full_like(scores, 1 / scores.shape[1])
+        return np.divide(scores, total, out=shares, where=total != 0)
 
     def predict(self, X):
         """Decide which events occur in each clip.
@@ -132,10 +149,13 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
         """
         check_is_fitted(self)
         clips = check_clips(self, X, reset=False)
-        dataset = self._dataset(clips, self.sizes_)
+        dataset = self._dataset(clips, self.sizes_, sample_rate=self._network.sample_rate)
         lengths = dict(zip(dataset.clips.positions, dataset.lengths, strict=True))
         table = partial(
-            segment_table, sizes=self.sizes_, sample_rate=self.sample_rate, events=self.classes_
+            segment_table,
+            sizes=self.sizes_,
+            sample_rate=self._network.sample_rate,
+            events=self.classes_,
         )
         nothing = np.empty((0, len(self.classes_)), np.float32)
         segments = [table(nothing, 0) for _ in range(len(clips))]
@@ -171,6 +191,11 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
     def module_(self):
         """The trained network."""
         return self.net_.module_
+
+    @property
+    def sizes_(self):
+        """The sizes of the STFT, in samples, that the network was trained with."""
+        return self._network.sizes
 
     @property
     def history_(self):
@@ -245,19 +270,19 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
 
     def _restore(self, classes, state, *, multilabel=True, source="The state"):
         """Become fitted by weights that were trained earlier, and come from anywhere."""
-        sizes = self._resolve_stft()
+        network = self._resolve_network()
         # before a network is made, which may be larger than memory where they do not agree
-        sizing = WALNet.sizing_state(len(classes), sizes.n_fft)
+        sizing = WALNet.sizing_state(len(classes), network.sizes.n_fft)
         check_state(state, sizing, source, others=True)
         self.classes_ = classes
-        self.sizes_ = sizes
+        self._network = network
         self._multilabel = multilabel
         self.n_iter_ = 0
         self._load_state(state, source)
         return self
 
     def _load_state(self, state, source, *, finite=True):
-        net = make_net(self, 0, len(self.classes_), self.sizes_.n_fft)
+        net = make_net(self, 0, len(self.classes_), self._network)
         check_state(state, net.module_.state_dict(), source, finite=finite)
         net.module_.load_state_dict(dict(state))
         self.net_ = net
@@ -293,12 +318,15 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
     def _n_threads(self):
         return effective_n_jobs(self.n_jobs)
 
-    def _dataset(self, clips, sizes, indicator=None, weights=None, *, container="X"):
+    def _dataset(
+        self, clips, sizes, indicator=None, weights=None, *, container="X", sample_rate=None
+    ):
         """Make a dataset of the clips that can be read; it needs the length of each."""
+        sample_rate = self.sample_rate if sample_rate is None else sample_rate
         if self.memory is not None:
             clips = clips.cached(self.memory)
         unreadable = Unreadable(self.on_error, container, len(clips))
-        lengths = read_lengths(clips, self.sample_rate, unreadable, self._n_threads(), self.verbose)
+        lengths = read_lengths(clips, sample_rate, unreadable, self._n_threads(), self.verbose)
         if unreadable.causes:
             kept = np.flatnonzero(lengths)
             clips, lengths = clips.take(kept), lengths[kept]
@@ -310,7 +338,7 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
         return ClipDataset(
             clips,
             lengths,
-            self.sample_rate,
+            sample_rate,
             sizes,
             indicator,
             weights,
@@ -320,6 +348,7 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
 
     def _run(self, function, dataset, consequence):
         """Yield what a method of the network makes of clips, and which they are."""
+        to_machine(self, self.net_)
         batches = PlainBatches(dataset, self.batch_size, self._n_threads())
         yield from run(self.module_, function, batches, self.verbose)
         dataset.unreadable.summarise(consequence)

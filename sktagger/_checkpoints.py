@@ -8,9 +8,10 @@ import torch
 
 from sktagger._checkpoint_file import check_checkpoint_file
 from sktagger._files import replacing
+from sktagger._training_record import check_record, differences
 from sktagger.modules import check_state
 
-CHECKPOINT_FORMAT = 1
+CHECKPOINT_FORMAT = 2  # 1 did not say which training it belongs to
 
 
 def save_checkpoint(checkpoint: dict, path) -> None:
@@ -68,13 +69,43 @@ def load_checkpoint(path) -> dict:
         ) from error
 
 
+def check_origin(checkpoint: dict, source: str, *, of: dict | None = None) -> None:
+    """Check that a checkpoint says which training it belongs to.
+
+    Parameters
+    ----------
+    checkpoint : dict
+        What :func:`load_checkpoint` gave.
+    source : str
+        The file, for messages.
+    of : dict or None, default=None
+        Record of the training that it must belong to.
+
+    Raises
+    ------
+    ValueError
+        If it is of another format, has no such record, or that of another training.
+    """
+    require = _requirements(source)
+    require(
+        checkpoint.get("format") == CHECKPOINT_FORMAT,
+        "format",
+        f"{CHECKPOINT_FORMAT}, the one that this version of sktagger continues from",
+    )
+    check_record(checkpoint.get("training"), require)
+    require(_is_count(checkpoint.get("n_iterations")), "n_iterations", "an integer from 0 up")
+    if of is not None:
+        others = "; ".join(differences(of, checkpoint["training"]))
+        require(not others, "training", f"the training of latest.pt (they differ: {others})")
+
+
 def check_resumable(checkpoint: dict, net, source: str, *, validated: bool) -> None:
     """Check all that continuing a training takes from a checkpoint.
 
     Parameters
     ----------
     checkpoint : dict
-        What :func:`load_checkpoint` gave.
+        What :func:`load_checkpoint` gave, after :func:`check_origin`.
     net : skorch.NeuralNet
         Initialised; it is not changed.
     source : str
@@ -88,30 +119,16 @@ def check_resumable(checkpoint: dict, net, source: str, *, validated: bool) -> N
         If something is missing, of a wrong type or out of range, or a tensor does not fit or
         holds NaN or infinity; the message names file and place.
     """
-
-    def require(holds, place, allowed):
-        if not holds:
-            raise ValueError(
-                f"{source}, at {place}: allowed is {allowed}. The file is no checkpoint of this "
-                "training, or is damaged: take it away to start anew."
-            )
-
-    version = checkpoint.get("format")
-    require(
-        _is_count(version) and 0 < version <= CHECKPOINT_FORMAT,
-        "format",
-        f"1 to {CHECKPOINT_FORMAT}, those that this version of sktagger reads",
-    )
+    require = _requirements(source)
     plan = checkpoint.get("plan")
     require(
         isinstance(plan, dict)
-        and plan.keys() == {"epoch", "step", "iteration"}
+        and plan.keys() == {"seed", "epoch", "step", "iteration"}
         and all(map(_is_count, plan.values())),
         "plan",
-        "epoch, step and iteration, integers from 0 up",
+        "seed, epoch, step and iteration, integers from 0 up",
     )
-    n_clips = checkpoint.get("n_clips")  # which earlier checkpoints lack
-    require(n_clips is None or _is_count(n_clips), "n_clips", "an integer from 0 up")
+    require(_is_count(checkpoint.get("n_clips")), "n_clips", "an integer from 0 up")
     rows = checkpoint.get("history")
     require(
         isinstance(rows, list) and all(_is_row(row, validated) for row in rows),
@@ -126,6 +143,19 @@ def check_resumable(checkpoint: dict, net, source: str, *, validated: bool) -> N
     )
     check_state(checkpoint.get("model"), net.module_.state_dict(), source)
     _check_optimizer(checkpoint.get("optimizer"), net.optimizer_, source, require)
+
+
+def _requirements(source):
+    """Make the function that raises unless something holds at a place of a checkpoint."""
+
+    def require(holds, place, allowed):
+        if not holds:
+            raise ValueError(
+                f"{source}, at {place}: allowed is {allowed}. The file is no checkpoint of this "
+                "training, or is damaged: take it away to start anew."
+            )
+
+    return require
 
 
 def _check_optimizer(given, optimizer, source, require):

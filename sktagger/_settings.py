@@ -1,13 +1,38 @@
 """A tagger's settings: groups of them set by name, checked, and resolved."""
 
+from typing import NamedTuple
+
 from sklearn.base import BaseEstimator
 
 from sktagger._validation import check_params
 from sktagger.augmentation import Augmentation
-from sktagger.spectral import STFT
+from sktagger.spectral import STFT, STFTSizes
 from sktagger.training import resolve_device
 
 AUGMENTATIONS = {"default": Augmentation, "reference": Augmentation.reference}
+
+
+class NetworkSettings(NamedTuple):
+    """What a network's scores depend on besides its weights.
+
+    Attributes
+    ----------
+    sample_rate : int
+        In Hz.
+    sizes : STFTSizes
+    fmin : float
+        In Hz.
+    pooling : str
+    """
+
+    sample_rate: int
+    sizes: STFTSizes
+    fmin: float
+    pooling: str
+
+    def features(self) -> dict:
+        """Give the settings of the features, which the weights fit."""
+        return {"sample_rate": self.sample_rate, "fmin": self.fmin, **self.sizes._asdict()}
 
 
 class TaggerSettings(BaseEstimator):
@@ -16,10 +41,14 @@ class TaggerSettings(BaseEstimator):
     A subclass has the parameters of a :class:`sktagger.WALNetTagger`.
     """
 
+    _raises_interrupt = False
+
     def __sklearn_clone__(self):
         # `init_from` is a source of weights, not a part to be trained: it stays fitted
         copy = super().__sklearn_clone__()
         copy.init_from = self.init_from
+        # clones are fitted by others, as cross-validation, which Ctrl-C is to end as a whole
+        copy._raises_interrupt = True
         return copy
 
     def get_params(self, deep=True):
@@ -75,6 +104,9 @@ class TaggerSettings(BaseEstimator):
             augmentation.validate()
         self._resolve_stft()
         resolve_device(self.device)
+
+    def _resolve_network(self):
+        return NetworkSettings(self.sample_rate, self._resolve_stft(), self.fmin, self.pooling)
 
     def _resolve_augmentation(self):
         if isinstance(self.augmentation, str):

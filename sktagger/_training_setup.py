@@ -38,8 +38,67 @@ def hold_out(tagger, clips, targets, X_val, Y_val, seed):
     return kept, clips_val, events_val
 
 
-def make_net(tagger, seed, n_events, n_fft):
-    """Make a net with random weights."""
+def make_net(tagger, seed, n_events, network):
+    """Make a net with random weights.
+
+    Parameters
+    ----------
+    tagger : BaseTagger
+    seed : int
+        Of the weights.
+    n_events : int
+    network : NetworkSettings
+
+    Returns
+    -------
+    TaggerNet
+        Initialized.
+    """
+    device = resolve_device(tagger.device)
+    net = TaggerNet(
+        WALNet,
+        module__n_events=n_events,
+        module__sample_rate=network.sample_rate,
+        module__n_fft=network.sizes.n_fft,
+        module__fmin=network.fmin,
+        module__random_state=seed,
+        module__precision=resolve_precision(tagger.precision, device),
+        module__pooling=network.pooling,
+        optimizer=torch.optim.AdamW,
+        optimizer__weight_decay=tagger.weight_decay,
+        lr=tagger.lr,
+        device=device,
+        callbacks=_make_callbacks(tagger),
+        callbacks__print_log=None,
+        train_split=None,
+        verbose=0,
+    )
+    return net.initialize()
+
+
+def go_on(tagger, net):
+    """Let a net, which is trained further, take the settings of now."""
+    net.callbacks = _make_callbacks(tagger)
+    net.initialize_callbacks()
+    net.lr = tagger.lr
+    for group in net.optimizer_.param_groups:
+        group.update(lr=tagger.lr, weight_decay=tagger.weight_decay)
+    net.module_.pooling = tagger.pooling
+    to_machine(tagger, net)
+
+
+def to_machine(tagger, net):
+    """Bring a net to the device of the tagger's settings, and let it compute in their precision."""
+    device = resolve_device(tagger.device)
+    net.module_.precision = resolve_precision(tagger.precision, device)
+    if torch.device(net.device) != device:
+        net.device = device
+        net.module_.to(device)
+        # which brings the averages to the weights that they belong to
+        net.optimizer_.load_state_dict(net.optimizer_.state_dict())
+
+
+def _make_callbacks(tagger):
     callbacks = [
         ("validation", Validation(tagger.patience)),
         ("progress", Progress(tagger.verbose)),
@@ -48,26 +107,7 @@ def make_net(tagger, seed, n_events, n_fft):
         callbacks.append(("schedule", OneCycle()))
     if tagger.gradient_clip is not None:
         callbacks.append(("gradient_clip", GradientNormClipping(tagger.gradient_clip)))
-    device = resolve_device(tagger.device)
-    net = TaggerNet(
-        WALNet,
-        module__n_events=n_events,
-        module__sample_rate=tagger.sample_rate,
-        module__n_fft=n_fft,
-        module__fmin=tagger.fmin,
-        module__random_state=seed,
-        module__precision=resolve_precision(tagger.precision, device),
-        module__pooling=tagger.pooling,
-        optimizer=torch.optim.AdamW,
-        optimizer__weight_decay=tagger.weight_decay,
-        lr=tagger.lr,
-        device=device,
-        callbacks=callbacks + list(tagger.callbacks or []),
-        callbacks__print_log=None,
-        train_split=None,
-        verbose=0,
-    )
-    return net.initialize()
+    return callbacks + list(tagger.callbacks or [])
 
 
 def make_rounds(tagger, train_set, augmentation, n_threads, seed, *, validated, n_epochs, after):
@@ -109,8 +149,9 @@ def make_rounds(tagger, train_set, augmentation, n_threads, seed, *, validated, 
     )
     if after is not None:
         # an epoch of its own, so that its batches are not those of an earlier one
-        epoch = after.history[-1]["n_epochs"] + 1 if after.history else 0
-        plan.seek(epoch, 0, tagger.n_iter_)
+        last = after.history[-1] if after.history else {"n_epochs": 0}
+        begun = last.get("n_steps", 0) > 0  # an epoch that was not finished
+        plan.seek(last["n_epochs"] + begun, 0, tagger.n_iter_)
     return TrainingRounds(
         train_set,
         plan,

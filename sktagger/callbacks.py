@@ -6,6 +6,7 @@ All are skorch callbacks for ``WALNetTagger(callbacks=[...])``; the tagger itsel
 
 import logging
 import math
+import os
 import time
 import warnings
 from pathlib import Path
@@ -19,10 +20,12 @@ from tqdm import tqdm
 
 from sktagger._checkpoints import (
     CHECKPOINT_FORMAT,
+    check_origin,
     check_resumable,
     load_checkpoint,
     save_checkpoint,
 )
+from sktagger._training_record import differences
 from sktagger.metrics import mean_average_precision
 from sktagger.modules import check_state
 from sktagger.training import EarlyStop
@@ -47,9 +50,9 @@ class Validation(Callback):
 
     Adds to the net's history: `n_epochs` and `n_iterations` (trained so far), and, where there
     are validation clips, `valid_mAP` and `valid_mAP_best` (whether it is the best so far; among
-    rounds of the same mAP, that with the lowest validation loss is the best). When training ends,
-    also by Ctrl-C or an error, the net gets the weights of the best round; without validation
-    clips, those of the last round if the present ones are not finite.
+    rounds of the same mAP, that with the lowest validation loss is the best, and a network that was
+    not trained yet never is). When training ends, also by Ctrl-C or an error, the net gets the
+    weights of the best round; without validation clips, those of the last finished round.
 
     It also notices when training diverges, before a checkpoint is written: FloatingPointError
     is raised where the loss, the weights after a round, or the validation scores are not finite.
@@ -59,6 +62,8 @@ class Validation(Callback):
     patience : int or None, default=None
         Training ends after so many rounds without a better mAP. None: it runs to its end.
     """
+
+    before_training = True  # it sees the round of validation before training, too
 
     def __init__(self, patience=None):
         self.patience = patience
@@ -71,8 +76,8 @@ class Validation(Callback):
         """Go on after the rounds of a history, the best of which ended with some weights."""
         best = [row for row in rows if row["valid_mAP_best"]][-1]
         self.best_, self.best_state_ = (best["valid_mAP"], -best["valid_loss"]), best_state
-        scores = [row["valid_mAP"] for row in rows]
-        self.n_worse_ = 0 if np.isnan(scores[-1]) else len(rows) - 1 - int(np.argmax(scores))
+        scores = [row["valid_mAP"] for row in rows if row["n_iterations"]]
+        self.n_worse_ = 0 if np.isnan(scores[-1]) else len(scores) - 1 - int(np.argmax(scores))
 
     def _forget(self):
         self.best_, self.best_state_, self.last_state_ = (-np.inf, -np.inf), None, None
@@ -96,6 +101,7 @@ class Validation(Callback):
         if not all(np.isfinite(scores).all() for scores in self.scores_):
             raise self._divergence(net, "scores of validation clips are not finite")
         net.history.record("n_epochs", dataset_train.plan.epoch)
+        net.history.record("n_steps", dataset_train.plan.step)
         net.history.record("n_iterations", dataset_train.plan.iteration)
         if dataset_valid is None:
             return
@@ -107,8 +113,10 @@ class Validation(Callback):
             )
         result = (score, -net.history[-1, "valid_loss"])
         undefined = bool(np.isnan(score))
-        best = undefined or bool(result > self.best_)
-        self.n_worse_ = 0 if undefined or score > self.best_[0] else self.n_worse_ + 1
+        trained = dataset_train.plan.iteration > 0
+        best = trained and (undefined or bool(result > self.best_))
+        worse = trained and not undefined and score <= self.best_[0]
+        self.n_worse_ = self.n_worse_ + 1 if worse else 0
         net.history.record("valid_mAP", float(score))
         net.history.record("valid_mAP_best", best)
         if best:
@@ -125,12 +133,12 @@ class Validation(Callback):
 
     def on_train_end(self, net, **kwargs):
         """Give the net the best weights."""
-        diverged = not _is_finite(net.module_)
-        if diverged:
+        if not _is_finite(net.module_):
             net.optimizer_.state.clear()  # its running averages are not finite either
+        finished = not net.history or "n_iterations" in net.history[-1]
         if self.best_state_ is not None:
             net.module_.load_state_dict(self.best_state_)
-        elif diverged and self.last_state_ is not None:
+        elif not finished and self.last_state_ is not None:
             net.module_.load_state_dict(self.last_state_)
         self._forget()
         self.scores_, self.events_ = [], []
@@ -198,6 +206,8 @@ class Progress(Callback):
         "sktagger" gets a line per round, level INFO.
     """
 
+    before_training = True  # it sees the round of validation before training, too
+
     def __init__(self, verbose=1):
         self.verbose = verbose
 
@@ -251,49 +261,104 @@ class Progress(Callback):
 class Checkpoint(Callback):
     """Write checkpoints after each round, and continue from the latest when training begins.
 
-    ``latest.pt`` holds all that continuing needs: weights, optimiser, position in the plan of
-    batches and history. ``best.pt`` holds the weights with the best validation mAP so far (the
-    latest weights where there are no validation clips). Both are written under another name
-    first, so that an interruption leaves the previous file whole, and both hold tensors and
-    numbers only (``torch.load(weights_only=True)``), the weights under "model".
+    ``latest.pt`` holds all that continuing needs: weights, optimizer, position in the plan of
+    batches, history, and a record of the training that it belongs to: settings, seed, events,
+    and which clips with which events. ``best.pt`` holds the weights with the best validation mAP so
+    far (the latest weights where there are no validation clips), and the record. Both are written
+    under another name first, so that an interruption leaves the previous file whole, and both hold
+    tensors and plain data only (``torch.load(weights_only=True)``), the weights under "model".
 
     Parameters
     ----------
     dirname : str or PathLike
         Directory for the two files; made if missing. If it holds a ``latest.pt`` of the same
-        settings, training continues there and ends with the same weights as an uninterrupted
+        training, the training continues there and ends with the same weights as an uninterrupted
         one.
+    on_mismatch : {"restart", "raise"}, default="restart"
+        What is done if ``latest.pt`` belongs to another training, as in the next fold of a
+        cross-validation. "restart": training begins anew, with a warning that says in what they
+        differ; the files of the other training become ``latest.previous.pt`` and
+        ``best.previous.pt``. "raise": it is an error.
+
+    Notes
+    -----
+    With ``random_state=None``, an interrupted training continues with the seed that it began with,
+    and after a finished one a new one begins.
     """
 
-    def __init__(self, dirname):
+    def __init__(self, dirname, *, on_mismatch="restart"):
         self.dirname = dirname
+        self.on_mismatch = on_mismatch
 
     def on_train_begin(self, net, X=None, **kwargs):
-        """Continue from the latest checkpoint, if there is one."""
+        """Continue from the latest checkpoint, if there is one of this training."""
+        if self.on_mismatch not in ("restart", "raise"):
+            raise ValueError(
+                f"Checkpoint: on_mismatch={self.on_mismatch!r}; allowed are 'restart' and 'raise'."
+            )
         directory = Path(self.dirname)
         directory.mkdir(parents=True, exist_ok=True)
-        if not (directory / "latest.pt").exists():
+        self.record_ = X.record()
+        path = directory / "latest.pt"
+        if not path.exists():
             return
-        latest = load_checkpoint(directory / "latest.pt")
+        latest = load_checkpoint(path)
         validated = X.validation is not None
-        check_resumable(latest, net, str(directory / "latest.pt"), validated=validated)
+        check_origin(latest, str(path))
+        if self._continues(latest, path):
+            check_resumable(latest, net, str(path), validated=validated)
+            self._restore(latest, net, X, directory, validated)
+        else:
+            for name in ("latest", "best"):
+                if (directory / f"{name}.pt").exists():
+                    os.replace(directory / f"{name}.pt", directory / f"{name}.previous.pt")
+
+    def _continues(self, latest, path):
+        """Say whether this training continues from a checkpoint."""
+        here, there = self.record_, latest["training"]
+        if here["settings"]["init_from"] == str(path):  # as it continues where the source is gone
+            here["settings"]["init_from"] = there["settings"].get("init_from")
+        others = differences(there, here)
+        if not others and here["seed"] is None and latest.get("ended"):
+            others = ["it has ended, and random_state=None asks for another one"]
+        elif not others:
+            return True
+        if here["began"] and here["began"] == latest["n_iterations"]:
+            return False  # this training goes on where that one ended
+        listed = "; ".join(others[:5]) + "; ..." * (len(others) > 5)
+        what = f"{str(path)!r} belongs to another training ({listed})."
+        if self.on_mismatch == "raise":
+            raise ValueError(
+                f"{what} Restore what was changed, take another directory, or begin a training of "
+                "its own with init_from."
+            )
+        warnings.warn(
+            f"{what} Training begins anew. Give each training a directory of its own to keep all "
+            "checkpoints; this one is now 'latest.previous.pt'.",
+            UserWarning,
+            stacklevel=2,
+        )
+        return False
+
+    def _restore(self, latest, net, X, directory, validated):
         if validated:
+            source = str(directory / "best.pt")
             best = load_checkpoint(directory / "best.pt")
-            own = net.module_.state_dict()
-            check_state(best.get("model"), own, str(directory / "best.pt"))
+            check_origin(best, source, of=latest["training"])
+            check_state(best.get("model"), net.module_.state_dict(), source)
         try:
             X.rounds.plan.seek(**latest["plan"])
         except ValueError as error:
-            raise ValueError(f"{directory / 'latest.pt'}, at plan: {error}.") from error
+            raise ValueError(f"{str(directory / 'latest.pt')!r}, at plan: {error}.") from error
         net.module_.load_state_dict(dict(latest["model"]))
         net.optimizer_.load_state_dict(latest["optimizer"])
         net.history = History(latest["history"])
         X.rounds.started = True
-        n_clips, n_before = len(X.rounds.dataset), latest.get("n_clips")
-        if n_before not in (None, n_clips):
+        n_clips, n_before = len(X.rounds.dataset), latest["n_clips"]
+        if n_before != n_clips:
             warnings.warn(
-                f"Training began with {n_before} clips and goes on with {n_clips}. Its result will "
-                "not be that of an uninterrupted one.",
+                f"Training began with {n_before} clips and goes on with {n_clips}, those that can "
+                "be read now. Its result will not be that of an uninterrupted one.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -303,21 +368,30 @@ class Checkpoint(Callback):
 
     def on_epoch_end(self, net, dataset_train, **kwargs):
         """Write the checkpoints."""
-        directory = Path(self.dirname)
         row = net.history[-1]
+        if not row["n_iterations"]:
+            return  # nothing has been learned
+        directory = Path(self.dirname)
         plan = dataset_train.plan
         latest = {
             "format": CHECKPOINT_FORMAT,
             "model": net.module_.state_dict(),
             "n_iterations": row["n_iterations"],
+            "training": self.record_,
         }
         if row.get("valid_mAP_best", True):
             save_checkpoint(latest, directory / "best.pt")
         latest |= {
             "optimizer": net.optimizer_.state_dict(),
-            "plan": {"epoch": plan.epoch, "step": plan.step, "iteration": plan.iteration},
+            "plan": {
+                "seed": plan.seed,
+                "epoch": plan.epoch,
+                "step": plan.step,
+                "iteration": plan.iteration,
+            },
             "history": [_plain(row) for row in net.history],
             "n_clips": len(dataset_train.dataset),
+            "ended": dataset_train.n_left == 0,
         }
         save_checkpoint(latest, directory / "latest.pt")
 
@@ -330,6 +404,8 @@ class TensorBoard(Callback):
     dirname : str or PathLike
         Directory for the event files; made if missing.
     """
+
+    before_training = True  # it sees the round of validation before training, too
 
     def __init__(self, dirname):
         self.dirname = dirname

@@ -55,6 +55,13 @@ class FileClips:
         n_samples, orig_sr = audio_info(self.sections[index])
         return resampled_length(n_samples, orig_sr, sample_rate)
 
+    def identity(self, index: int) -> tuple[bytes, ...]:
+        """Give what tells a clip from others: the file and the section of it."""
+        path, *bounds = self.sections[index]
+        if hasattr(path, "content"):  # of a file in memory
+            return path.content, repr(bounds).encode()
+        return os.fsencode(os.path.abspath(path)), repr(bounds).encode()
+
     def load(self, index: int, sample_rate: int) -> np.ndarray:
         """Decode a clip to (n_channels, n_samples) float32."""
         section = self.sections[index]
@@ -99,6 +106,11 @@ class ArrayClips:
     def n_samples(self, index: int, sample_rate: int) -> int:
         """Give a clip's length."""
         return self.arrays[index].shape[-1]
+
+    def identity(self, index: int) -> tuple[bytes, ...]:
+        """Give what tells a clip from others: its samples."""
+        array = np.ascontiguousarray(self.arrays[index])
+        return f"{array.dtype} {array.shape}".encode(), array.tobytes()
 
     def load(self, index: int, sample_rate: int) -> np.ndarray:
         """Give a clip as (n_channels, n_samples) float32."""

@@ -137,7 +137,7 @@ def _is_safetensors(path):
 
 
 def _from_tagger(tagger, name):
-    settings = {"sample_rate": tagger.sample_rate, "fmin": tagger.fmin, **tagger.sizes_._asdict()}
+    settings = tagger._network.features()
     return _Source(name, tagger.module_.state_dict(), tagger.classes_.tolist(), settings)
 
 

@@ -151,8 +151,9 @@ class TrainingPlan:
         """Say from which position, counted in "epoch" or "iteration", on distortions are light."""
         self._refinement = unit, position
 
-    def seek(self, epoch: int, step: int, iteration: int):
+    def seek(self, epoch: int, step: int, iteration: int, seed: int | None = None):
         """Go to a position that an earlier plan had reached; ValueError if there is none such."""
+        self.seed = self.seed if seed is None else seed
         self.epoch, self.step, self.iteration = epoch, step, iteration
         self._batches = self._epoch_batches()
         for done in range(step):

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -11,7 +12,8 @@ from sklearn.utils import check_random_state
 
 from sktagger._base import BaseTagger
 from sktagger._settings import AUGMENTATIONS
-from sktagger._training_setup import hold_out, make_net, make_rounds
+from sktagger._training_record import describe_training
+from sktagger._training_setup import go_on, hold_out, make_net, make_rounds
 from sktagger._validation import (
     HasMethods,
     Interval,
@@ -343,24 +345,29 @@ class WALNetTagger(BaseTagger):
         check_lengths(clips, targets.indicator, ("X", "y"))
         weights = self._clip_weights(sample_weight, targets)
         going_on = self.warm_start and hasattr(self, "net_")
+        network = self._resolve_network()
         if going_on:
             self._check_same_events(targets)
+            self._check_same_features(network)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         kept, clips_val, events_val = hold_out(self, clips, targets, X_val, Y_val, seed)
 
-        sizes = self._resolve_stft()
-        net = self.net_ if going_on else self._begin_net(seed, targets.classes, sizes)
-        train_set = self._dataset(clips.take(kept), sizes, targets.indicator[kept], weights[kept])
-        validation = None
+        sizes = network.sizes
+        net = self.net_ if going_on else self._begin_net(seed, targets.classes, network)
+        train = clips.take(kept), targets.indicator[kept], weights[kept]
+        train_set = self._dataset(train[0], sizes, *train[1:])
+        validation = valid = None
         if clips_val is not None:
             container = "X" if X_val is None else "X_val"
             weights_val = np.ones(len(clips_val))
+            valid = clips_val, events_val
             valid_set = self._dataset(
                 clips_val, sizes, events_val, weights_val, container=container
             )
             validation = PlainBatches(valid_set, self.batch_size, self._n_threads())
 
-        self._train(net, targets, train_set, validation, seed)
+        record = partial(describe_training, self, sizes, seed, targets, train, valid)
+        self._train(net, network, targets, train_set, validation, seed, record)
         return self
 
     def partial_fit(self, X, y, classes=None, *, sample_weight=None):
@@ -394,11 +401,15 @@ class WALNetTagger(BaseTagger):
         check_lengths(clips, targets.indicator, ("X", "y"))
         weights = self._clip_weights(sample_weight, targets)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        sizes = self.sizes_ if going_on else self._resolve_stft()
-        net = self.net_ if going_on else self._begin_net(seed, targets.classes, sizes)
-        train_set = self._dataset(clips, sizes, targets.indicator, weights)
+        network = self._resolve_network()
+        if going_on:
+            self._check_same_features(network)
+        net = self.net_ if going_on else self._begin_net(seed, targets.classes, network)
+        train = clips, targets.indicator, weights
+        train_set = self._dataset(clips, network.sizes, *train[1:])
 
-        self._train(net, targets, train_set, None, seed, n_epochs=1)
+        record = partial(describe_training, self, network.sizes, seed, targets, train, None)
+        self._train(net, network, targets, train_set, None, seed, record, n_epochs=1)
         return self
 
     def fit_transform(self, X, y, **fit_params):
@@ -491,6 +502,17 @@ class WALNetTagger(BaseTagger):
                 "and form. Set warm_start=False to begin anew."
             )
 
+    def _check_same_features(self, network):
+        there, here = self._network.features(), network.features()
+        changed = [name for name in here if here[name] != there[name]]
+        if changed:
+            raise ValueError(
+                f"{', '.join(f'{name}={here[name]!r}' for name in changed)}: training goes on with "
+                "a network that was trained with "
+                f"{', '.join(f'{name}={there[name]!r}' for name in changed)}, and its weights fit "
+                "these only. Set sample_rate, fmin and stft back, or set warm_start=False."
+            )
+
     def _clip_weights(self, sample_weight, targets):
         check_class_weight(self.class_weight, targets.classes)
         weights = check_weights(sample_weight, len(targets.indicator))
@@ -498,12 +520,11 @@ class WALNetTagger(BaseTagger):
             return weights
         return weights * label_weights(self.class_weight, targets.indicator, targets.classes)
 
-    def _begin_net(self, seed, classes, sizes):
+    def _begin_net(self, seed, classes, network):
         """Make a net with the weights that training begins with."""
-        net = make_net(self, seed, len(classes), sizes.n_fft)
+        net = make_net(self, seed, len(classes), network)
         if self.init_from is not None:
-            settings = {"sample_rate": self.sample_rate, "fmin": self.fmin, **sizes._asdict()}
-            start_from(net.module_, self.init_from, classes, settings)
+            start_from(net.module_, self.init_from, classes, network.features())
         elif self.freeze:
             raise ValueError(
                 f"freeze={self.freeze!r} with init_from=None would keep random weights. Set "
@@ -511,14 +532,15 @@ class WALNetTagger(BaseTagger):
             )
         return net
 
-    def _train(self, net, targets, train_set, validation, seed, *, n_epochs=None):
+    def _train(self, net, network, targets, train_set, validation, seed, record, *, n_epochs=None):
         """Train a new net, or the present one further."""
-        for part in (train_set, validation and validation.dataset):
+        for part in (train_set, None if validation is None else validation.dataset):
             if part is not None and not len(part):
                 raise no_clip_left(part.unreadable)
         going_on = net is getattr(self, "net_", None)
+        began = self.n_iter_ if going_on else 0
         if going_on:
-            net.optimizer_.param_groups[0]["lr"] = self.lr
+            go_on(self, net)
         net.frozen = freeze_layers(net.module_, self.freeze)
         net.one_label = self.loss == "auto" and not targets.multilabel
         if targets.multilabel:
@@ -533,31 +555,40 @@ class WALNetTagger(BaseTagger):
             n_epochs=n_epochs,
             after=net if going_on else None,
         )
-        data = TrainingData(rounds, validation)
+        data = TrainingData(rounds, validation, partial(record, began=began))
         try:
             net.partial_fit(data)
-        except Exception:
-            if _finished_iterations(net):  # an error, as Ctrl-C, leaves what has been learnt
-                self._adopt(net, targets, data)
-            raise
-        self._adopt(net, targets, data)
-        for unreadable in data.unreadable:
-            unreadable.summarise("were left out, see skipped_")
-        if not self.net_.completed_:
-            warnings.warn(
-                "Training was interrupted; the tagger has "
-                + ("the last" if validation is None else "the best")
-                + " weights so far.",
-                UserWarning,
-                stacklevel=3,
-            )
+        finally:
+            # an error, as Ctrl-C, leaves what has been learned; a new net that has learned nothing
+            # takes no one's place
+            learned = going_on or _finished_iterations(net) > 0
+            if learned:
+                self._adopt(net, network, targets, data)
+        if learned:
+            for unreadable in data.unreadable:
+                unreadable.summarise("were left out, see skipped_")
+        if not net.completed_:
+            self._tell_interruption(learned, validated=validation is not None)
 
-    def _adopt(self, net, targets, data):
+    def _tell_interruption(self, learned, *, validated):
+        """Warn of an interruption, or let it end what fits the tagger as a part."""
+        if not learned:
+            left = "before its first round ended; the tagger is as it was before"
+        elif validated:
+            left = "the tagger has the best weights so far"
+        else:
+            left = "the tagger has the weights of the last round that ended"
+        message = f"Training was interrupted{'; ' if learned else ' '}{left}."
+        if self._raises_interrupt:
+            raise KeyboardInterrupt(message)
+        warnings.warn(message, UserWarning, stacklevel=4)
+
+    def _adopt(self, net, network, targets, data):
         """Become fitted by a net."""
         self.net_ = net
         self.classes_ = targets.classes
+        self._network = network
         self._multilabel = targets.multilabel
-        self.sizes_ = data.rounds.dataset.sizes
         self.n_iter_ = _finished_iterations(net)
         self.skipped_ = skipped_table(data.unreadable)
 

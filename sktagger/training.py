@@ -1,11 +1,13 @@
 """The skorch net behind the tagger, and the loops of batches that it trains on."""
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
 import torch
 from skorch import NeuralNet
+from skorch.callbacks import EarlyStopping, EpochTimer, PassthroughScoring
 from skorch.utils import to_tensor
 from torch import nn
 
@@ -16,6 +18,7 @@ from sktagger.transfer import to_device
 from sktagger.unreadable import Unreadable, no_clip_left
 
 _LEAST_SCORE = 1e-7  # whose logarithm is taken
+_OF_HISTORY = (EpochTimer, PassthroughScoring)  # skorch's own, which make rows of the history
 
 if hasattr(os, "register_at_fork"):
     # OpenMP's threads do not live on in a forked process, which would wait for them forever
@@ -163,10 +166,21 @@ class TrainingRounds:
 
 
 class TrainingData(NamedTuple):
-    """What :class:`TaggerNet` is fitted on: rounds to train on, batches to validate on."""
+    """What :class:`TaggerNet` is fitted on.
+
+    Attributes
+    ----------
+    rounds : TrainingRounds
+        Rounds to train on.
+    validation : PlainBatches or None
+        Batches to validate on.
+    record : callable
+        Gives the record of what the training is made of, as a checkpoint holds it: dict.
+    """
 
     rounds: TrainingRounds
     validation: PlainBatches | None
+    record: Callable[[], dict]
 
     @property
     def unreadable(self) -> list[Unreadable]:
@@ -241,6 +255,8 @@ class TaggerNet(NeuralNet):
         How many clips go through the network at once.
     """
 
+    before_training_ = False  # whether the present round comes before training
+
     def __init__(
         self,
         module,
@@ -275,15 +291,16 @@ class TaggerNet(NeuralNet):
         if n_batches and n_empty == n_batches:
             raise no_clip_left(iterator.dataset.unreadable)
 
-    def on_epoch_begin(self, net, **kwargs):
+    def on_epoch_begin(self, net, dataset_train=None, **kwargs):
         """Begin a round, without the batches of the one before in the history."""
+        self.before_training_ = not dataset_train.started
         if self.history:
             self.history[-1]["batches"] = []
-        super().on_epoch_begin(net, **kwargs)
+        super().on_epoch_begin(net, dataset_train=dataset_train, **kwargs)
 
     def get_split_datasets(self, X, y=None, **fit_params):
         """Give the batches to train on and to validate on."""
-        return X
+        return X.rounds, X.validation
 
     def get_iterator(self, dataset, training=False):
         """Give the batches themselves."""
@@ -314,12 +331,31 @@ class TaggerNet(NeuralNet):
         try:
             with suppress(EarlyStop):
                 super().fit_loop(X, y, X.rounds.n_left if epochs is None else epochs, **kwargs)
+        except KeyboardInterrupt:
+            if not self._stopped_by_skorch():
+                raise
         except Exception:
             # callbacks finish as after Ctrl-C: the best weights are restored, files are closed
             self.notify("on_train_end", X=X, y=y)
             raise
         self.completed_ = True
         return self
+
+    def _stopped_by_skorch(self):
+        """Say whether a KeyboardInterrupt is skorch's way to stop early, and not that of a user."""
+        stoppers = [cb for _, cb in self.callbacks_ if isinstance(cb, EarlyStopping)]
+        return any(cb.misses_ >= cb.patience for cb in stoppers)
+
+    def notify(self, method_name, **cb_kwargs):
+        """Call callbacks; those of skorch's users know no round of validation before training."""
+        if not self.before_training_ or method_name in ("on_train_begin", "on_train_end"):
+            super().notify(method_name, **cb_kwargs)
+            return
+        getattr(self, method_name)(self, **cb_kwargs)
+        for _, callback in self.callbacks_:
+            own = getattr(callback, "before_training", isinstance(callback, _OF_HISTORY))
+            if own:
+                getattr(callback, method_name)(self, **cb_kwargs)
 
     def train_step_single(self, batch, **fit_params):
         """Compute the loss and its gradient, in parts if memory asks for it."""

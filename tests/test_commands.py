@@ -93,15 +93,43 @@ def test_resumed_training_ends_like_an_uninterrupted_one(experiment, scenes, tmp
     assert all(torch.equal(resumed[key], whole[key]) for key in whole)
 
 
-def test_resuming_with_other_clips_warns(experiment, content, tmp_path):
-    content["datasets"]["balanced_train"].popitem()
+def _rename(content):
+    for clips in content["datasets"].values():
+        for clip in clips.values():
+            clip["events"] = ["zebra" if event == "alarm" else event for event in clip["events"]]
+
+
+def _relabel(content):
+    first, second, *_ = content["datasets"]["balanced_train"].values()
+    first["events"], second["events"] = second["events"], first["events"]
+
+
+def _reorder(content):
+    clips = content["datasets"]["balanced_train"]
+    content["datasets"]["balanced_train"] = dict(reversed(clips.items()))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: content["datasets"]["balanced_train"].popitem(), "12 there, 11 here"),
+        (lambda content: content["datasets"]["validate"].popitem(), "8 there, 7 here"),
+        (_rename, "events: only there 'alarm'; only here 'zebra'"),
+        (_relabel, r"2 of 12 training clips' events or weights are others \(the first: 0\)"),
+        (_reorder, "12 of 12 training clips are others"),
+    ],
+)
+def test_resuming_with_another_database_is_refused(experiment, content, tmp_path, change, message):
+    change(content)
     (tmp_path / "db.json").write_text(json.dumps(content))
     other = tmp_path / "experiment"
     shutil.copytree(experiment, other)
     config = json.loads((other / "config.json").read_text())
     (other / "config.json").write_text(json.dumps(config | {"database": str(tmp_path / "db.json")}))
-    with pytest.warns(UserWarning, match="began with 12 clips and goes on with 11"):
+    before = (other / "checkpoints" / "latest.pt").read_bytes()
+    with pytest.raises(ValueError, match=f"belongs to another training.*{message}"):
         train(None, resume=other)
+    assert (other / "checkpoints" / "latest.pt").read_bytes() == before
 
 
 def test_a_second_process_cannot_train_in_the_same_directory(experiment):

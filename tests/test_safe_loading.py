@@ -230,7 +230,18 @@ def network():
 
 @cache
 def net():  # which crafted files leave as it is
-    return make_net(WALNetTagger(sample_rate=8000, verbose=0), 0, 2, 512)
+    tagger = WALNetTagger(sample_rate=8000, verbose=0)
+    return make_net(tagger, 0, 2, tagger._resolve_network())
+
+
+RECORD = {
+    "settings": {"lr": 1e-3, "init_from": None},
+    "seed": 0,
+    "began": 0,
+    "events": ["a", "b"],
+    "multilabel": True,
+    "clips": {name: torch.zeros((4, 2), dtype=torch.int64) for name in ("training", "validation")},
+}
 
 
 @cache
@@ -241,10 +252,14 @@ def training_checkpoint():
     row = {"n_epochs": 1, "n_iterations": 2, "valid_loss": 1.0}
     row |= {"valid_mAP": 0.5, "valid_mAP_best": True}
     return {
-        "format": 1,
+        "format": 2,
+        "n_iterations": 2,
+        "n_clips": 4,
+        "ended": False,
+        "training": RECORD,
         "model": dict(start.module_.state_dict()),
         "optimizer": start.optimizer_.state_dict() | {"state": dict(enumerate(averages))},
-        "plan": {"epoch": 1, "step": 1, "iteration": 2},
+        "plan": {"seed": 0, "epoch": 1, "step": 1, "iteration": 2},
         "history": [row | {"batches": []}],
     }
 
@@ -253,12 +268,16 @@ def resume(path):
     """Continue from a checkpoint, whose weights are the best, too."""
     sizes = STFT().sizes(8000)
     plan = TrainingPlan(np.full(4, 8000), sizes, 8000, 2, None, 128, 0)
-    rounds = SimpleNamespace(plan=plan, dataset=())
-    checkpoint = Checkpoint(path.parent)
+    rounds = SimpleNamespace(plan=plan, dataset=range(4))
+    checkpoint = Checkpoint(path.parent, on_mismatch="raise")
     os.replace(path, path.with_name("latest.pt"))
     if not path.with_name("best.pt").exists():
-        torch.save({"model": network().state_dict()}, path.with_name("best.pt"))
-    checkpoint.on_train_begin(net(), SimpleNamespace(rounds=rounds, validation=()))
+        torch.save(
+            {"format": 2, "n_iterations": 2, "training": RECORD, "model": network().state_dict()},
+            path.with_name("best.pt"),
+        )
+    data = SimpleNamespace(rounds=rounds, validation=(), record=lambda: copy(RECORD))
+    checkpoint.on_train_begin(net(), data)
 
 
 def from_padertorch(path):
@@ -268,7 +287,7 @@ def from_padertorch(path):
 
 def fine_tune(path):
     tagger = WALNetTagger(sample_rate=8000, init_from=path, verbose=0)
-    tagger._begin_net(0, np.array(["a"]), STFT().sizes(8000))
+    tagger._begin_net(0, np.array(["a"]), tagger._resolve_network())
 
 
 def changed(*keys, to=None, drop=False):
@@ -302,12 +321,25 @@ WEIGHTS = {
     "no row": (changed("model", OUTPUT_WEIGHT, to=torch.tensor(1.0)), "conv.weight"),
 }
 STATES = {
-    "format": (changed("format", to=99), "at format: allowed is 1 to 1"),
+    "format": (changed("format", to=99), "at format: allowed is 2"),
     "no format": (changed("format", drop=True), "at format"),
+    "training": (changed("training", to=[1]), "at training: allowed is a record"),
+    "training, no": (changed("training", drop=True), "at training"),
+    "training, settings": (changed("training", "settings", to=3), "at training, settings"),
+    "training, seed": (changed("training", "seed", to="x"), "at training, seed"),
+    "training, events": (changed("training", "events", to=[[1]]), "at training, events"),
+    "training, clips": (changed("training", "clips", to={"x": 1}), "at training, clips"),
+    "training, digests": (
+        changed("training", "clips", "training", to=torch.zeros(4, 2)), "at training, clips"
+    ),
+    "training, other": (
+        changed("training", "events", to=["a", "c"]), "another training .*only there 'c'"
+    ),
     "plan": (changed("plan", to=[1]), "at plan"),
-    "plan, negative": (changed("plan", "epoch", to=-1), "at plan: allowed is epoch, step"),
+    "plan, negative": (changed("plan", "epoch", to=-1), "at plan: allowed is seed, epoch, step"),
     "plan, bool": (changed("plan", "epoch", to=True), "at plan"),
     "plan, step": (changed("plan", "step", to=10**15), "at plan: step=10{15} lies beyond the 2 b"),
+    "plan, seed": (changed("plan", "seed", to=-1), "at plan"),
     "plan, key": (changed("plan", "x", to=1), "at plan"),
     "clips": (changed("n_clips", to=torch.zeros(2)), "at n_clips: allowed is an integer"),
     "clips, negative": (changed("n_clips", to=-1), "at n_clips"),

@@ -247,9 +247,11 @@ def test_training_goes_on_after_divergence(data):
 
 def test_divergence_after_resuming_leaves_what_was_resumed(data, tmp_path):
     X, Y = data
-    once = WALNetTagger(**SETTINGS, callbacks=[Checkpoint(tmp_path)]).fit(X, Y)
-    callbacks = [Checkpoint(tmp_path), Spoil(2)]
-    tagger = WALNetTagger(**SETTINGS | {"max_epochs": 2}, callbacks=callbacks)
+    settings = SETTINGS | {"max_epochs": 3}
+    once = WALNetTagger(**settings, callbacks=[Checkpoint(tmp_path), CtrlC()])
+    with pytest.warns(UserWarning, match="interrupted"):
+        once.fit(X, Y)
+    tagger = WALNetTagger(**settings, callbacks=[Checkpoint(tmp_path), Spoil(3)])
     with pytest.raises(FloatingPointError, match="keeps the weights of earlier rounds"):
         tagger.fit(X, Y)
     assert torch.equal(weights(tagger), weights(once))

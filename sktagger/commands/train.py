@@ -1,7 +1,6 @@
 """Train a tagger on a database, and keep the best checkpoint by validation mAP."""
 
 import os
-import warnings
 from pathlib import Path
 
 from sktagger.commands._recipes import RECIPES
@@ -109,6 +108,8 @@ def train(
     KeyboardInterrupt
         If training was interrupted; the message says how it continues.
     """
+    from sklearn.base import clone
+
     from sktagger.callbacks import Checkpoint, TensorBoard
     from sktagger.commands import _experiment
     from sktagger.database import load_database
@@ -144,17 +145,17 @@ def train(
             tagger.set_params(init_from=latest)
         tagger.set_params(
             callbacks=[
-                ("checkpoint", Checkpoint(directory / "checkpoints")),
+                ("checkpoint", Checkpoint(directory / "checkpoints", on_mismatch="raise")),
                 ("tensorboard", TensorBoard(directory / "tensorboard")),
             ]
         )
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Training was interrupted")
-            tagger.fit(X, Y, X_val=X_val, Y_val=Y_val)
-    if not tagger.net_.completed_:
-        raise KeyboardInterrupt(
-            f"Training was interrupted. It continues by: sktagger train --resume {directory}"
-        )
+        try:
+            # a clone lets Ctrl-C through
+            clone(tagger).fit(X, Y, X_val=X_val, Y_val=Y_val)
+        except KeyboardInterrupt as interrupt:
+            raise KeyboardInterrupt(
+                f"Training was interrupted. It continues by: sktagger train --resume {directory}"
+            ) from interrupt
     return directory
 
 

@@ -1,0 +1,234 @@
+"""Checkpoints know which training they belong to."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.model_selection import GridSearchCV, KFold, cross_validate
+from skorch.callbacks import Callback
+
+from sktagger import Augmentation, TunedThresholdTagger, WALNetTagger
+from sktagger.callbacks import Checkpoint, load_checkpoint
+
+SETTINGS = {"sample_rate": 8000, "batch_size": 4, "max_epochs": 2, "random_state": 0, "verbose": 0}
+OTHER = "belongs to another training"
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    Y = pd.DataFrame([[1, 0], [0, 1], [1, 1]] * 4, columns=["rain", "siren"])
+    return rng.standard_normal((12, 4000)).astype(np.float32), Y
+
+
+class CountBatches(Callback):
+    n_batches = 0
+
+    def on_batch_begin(self, net, training, **kwargs):
+        self.n_batches += training
+
+
+class Stop(Callback):
+    """Interrupts training at the end of its first round."""
+
+    def on_epoch_end(self, net, **kwargs):
+        raise KeyboardInterrupt
+
+
+def fit(data, directory=None, *, on_mismatch="restart", val=None, weight=None, **settings):
+    X, Y = data
+    callbacks = settings.pop("callbacks", [])
+    if directory is not None:
+        callbacks = [Checkpoint(directory, on_mismatch=on_mismatch), *callbacks]
+    X_val, Y_val = val or (None, None)
+    tagger = WALNetTagger(**SETTINGS | settings, callbacks=callbacks)
+    return tagger.fit(X, Y, X_val=X_val, Y_val=Y_val, sample_weight=weight)
+
+
+def test_folds_of_a_cross_validation_are_trained_each_on_its_own_clips(data, tmp_path):
+    X, Y = data
+    tagger = WALNetTagger(**SETTINGS, callbacks=[("c", Checkpoint(tmp_path))])
+    with pytest.warns(UserWarning, match=OTHER) as caught:
+        folds = cross_validate(
+            tagger, X, Y, cv=KFold(3), return_estimator=True, return_indices=True
+        )
+    assert len(caught) == 2
+    for fold, train in zip(folds["estimator"], folds["indices"]["train"], strict=True):
+        alone = fit((X[train], Y.iloc[train]))
+        np.testing.assert_array_equal(fold.predict_proba(X), alone.predict_proba(X))
+        assert fold.n_iter_ == alone.n_iter_
+
+
+def test_settings_of_a_search_are_trained_each(data, tmp_path):
+    X, Y = data
+    tagger = WALNetTagger(**SETTINGS, callbacks=[Checkpoint(tmp_path)])
+    grid = {"lr": [1e-5, 1e-2]}
+    with pytest.warns(UserWarning, match=OTHER):
+        search = GridSearchCV(tagger, grid, cv=KFold(2), refit=False).fit(X, Y)
+    plain = GridSearchCV(WALNetTagger(**SETTINGS), grid, cv=KFold(2), refit=False).fit(X, Y)
+    for name in ("split0_test_score", "split1_test_score"):
+        np.testing.assert_array_equal(search.cv_results_[name], plain.cv_results_[name])
+
+
+def test_thresholds_are_tuned_on_clips_that_the_network_does_not_know(data, tmp_path):
+    tagger = WALNetTagger(**SETTINGS, callbacks=[Checkpoint(tmp_path)])
+    with pytest.warns(UserWarning, match=OTHER):
+        tuned = TunedThresholdTagger(tagger, cv=2, random_state=0).fit(*data)
+    plain = TunedThresholdTagger(WALNetTagger(**SETTINGS), cv=2, random_state=0).fit(*data)
+    np.testing.assert_array_equal(tuned.thresholds_, plain.thresholds_)
+
+
+CHANGES = {
+    "setting": (lambda X, Y: ((X, Y), {"lr": 1e-3}), r"lr: 0\.002 there, 0\.001 here"),
+    "group": (
+        lambda X, Y: ((X, Y), {"augmentation": Augmentation(mel_mask=3)}),
+        r"augmentation\.mel_mask: 20 there, 3 here",
+    ),
+    "seed": (lambda X, Y: ((X, Y), {"random_state": 1}), r"seed: \d+ there, \d+ here"),
+    "no seed": (lambda X, Y: ((X, Y), {"random_state": None}), r"seed: \d+ there, None here"),
+    "event": (
+        lambda X, Y: ((X, Y.rename(columns={"rain": "snow"})), {}),
+        "only there 'rain'; only here 'snow'",
+    ),
+    "order of events": (lambda X, Y: ((X, Y[["siren", "rain"]]), {}), "in another order"),
+    "labels": (
+        lambda X, Y: ((X, Y.iloc[[0, 2, 1, *range(3, 12)]]), {}),
+        r"2 of 12 training clips' events or weights are others \(the first: 1\)",
+    ),
+    "clip": (
+        lambda X, Y: ((np.concatenate([X[:-1], X[:1]]), Y), {}),
+        r"1 of 12 training clips are others \(the first: 11\)",
+    ),
+    "order of clips": (lambda X, Y: ((X[::-1], Y), {}), "12 of 12 training clips are others"),
+    "fewer clips": (lambda X, Y: ((X[:9], Y[:9]), {}), "training clips: 12 there, 9 here"),
+    "weights": (
+        lambda X, Y: ((X, Y), {"weight": np.arange(1, 13)}), "12 of 12 training clips' events or w"
+    ),
+    "validation": (lambda X, Y: ((X, Y), {"val": (X, Y)}), "validation clips: none there"),
+    "form": (lambda X, Y: ((X, ["a", "b", "c"] * 4), {}), "one of them has 1-D labels"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_another_training_begins_anew(data, tmp_path, change):
+    make, message = CHANGES[change]
+    fit(data, tmp_path)
+    before = (tmp_path / "latest.pt").read_bytes()
+    other, settings = make(*data)
+    counter = CountBatches()
+    with pytest.warns(UserWarning, match=f"{OTHER}.*{message}"):
+        tagger = fit(other, tmp_path, **settings, callbacks=[counter])
+    assert counter.n_batches == tagger.n_iter_ > 0
+    assert (tmp_path / "latest.previous.pt").read_bytes() == before
+    if settings.get("random_state", 0) is not None:
+        alone = fit(other, **settings)
+        np.testing.assert_array_equal(tagger.predict_proba(data[0]), alone.predict_proba(data[0]))
+
+
+@pytest.mark.parametrize("change", ["setting", "event", "labels"])
+def test_another_training_is_refused_if_so_asked(data, tmp_path, change):
+    make, message = CHANGES[change]
+    fit(data, tmp_path)
+    before = (tmp_path / "latest.pt").read_bytes()
+    other, settings = make(*data)
+    with pytest.raises(ValueError, match=f"{OTHER}.*{message}"):
+        fit(other, tmp_path, **settings, on_mismatch="raise")
+    assert (tmp_path / "latest.pt").read_bytes() == before
+
+
+def test_files_are_told_by_their_paths(scenes, tmp_path):
+    X, Y = scenes.to_xy("balanced_train")
+    fit((X, Y), tmp_path)
+    with pytest.warns(UserWarning, match="1 of 12 training clips are others"):
+        fit(([*X[:-1], X[0]], Y), tmp_path)
+
+
+def test_the_same_training_is_not_trained_twice(data, tmp_path):
+    once = fit(data, tmp_path)
+    counter = CountBatches()
+    again = fit(data, tmp_path, callbacks=[counter], n_jobs=2)
+    assert counter.n_batches == 0
+    assert again.n_iter_ == once.n_iter_ == 6
+    np.testing.assert_array_equal(again.predict_proba(data[0]), once.predict_proba(data[0]))
+
+
+def test_without_a_seed_an_interrupted_training_continues_and_a_finished_one_does_not(
+    data, tmp_path
+):
+    with pytest.warns(UserWarning, match="interrupted"):
+        fit(data, tmp_path, random_state=None, callbacks=[Stop()])
+    seed = load_checkpoint(tmp_path / "latest.pt")["plan"]["seed"]
+    counter = CountBatches()
+    fit(data, tmp_path, random_state=None, callbacks=[counter])
+    latest = load_checkpoint(tmp_path / "latest.pt")
+    assert (counter.n_batches, latest["plan"]["seed"]) == (3, seed)
+    with pytest.warns(UserWarning, match="it has ended, and random_state=None"):
+        fit(data, tmp_path, random_state=None, callbacks=[counter])
+    assert counter.n_batches == 3 + 6
+
+
+def test_training_that_goes_on_takes_no_step_back(data, tmp_path):
+    tagger = fit(data, tmp_path, warm_start=True)
+    plain = fit(data, warm_start=True)
+    for n_iter in (12, 18):
+        assert tagger.fit(*data).n_iter_ == n_iter
+        expected = plain.fit(*data).predict_proba(data[0])
+        np.testing.assert_array_equal(tagger.predict_proba(data[0]), expected)
+    tagger.partial_fit(*data)
+    assert tagger.n_iter_ == 21
+    assert load_checkpoint(tmp_path / "latest.pt")["n_iterations"] == 21
+
+
+def test_training_whose_length_changes_nothing_before_its_end_can_be_extended(data, tmp_path):
+    settings = {"schedule": "constant", "augmentation": None}
+    fit(data, tmp_path, **settings)
+    counter = CountBatches()
+    longer = fit(data, tmp_path, **settings, max_epochs=3, callbacks=[counter])
+    assert counter.n_batches == 3
+    expected = fit(data, **settings, max_epochs=3).predict_proba(data[0])
+    np.testing.assert_array_equal(longer.predict_proba(data[0]), expected)
+
+
+def test_best_checkpoint_of_another_training_is_refused(data, tmp_path):
+    X, Y = data
+    fit(data, tmp_path / "a", val=data)
+    fit((X[::-1], Y), tmp_path / "b", val=data)
+    (tmp_path / "a" / "best.pt").write_bytes((tmp_path / "b" / "best.pt").read_bytes())
+    with pytest.raises(ValueError, match=r"best\.pt, at training: allowed is .* latest\.pt"):
+        fit(data, tmp_path / "a", val=data)
+
+
+def test_checkpoint_that_does_not_tell_its_training_is_refused(data, tmp_path):
+    fit(data, tmp_path)
+    latest = load_checkpoint(tmp_path / "latest.pt")
+    torch.save(latest | {"format": 1}, tmp_path / "latest.pt")
+    with pytest.raises(ValueError, match="at format: allowed is 2"):
+        fit(data, tmp_path)
+
+
+def test_bad_on_mismatch(data, tmp_path):
+    with pytest.raises(ValueError, match="on_mismatch='ignore'; allowed are 'restart' and 'raise'"):
+        fit(data, tmp_path, on_mismatch="ignore")
+
+
+def test_untrained_network_is_never_the_best(data, tmp_path, monkeypatch):
+    scores = iter([0.9, 0.1, 0.2])
+    monkeypatch.setattr("sktagger.callbacks.mean_average_precision", lambda *_: next(scores))
+    tagger = fit(data, tmp_path, val=data)
+    assert tagger.history_["valid_mAP_best"].tolist() == [False, True, True]
+    assert load_checkpoint(tmp_path / "best.pt")["n_iterations"] == 6
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        monkeypatch.undo()
+        np.testing.assert_array_equal(
+            tagger.predict_proba(data[0]), fit(data).predict_proba(data[0])
+        )
+
+
+def test_patience_does_not_count_the_untrained_network(data, monkeypatch):
+    scores = iter([0.9, 0.1, 0.2, 0.2, 0.2])
+    monkeypatch.setattr("sktagger.callbacks.mean_average_precision", lambda *_: next(scores))
+    tagger = fit(data, val=data, max_epochs=9, patience=2)
+    assert tagger.history_["valid_mAP"].tolist() == [0.9, 0.1, 0.2, 0.2, 0.2]
