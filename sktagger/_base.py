@@ -235,14 +235,18 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
         persistence.save(path, self)
 
     @classmethod
-    def load(cls, path, *, device="auto"):
-        """Read what `save` wrote. Nothing in the file is executed.
+    def load(cls, path, *, device="auto", precision=None):
+        """Read what `save` wrote, or the best tagger of a training. Nothing in it is executed.
 
         Parameters
         ----------
         path : str or PathLike
+            File of `save`; or the directory of an experiment (of ``sktagger train``) or of a
+            :class:`sktagger.callbacks.Checkpoint`, whose best checkpoint is read; or a checkpoint.
         device : str, default="auto"
             Parameter of the tagger; it is not in the file.
+        precision : {"auto", "float32", "bfloat16"} or None, default=None
+            Parameter of the tagger. None: as saved.
 
         Returns
         -------
@@ -252,9 +256,10 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
         Raises
         ------
         FileNotFoundError, ValueError
-            If the file is missing, damaged, or of a newer format.
+            If the file is missing, damaged, of a newer format, or another call reads it: the
+            message says which.
         """
-        return persistence.load(path, device=device)[0]
+        return persistence.load(path, device=device, precision=precision)[0]
 
     def __sklearn_is_fitted__(self):
         # a training that failed may have set `n_features_in_`

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from sklearn.frozen import FrozenEstimator
 
-from sktagger.persistence import params_to_json
+from sktagger._params import dtype_name, params_to_json
 
 # these change neither the plan of batches nor what is learned from them, or are recorded otherwise
 _LEFT_OUT = ("callbacks", "memory", "device", "n_jobs", "verbose", "on_error", "cross_fit")
@@ -42,9 +42,6 @@ def describe_training(tagger, sizes, seed, targets, train, validation, *, began)
     settings["stft"] = dict(sizes._asdict())
     settings["augmentation"] = None if augmentation is None else augmentation.get_params()
     settings["init_from"] = _source(tagger.init_from)
-    if tagger.schedule == "constant" and (augmentation is None or augmentation.refine == 0):
-        # the length changes nothing of what comes before its end: such a training can be extended
-        del settings["max_epochs"], settings["max_iterations"]
     fixed = isinstance(tagger.random_state, int | np.integer)
     clips = {"training": _digests(*train)}
     if validation is not None:
@@ -54,6 +51,7 @@ def describe_training(tagger, sizes, seed, targets, train, validation, *, began)
         "seed": seed if fixed else None,
         "began": began,
         "events": targets.classes.tolist(),
+        "events_dtype": dtype_name(targets.classes),
         "multilabel": targets.multilabel,
         "clips": clips,
     }
@@ -74,6 +72,7 @@ def check_record(record, require) -> None:
         require(type(record.get(name)) in types, f"training, {name}", "what sktagger writes")
     settings, events, clips = (record.get(name) for name in ("settings", "events", "clips"))
     require(isinstance(settings, dict), "training, settings", "a dict of settings")
+    require(isinstance(record.get("events_dtype"), str), "training, events_dtype", "a type's name")
     names = isinstance(events, list) and all(isinstance(e, str | int | float) for e in events)
     require(names, "training, events", "a list of names or numbers")
     known = isinstance(clips, dict) and clips.keys() <= {"training", "validation"}
@@ -103,7 +102,10 @@ def differences(there: dict, here: dict) -> list[str]:
         Empty if they are the same.
     """
     found = []
-    for name in sorted(here["settings"].keys() | there["settings"].keys()):
+    names = here["settings"].keys() | there["settings"].keys()
+    if _can_be_extended(here["settings"]):
+        names -= {"max_epochs", "max_iterations"}
+    for name in sorted(names):
         found += _unequal(name, there["settings"].get(name), here["settings"].get(name))
     found += _unequal("seed", there["seed"], here["seed"])
     found += _unequal("number of batches trained on before", there["began"], here["began"])
@@ -113,6 +115,12 @@ def differences(there: dict, here: dict) -> list[str]:
     for name in ("training", "validation"):
         found += _other_clips(name, there["clips"].get(name), here["clips"].get(name))
     return found
+
+
+def _can_be_extended(settings):
+    """Say whether the length of a training changes nothing of what comes before its end."""
+    augmentation = settings["augmentation"]
+    return settings["schedule"] == "constant" and (augmentation or {}).get("refine", 0) == 0
 
 
 def _unequal(name, there, here):

@@ -67,6 +67,7 @@ def make_net(tagger, seed, n_events, network):
         optimizer=torch.optim.AdamW,
         optimizer__weight_decay=tagger.weight_decay,
         lr=tagger.lr,
+        batch_size=tagger.batch_size,  # for skorch's progress bar
         device=device,
         callbacks=_make_callbacks(tagger),
         callbacks__print_log=None,

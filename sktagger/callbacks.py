@@ -92,7 +92,7 @@ class Validation(Callback):
                 raise self._divergence(net, f"the loss is {loss}")
         else:
             self.scores_.append(y_pred.float().cpu().numpy())
-            self.events_.append(batch[1][0].numpy())
+            self.events_.append(batch[1].cpu().numpy())
 
     def on_epoch_end(self, net, dataset_train, dataset_valid=None, **kwargs):
         """Measure, and keep the weights if they are the best."""

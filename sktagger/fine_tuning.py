@@ -12,6 +12,7 @@ from torch import nn
 
 from sktagger import persistence
 from sktagger._base import BaseTagger
+from sktagger._file_kinds import is_safetensors
 from sktagger._json import are_events, parse_json
 from sktagger.callbacks import load_checkpoint
 from sktagger.modules import (
@@ -125,15 +126,9 @@ def _read(init_from):
             f"init_from: {str(path)!r} is no file. It must be one that WALNetTagger.save wrote, "
             f"or a checkpoint of a training.{hint}"
         )
-    if _is_safetensors(path):
-        return _from_tagger(persistence.load(path, device="cpu")[0], repr(str(path)))
+    if is_safetensors(path):
+        return _from_tagger(persistence.load(path, device="cpu", tuned=None)[0], repr(str(path)))
     return _from_checkpoint(path)
-
-
-def _is_safetensors(path):
-    """Look for the JSON header after its length of 8 bytes; checkpoints begin otherwise."""
-    with open(path, "rb") as file:
-        return file.read(9)[8:] == b"{"
 
 
 def _from_tagger(tagger, name):

@@ -1,9 +1,9 @@
 """Saving taggers as tensors and JSON, in one file that can be loaded without running code."""
 
 import json
-import os
 import re
 import struct
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,76 +13,20 @@ from safetensors.torch import save as to_bytes
 from sklearn.base import BaseEstimator
 
 from sktagger import __version__
+from sktagger._checkpoints import check_origin, load_checkpoint
+from sktagger._file_kinds import find_tagger, is_checkpoint
 from sktagger._files import replacing
 from sktagger._json import are_events, parse_json
-from sktagger.augmentation import Augmentation
-from sktagger.modules import OUTPUT_WEIGHT
+from sktagger._params import LEFT_OUT, dtype_name, params_from_json, params_to_json, plain
+from sktagger.modules import OUTPUT_WEIGHT, find_state
 from sktagger.spectral import STFT
 
 FORMAT = 1
 _KEY = "sktagger"
-_GROUPS = {"stft": STFT, "augmentation": Augmentation}
-# these belong to a training or a machine, not to the tagger
-_LEFT_OUT = ("init_from", "freeze", "callbacks", "memory", "device", "n_jobs", "verbose")
 _MAX_HEADER = 2**24  # bytes; names of events take most of it
 _DTYPES = re.compile(r"object|[<>=|]?(U\d{1,3}|[iu][1248]|f[248]|b1)")
 # how readers fail on what is damaged
 _FAULTS = (SafetensorError, struct.error, LookupError, TypeError, ValueError, ArithmeticError)
-
-
-def params_to_json(tagger, left_out=_LEFT_OUT) -> dict:
-    """Turn a tagger's parameters into plain data."""
-    params = {}
-    for name, value in tagger.get_params(deep=False).items():
-        if name in left_out:
-            continue
-        if isinstance(value, STFT | Augmentation):
-            value = value.get_params()
-        elif isinstance(value, np.generic):
-            value = value.item()
-        elif isinstance(value, np.random.RandomState):
-            value = None
-        elif isinstance(value, os.PathLike):
-            value = os.fspath(value)
-        params[name] = value
-    return params
-
-
-def params_from_json(params, known) -> dict:
-    """Turn plain data into a tagger's parameters.
-
-    Parameters
-    ----------
-    params : dict
-        Plain data from a file.
-    known : iterable of str
-        Parameters that it may set.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    ValueError
-        If a parameter is not known, or the settings of a group are not its own. Their values are
-        left to the tagger to check.
-    """
-    if not isinstance(params, dict):
-        raise ValueError(f"got parameters of type {type(params).__name__}; allowed is an object")
-    unknown = [name for name in params if name not in known]
-    if unknown:
-        raise ValueError(
-            f"got the parameter {unknown[0]!r:.200}; allowed are {', '.join(sorted(known))}"
-        )
-    result = dict(params)
-    for name, group in _GROUPS.items():
-        if isinstance(params.get(name), dict):
-            try:
-                result[name] = group(**params[name])
-            except TypeError as error:
-                raise ValueError(f"got unknown settings of {name} ({error})") from error
-    return result
 
 
 def save(path, tagger, *, thresholds=None) -> None:
@@ -100,20 +44,9 @@ def save(path, tagger, *, thresholds=None) -> None:
     ValueError
         If the file could not be loaded, as with names of events of 1000 characters.
     """
-    header = {
-        "format": FORMAT,
-        "version": __version__,
-        "params": params_to_json(tagger),
-        "classes": tagger.classes_.tolist(),
-        "classes_dtype": tagger.classes_.dtype.str if tagger.classes_.dtype != object else "object",
-        "multilabel": tagger._multilabel,
-        "n_iter": tagger.n_iter_,
-        # JSON has no infinity; its name has one
-        "thresholds": None if thresholds is None else [repr(float(x)) for x in thresholds],
-    }
-    text = json.dumps(header)
+    params = {**params_to_json(tagger), **_network_params(tagger)}
     try:
-        _check_header(parse_json(text), len(tagger.classes_))
+        text = _header(params, tagger.classes_, tagger._multilabel, tagger.n_iter_, thresholds)
     except _FAULTS as error:
         raise ValueError(
             f"This tagger cannot be saved, for it could not be loaded ({error}). Correct it, or "
@@ -124,15 +57,70 @@ def save(path, tagger, *, thresholds=None) -> None:
         file.write(to_bytes(tensors, metadata={_KEY: text}))
 
 
-def load(path, *, device="auto"):
-    """Read a tagger, and its thresholds if there are any; nothing in the file is executed.
+def warn_unless_savable(tagger, classes, *, multilabel) -> None:
+    """Warn, before a tagger is trained, if :func:`save` would refuse it.
+
+    Parameters
+    ----------
+    tagger : WALNetTagger
+        Its settings are checked; it need not be fitted.
+    classes : ndarray of shape (n_events,)
+    multilabel : bool
+    """
+    try:
+        _header(params_to_json(tagger), classes, multilabel, 0, None)
+    except _FAULTS as error:
+        warnings.warn(
+            f"After training, this tagger cannot be saved by its method save ({error}); only "
+            "joblib.dump will keep it. Correct that now to save it.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _header(params, classes, multilabel, n_iter, thresholds):
+    """Make the header of a file, and check that it could be read."""
+    header = {
+        "format": FORMAT,
+        "version": __version__,
+        "params": params,
+        "classes": classes.tolist(),
+        "classes_dtype": dtype_name(classes),
+        "multilabel": multilabel,
+        "n_iter": n_iter,
+        # JSON has no infinity; its name has one
+        "thresholds": None if thresholds is None else [repr(float(x)) for x in thresholds],
+    }
+    text = json.dumps(header)
+    _check_header(parse_json(text), len(classes))
+    return text
+
+
+def _network_params(tagger):
+    """Give the parameters that the network was trained with, whatever has been set since."""
+    network = tagger._network
+    params = {name: plain(getattr(network, name)) for name in ("sample_rate", "fmin", "pooling")}
+    if (STFT() if tagger.stft is None else tagger.stft).sizes(network.sample_rate) != network.sizes:
+        params["stft"] = plain(STFT(**network.sizes._asdict()))
+    return params
+
+
+def load(path, *, device="auto", precision=None, tuned=False):
+    """Read a tagger, and its thresholds if it is to have some; nothing in the file is executed.
 
     Time and memory are bounded by the size of the file, whatever it says.
 
     Parameters
     ----------
     path : str or PathLike
+        File of :func:`save`; or, for the tagger alone, a checkpoint; or the directory of an
+        experiment or of checkpoints: its best checkpoint is read, or for thresholds the tagger
+        of the latest evaluation.
     device : str, default="auto"
+    precision : {"auto", "float32", "bfloat16"} or None, default=None
+        None: as saved.
+    tuned : bool or None, default=False
+        Whether there must be thresholds; None: either will do.
 
     Returns
     -------
@@ -143,10 +131,30 @@ def load(path, *, device="auto"):
     Raises
     ------
     FileNotFoundError, ValueError
-        If the file is missing, damaged, no saved tagger, or of a newer format.
+        If the file is missing, damaged, of a newer format, or another call reads it, which the
+        message names.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"Saved tagger {str(path)!r} does not exist.")
+    path = find_tagger(Path(path), tuned=tuned)
+    if is_checkpoint(path):
+        content, state = _read_checkpoint(path)
+    else:
+        content, state = _read_saved(path)
+    if tuned is not None and tuned != (content.thresholds is not None):
+        which = "a tagger without thresholds: WALNetTagger.load reads it"
+        if content.thresholds is not None:
+            which = "a tagger with thresholds: TunedThresholdTagger.load reads it"
+        raise ValueError(f"{str(path)!r} holds {which}.")
+    tagger = content.tagger.set_params(device=device)
+    if precision is not None:
+        tagger.set_params(precision=precision)
+    tagger._check_settings()
+    tagger._restore(content.classes, state, multilabel=content.multilabel, source=repr(str(path)))
+    tagger.n_iter_ = content.n_iter
+    return tagger, content.thresholds
+
+
+def _read_saved(path):
+    """Read what `save` wrote."""
     try:
         header, state = _read(path)
         known = header["format"] <= FORMAT
@@ -162,10 +170,34 @@ def load(path, *, device="auto"):
             f"{header.get('version')!s:.20}; this version, {__version__}, reads formats up to "
             f"{FORMAT}. Upgrade sktagger."
         )
-    tagger = content.tagger.set_params(device=device)
-    tagger._restore(content.classes, state, multilabel=content.multilabel, source=repr(str(path)))
-    tagger.n_iter_ = content.n_iter
-    return tagger, content.thresholds
+    return content, state
+
+
+def _read_checkpoint(path):
+    """Read a checkpoint, with the settings and events of the training that it belongs to."""
+    source = repr(str(path))
+    checkpoint = load_checkpoint(path)
+    if "format" not in checkpoint:
+        raise ValueError(
+            f"{source} is a checkpoint of another program: WALNetTagger.from_padertorch reads "
+            "those of padertorch's WALNet, and init_from takes their weights."
+        )
+    check_origin(checkpoint, source)
+    record, state = checkpoint["training"], find_state(checkpoint, source)
+    params = {k: v for k, v in record["settings"].items() if k not in LEFT_OUT}
+    header = {
+        "format": FORMAT,
+        "params": params | {"random_state": record["seed"]},
+        "classes": record["events"],
+        "classes_dtype": record["events_dtype"],
+        "multilabel": record["multilabel"],
+        "n_iter": checkpoint["n_iterations"],
+        "thresholds": None,
+    }
+    try:
+        return _check_header(header, len(state[OUTPUT_WEIGHT])), state
+    except _FAULTS as error:
+        raise ValueError(f"{source} is damaged ({type(error).__name__}: {error}).") from error
 
 
 class _Content(NamedTuple):
@@ -223,7 +255,7 @@ def _check_header(header, n_outputs):
         thresholds = np.array([float(x) for x in thresholds])
         require(not np.isnan(thresholds).any(), "thresholds", numbers)
 
-    known = WALNetTagger().get_params(deep=False).keys() - set(_LEFT_OUT)
+    known = WALNetTagger().get_params(deep=False).keys() - set(LEFT_OUT)
     tagger = WALNetTagger(**params_from_json(header["params"], known))
     tagger._check_settings()
     return _Content(tagger, classes, header["multilabel"], n_iter, thresholds)

@@ -12,6 +12,7 @@ from sktagger.metrics import event_report, lwlrap
 
 # names in event_report -> names in the files
 _COLUMNS = {
+    "support": "support",
     "F1": "F1",
     "precision": "P",
     "recall": "R",
@@ -29,8 +30,11 @@ class Evaluation(NamedTuple):
     ----------
     overall : dict of str to float
         mF1, mP, mR, mAP, mAUC (means over the events that occur) and lwlrap; fractions.
-    events : DataFrame of shape (n_events, 6)
-        F1, P, R, AP, AUC, lwlrap of each event; NaN where the set has no clip with it.
+    events : DataFrame of shape (n_events, 7)
+        Of each event: support, the number of clips with it, and F1, P, R, AP, AUC, lwlrap; NaN
+        where there is no such clip.
+    thresholds : Series of length n_events
+        A clip is reported to have the event if its score is greater.
     false_positives, false_negatives : list of (str, str)
         Clips and the event that was reported wrongly, or missed; sorted.
     """
@@ -39,6 +43,7 @@ class Evaluation(NamedTuple):
     events: pd.DataFrame
     false_positives: list
     false_negatives: list
+    thresholds: pd.Series
 
 
 def evaluate_scores(Y: pd.DataFrame, scores: np.ndarray, thresholds: np.ndarray) -> Evaluation:
@@ -61,7 +66,13 @@ def evaluate_scores(Y: pd.DataFrame, scores: np.ndarray, thresholds: np.ndarray)
     overall = {mean: float(events[name].mean()) for name, mean in _MEANS.items()}
     overall["lwlrap"] = float(lwlrap(Y, scores))
     truth, decisions = Y.to_numpy(dtype=bool), scores > thresholds
-    return Evaluation(overall, events, _pairs(Y, decisions & ~truth), _pairs(Y, truth & ~decisions))
+    return Evaluation(
+        overall,
+        events,
+        _pairs(Y, decisions & ~truth),
+        _pairs(Y, truth & ~decisions),
+        pd.Series(np.broadcast_to(thresholds, Y.shape[1]), index=Y.columns),
+    )
 
 
 def _pairs(Y, mask):
@@ -71,7 +82,9 @@ def _pairs(Y, mask):
 def write_evaluation(directory, validation: Evaluation, test: Evaluation) -> None:
     """Write ``overall.json``, ``event_wise.json``, ``fp.json`` and ``fn.json``.
 
-    Undefined figures become null. False positives and negatives are those of the test set.
+    Undefined figures become null. A threshold that is infinite is the string "inf" (the event is
+    never reported) or "-inf" (always), which Python's `float` reads. False positives and negatives
+    are those of the test set.
 
     Parameters
     ----------
@@ -86,8 +99,9 @@ def write_evaluation(directory, validation: Evaluation, test: Evaluation) -> Non
     write_json(
         {
             str(event): {
-                "validation": validation.events.loc[event].to_dict(),
-                "test": test.events.loc[event].to_dict(),
+                "threshold": _number(test.thresholds[event]),
+                "validation": _row(validation, event),
+                "test": _row(test, event),
             }
             for event in order
         },
@@ -134,6 +148,15 @@ def write_json(content, path) -> None:
     text = json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False)
     with replacing(path) as file:
         file.write((text + "\n").encode())
+
+
+def _row(evaluation, event):
+    row = evaluation.events.loc[event].to_dict()
+    return {**row, "support": int(row["support"])}
+
+
+def _number(threshold):
+    return float(threshold) if np.isfinite(threshold) else repr(float(threshold))
 
 
 def _finite(content):

@@ -50,9 +50,9 @@ class STFT(BaseEstimator):
         Distance between frames in samples, in [1, 2**20]. None: 20 ms (882 at 44.1 kHz).
     win_length : int or None, default=None
         Length of a frame in samples, in [2, 2**20]. None: 40 ms (1764 at 44.1 kHz).
-    window : str, default="blackman"
-        Name of a window of :func:`scipy.signal.get_window`; the periodic form is taken,
-        unscaled.
+    window : str or tuple, default="blackman"
+        Name of a window of :func:`scipy.signal.get_window`, or name and parameters, such as
+        ``("kaiser", 8.6)``; the periodic form is taken, unscaled.
 
     Examples
     --------

@@ -31,6 +31,7 @@ from sktagger.cross_fitting import out_of_fold_scores
 from sktagger.fine_tuning import freeze_layers, start_from
 from sktagger.model_selection import MultilabelStratifiedGroupKFold
 from sktagger.modules import N_LAYERS, OUTPUT_WEIGHT, find_state
+from sktagger.persistence import warn_unless_savable
 from sktagger.spectral import STFT
 from sktagger.training import PlainBatches, TrainingData
 from sktagger.unreadable import no_clip_left, skipped_table
@@ -344,6 +345,7 @@ class WALNetTagger(BaseTagger):
         targets = check_targets(y)
         check_lengths(clips, targets.indicator, ("X", "y"))
         weights = self._clip_weights(sample_weight, targets)
+        warn_unless_savable(self, targets.classes, multilabel=targets.multilabel)
         going_on = self.warm_start and hasattr(self, "net_")
         network = self._resolve_network()
         if going_on:
@@ -484,7 +486,13 @@ class WALNetTagger(BaseTagger):
         """
         in_memory = isinstance(source, dict)
         name = "source" if in_memory else f"source: {str(source)!r}"
-        state = find_state(source if in_memory else load_checkpoint(source), name)
+        checkpoint = source if in_memory else load_checkpoint(source)
+        if "format" in checkpoint:
+            raise ValueError(
+                f"{name} is a checkpoint of sktagger, not of padertorch: WALNetTagger.load reads "
+                "it, or its directory, with the settings and events of its training."
+            )
+        state = find_state(checkpoint, name)
         n_outputs = len(state[OUTPUT_WEIGHT])
         if len(classes) != n_outputs:
             raise ValueError(

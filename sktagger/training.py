@@ -5,7 +5,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from sklearn.utils import ClassifierTags
 from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping, EpochTimer, PassthroughScoring
 from skorch.utils import to_tensor
@@ -94,6 +96,10 @@ class PlainBatches:
         self.n_threads = n_threads
         self.plan = plain_plan(dataset.lengths, dataset.sizes, batch_size)
 
+    def __len__(self) -> int:
+        """Count the clips."""
+        return len(self.dataset)
+
     def __iter__(self):
         """Yield what the dataset makes of each batch; None if none of its clips can be read."""
         return prefetch(self.dataset.load, self.plan, self.n_threads)
@@ -159,10 +165,18 @@ class TrainingRounds:
         batches = self.plan.take(**{f"n_{self.unit}s": length})
         return prefetch(self.dataset.load, batches, self.n_threads)
 
+    def __len__(self) -> int:
+        """Count the clips of a round, mixtures once."""
+        return self.every * self._n_together
+
     @property
     def n_clips(self) -> int:
         """Number of clips of the whole training, mixtures counted once."""
-        return self.total * (len(self.dataset) if self.unit == "epoch" else self.plan.batch_size)
+        return self.total * self._n_together
+
+    @property
+    def _n_together(self):
+        return len(self.dataset) if self.unit == "epoch" else self.plan.batch_size
 
 
 class TrainingData(NamedTuple):
@@ -268,6 +282,7 @@ class TaggerNet(NeuralNet):
         **kwargs,
     ):
         kwargs.setdefault("criterion__reduction", "none")
+        kwargs.setdefault("predict_nonlinearity", None)  # the module gives scores
         super().__init__(module, criterion, **kwargs)
         self.event_weight = event_weight
         self.one_label = one_label
@@ -283,11 +298,12 @@ class TaggerNet(NeuralNet):
                 continue
             inputs, targets = loaded
             batch = to_device(inputs, self.device, iterator.dataset.sizes), targets
-            self.notify("on_batch_begin", batch=batch, training=training)
+            shown = batch[0], targets[0]  # as skorch's callbacks take it: inputs and targets
+            self.notify("on_batch_begin", batch=shown, training=training)
             step = step_fn(batch, **fit_params)
             self.history.record_batch(prefix + "_loss", step["loss"].item())
             self.history.record_batch(prefix + "_batch_size", len(inputs["n_frames"]))
-            self.notify("on_batch_end", batch=batch, training=training, **step)
+            self.notify("on_batch_end", batch=shown, training=training, **step)
         if n_batches and n_empty == n_batches:
             raise no_clip_left(iterator.dataset.unreadable)
 
@@ -305,6 +321,21 @@ class TaggerNet(NeuralNet):
     def get_iterator(self, dataset, training=False):
         """Give the batches themselves."""
         return dataset
+
+    @property
+    def classes_(self):
+        """Values of each event, by which scikit-learn tells multi-label classifiers."""
+        return np.tile([0, 1], (self.module_.n_events, 1))
+
+    def predict(self, X):
+        """Predict an event where its score is above 0.5, for the scorers of skorch's callbacks."""
+        return (self.predict_proba(X) > 0.5).astype(int)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = "classifier"
+        tags.classifier_tags = ClassifierTags(multi_label=True)
+        return tags
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Compute the loss of a batch; NaN where a score is NaN."""

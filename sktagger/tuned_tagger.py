@@ -235,14 +235,18 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         persistence.save(path, self.estimator_, thresholds=self.thresholds_)
 
     @classmethod
-    def load(cls, path, *, device="auto"):
-        """Read what `save` wrote. Nothing in the file is executed.
+    def load(cls, path, *, device="auto", precision=None):
+        """Read what `save` or ``sktagger evaluate`` wrote. Nothing in the file is executed.
 
         Parameters
         ----------
         path : str or PathLike
+            File of `save`, or ``tagger.safetensors`` of an evaluation; or the directory of an
+            experiment, whose latest evaluation is read.
         device : str, default="auto"
             See :class:`WALNetTagger`.
+        precision : {"auto", "float32", "bfloat16"} or None, default=None
+            See :class:`WALNetTagger`. None: as saved.
 
         Returns
         -------
@@ -254,11 +258,7 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         FileNotFoundError, ValueError
             If the file is missing, damaged, of a newer format, or holds no thresholds.
         """
-        tagger, thresholds = persistence.load(path, device=device)
-        if thresholds is None:
-            raise ValueError(
-                f"{str(path)!r} holds a tagger without thresholds. Load it by WALNetTagger.load."
-            )
+        tagger, thresholds = persistence.load(path, device=device, precision=precision, tuned=True)
         tuned = cls(tagger, cv="prefit")
         tuned.estimator_ = tagger
         tuned.tuner_ = ThresholdTuner()

@@ -1,5 +1,7 @@
 """Imbalance: which clips and which terms of the loss count more."""
 
+from numbers import Real
+
 import numpy as np
 
 from sktagger._text import nearest
@@ -16,7 +18,8 @@ def check_class_weight(class_weight, classes) -> None:
                 f"class_weight has the event {event!r}, which is not among the {len(known)} events "
                 f"of training{nearest(event, known)}. Name events of y only."
             )
-        if not (np.isreal(weight) and 0 < weight < np.inf):
+        number = isinstance(weight, Real) and not isinstance(weight, bool)
+        if not (number and 0 < weight < np.inf):
             raise ValueError(
                 f"class_weight of {event!r} is {weight!r}, but a weight must be a number above 0."
             )

@@ -69,11 +69,21 @@ def test_files(truth, scores, tmp_path):
     assert set(files["overall.json"]["validation"]) == {"mF1", "mP", "mR", "mAP", "mAUC", "lwlrap"}
     events = files["event_wise.json"]
     assert events["Bell"]["test"]["AP"] is None
-    assert set(events["Rain"]["test"]) == {"F1", "P", "R", "AP", "AUC", "lwlrap"}
+    assert set(events["Rain"]["test"]) == {"support", "F1", "P", "R", "AP", "AUC", "lwlrap"}
+    assert events["Rain"]["test"]["support"] == truth["Rain"].sum()
+    assert [events[event]["threshold"] for event in ("Rain", "Bell")] == [0.6, 0.6]
     order = list(events)
     assert order[-1] == "Bell"
     assert events[order[0]]["test"]["AP"] >= events[order[1]]["test"]["AP"]
     assert files["fp.json"] == [list(pair) for pair in test.false_positives]
+
+
+def test_infinite_thresholds_are_written_as_what_float_reads(truth, scores, tmp_path):
+    evaluation = evaluate_scores(truth, scores, np.array([np.inf, -np.inf, 0.5]))
+    write_evaluation(tmp_path, evaluation, evaluation)
+    events = json.loads((tmp_path / "event_wise.json").read_text())
+    thresholds = [float(events[event]["threshold"]) for event in truth.columns]
+    assert thresholds == [np.inf, -np.inf, 0.5]
 
 
 def test_table_tells_how_many_events_count(truth, scores):

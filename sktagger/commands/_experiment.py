@@ -16,12 +16,12 @@ from tqdm import tqdm
 
 from sktagger import __version__
 from sktagger._json import are_events, parse_json
+from sktagger._params import params_from_json, params_to_json
 from sktagger._text import nearest
 from sktagger.augmentation import Augmentation
 from sktagger.callbacks import load_checkpoint, logger
 from sktagger.commands._config import parse_config
 from sktagger.modules import find_state
-from sktagger.persistence import params_from_json, params_to_json
 from sktagger.reports import write_json
 from sktagger.spectral import STFT
 from sktagger.tagger import WALNetTagger

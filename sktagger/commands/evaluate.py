@@ -74,9 +74,12 @@ def evaluate(
     -------
     directory : Path
         ``<experiment>/eval/<timestamp>``: ``overall.json``, ``event_wise.json``, ``fp.json``,
-        ``fn.json``, and, if clips were left out, their ids in ``skipped.json``.
+        ``fn.json``, ``tagger.safetensors`` (the tagger with its thresholds, for
+        :meth:`sktagger.TunedThresholdTagger.load`), and, if clips were left out, their ids in
+        ``skipped.json``.
     validation, test : sktagger.reports.Evaluation
     """
+    from sktagger import persistence
     from sktagger.commands import _experiment
     from sktagger.database import load_database
     from sktagger.reports import evaluate_scores, write_evaluation, write_json
@@ -98,6 +101,7 @@ def evaluate(
     test = evaluate_scores(Y_test, scores_test, thresholds)
     directory = _experiment.new_directory(Path(experiment) / "eval")
     write_evaluation(directory, validation, test)
+    persistence.save(directory / "tagger.safetensors", tagger, thresholds=thresholds)
     if skipped_val or skipped_test:
         skipped = {"validation": skipped_val, "test": skipped_test}
         write_json(skipped, directory / "skipped.json")
