@@ -16,15 +16,33 @@ from sktagger.modules import WALNet
 from sktagger.spectral import STFTSizes
 
 torch.set_num_threads(1)
-# numbers are compared as of float32, also where precision="auto" is bfloat16
-torch.cpu._is_amx_tile_supported = lambda: False
 
 # the same examples in each run; `--hypothesis-profile=long` looks for other ones
 settings.register_profile("short", deadline=None, derandomize=True)
 settings.register_profile("long", deadline=None, max_examples=5000)
 settings.load_profile("short")
 
+# where the CPU has AMX, precision="auto" is bfloat16; elsewhere it is slow, and a part must do
+FAST_BFLOAT16 = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
+
 PROJECT = Path(__file__).resolve().parents[1]
+
+
+def pytest_generate_tests(metafunc):
+    """Run the tests of a module that asks for it once in each precision."""
+    if "each_precision" in metafunc.fixturenames:
+        quick = metafunc.definition.get_closest_marker("bfloat16") is not None
+        precisions = ["float32"] + ["bfloat16"] * (FAST_BFLOAT16 or quick)
+        metafunc.parametrize("each_precision", precisions, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
+def each_precision(request):
+    """Let "auto" be float32, then bfloat16."""
+    fast = request.param == "bfloat16"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: fast, raising=False)
+        yield request.param
 
 
 @pytest.fixture

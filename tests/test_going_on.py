@@ -18,6 +18,8 @@ from skorch.callbacks import (
 
 from sktagger import STFT, TunedThresholdTagger, WALNetTagger
 
+pytestmark = pytest.mark.usefixtures("each_precision")
+
 SETTINGS = {"sample_rate": 8000, "batch_size": 4, "max_epochs": 1, "random_state": 0, "verbose": 0}
 
 
@@ -113,6 +115,7 @@ def test_pooling_of_training_that_went_on_is_saved(data, tmp_path):
     np.testing.assert_array_equal(loaded.predict_proba(data[0]), tagger.predict_proba(data[0]))
 
 
+@pytest.mark.bfloat16
 def test_precision_and_device_of_now_hold_in_prediction(data, tmp_path):
     tagger = WALNetTagger(**SETTINGS, precision="float32").fit(*data)
     single = tagger.predict_proba(data[0])

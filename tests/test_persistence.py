@@ -1,16 +1,22 @@
 import json
 import pickle
+from fractions import Fraction
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.numpy import save_file
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
+from sklearn.utils import compute_class_weight
 
 from sktagger import STFT, Augmentation, ThresholdTuner, TunedThresholdTagger, WALNetTagger
+from sktagger.callbacks import Checkpoint
+
+SETTINGS = {"sample_rate": 8000, "max_epochs": 1, "random_state": 0}
 
 
 @pytest.fixture(scope="module")
@@ -154,3 +160,116 @@ def test_pickled_pipeline_predicts_alike(scenes, tmp_path):
     pipe = Pipeline([("tagger", tagger), ("tuner", ThresholdTuner())]).fit(X, Y)
     joblib.dump(pipe, tmp_path / "pipe.joblib")
     np.testing.assert_array_equal(joblib.load(tmp_path / "pipe.joblib").predict(X), pipe.predict(X))
+
+
+def test_weights_of_events_keep_the_types_of_their_keys(waveforms, saved):
+    y = np.array([0, 1, 2])
+    classes = np.unique(y)
+    weights = dict(
+        zip(classes, compute_class_weight("balanced", classes=classes, y=y), strict=True)
+    )
+    tagger = WALNetTagger(**SETTINGS, class_weight=weights).fit(waveforms, y)
+    tagger.save(saved)
+    loaded = WALNetTagger.load(saved)
+    assert loaded.class_weight == weights
+    assert all(type(key) is int for key in loaded.class_weight)
+    loaded.set_params(verbose=0).fit(waveforms, y)  # which checks them against the events
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"lr": np.float32(1e-3), "batch_size": np.int64(4), "gradient_clip": np.float16(2)},
+        {"augmentation": Augmentation(gain_std=Fraction(1, 2))},
+        {"stft": STFT(n_fft=np.int64(512), hop_length=np.int32(160))},
+        {"stft": STFT(window=("kaiser", np.float32(8.5)))},
+        {"stft": STFT(window=np.str_("hann"))},
+        {"augmentation": Augmentation(gain_std=np.float32(0.5), mel_mask=np.int16(3))},
+        {"class_weight": {"a": np.float32(2), np.str_("b"): np.int8(3)}},
+        {"class_weight": {}},
+    ],
+    ids=str,
+)
+def test_settings_of_any_type_of_number_are_saved(waveforms, saved, params):
+    tagger = WALNetTagger(**SETTINGS | params).fit(waveforms, [["a"], ["b"], []])
+    tagger.save(saved)
+    loaded = WALNetTagger.load(saved)
+    for name, value in params.items():
+        kept = getattr(loaded, name)
+        if hasattr(value, "get_params"):
+            kept, value = kept.get_params(), value.get_params()
+        assert kept == value
+    np.testing.assert_array_equal(
+        loaded.set_params(verbose=0).predict_proba(waveforms), tagger.predict_proba(waveforms)
+    )
+
+
+@pytest.mark.parametrize("weight", ["2", None, True, np.nan, np.inf, np.array([1.0, 2.0])], ids=str)
+def test_weights_of_events_must_be_numbers(waveforms, weight):
+    tagger = WALNetTagger(**SETTINGS, class_weight={"a": weight})
+    with pytest.raises(ValueError, match=r"class_weight of 'a' is .* must be a number above 0"):
+        tagger.fit(waveforms, [["a"], ["b"], []])
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [([("a", 1), ("a", 2)], "at classes"), (["a" * 1000, "b"], "at classes")],
+)
+def test_names_that_cannot_be_saved_are_told_before_training(waveforms, names, message):
+    Y = pd.DataFrame([[0, 1], [1, 0], [1, 1]], columns=pd.Index(names, tupleize_cols=False))
+    with pytest.warns(UserWarning, match=f"cannot be saved by its method save .*{message}"):
+        WALNetTagger(**SETTINGS).fit(waveforms, Y)
+
+
+def test_each_loader_names_the_one_that_reads_a_file(fitted, saved, tmp_path, waveforms):
+    tuned = TunedThresholdTagger(fitted, cv="prefit")
+    tuned.fit(waveforms, np.tile([[0], [1], [1]], len(fitted.classes_))).save(
+        tmp_path / "tuned.safetensors"
+    )
+    with pytest.raises(ValueError, match=r"with thresholds: TunedThresholdTagger\.load reads it"):
+        WALNetTagger.load(tmp_path / "tuned.safetensors")
+    with pytest.raises(ValueError, match=r"without thresholds: WALNetTagger\.load reads it"):
+        TunedThresholdTagger.load(saved)
+    with pytest.raises(ValueError, match=r"looks like a saved tagger: WALNetTagger\.load or Tuned"):
+        WALNetTagger.from_padertorch(saved, classes=fitted.classes_)
+    joblib.dump(fitted, tmp_path / "x.joblib")
+    (tmp_path / "db.json").write_text('{"datasets": {}}')
+    for load in (WALNetTagger.load, TunedThresholdTagger.load):
+        with pytest.raises(ValueError, match=r"looks like a pickle, which joblib\.load reads"):
+            load(tmp_path / "x.joblib")
+        with pytest.raises(
+            ValueError, match="looks like JSON; a database is read by load_database"
+        ):
+            load(tmp_path / "db.json")
+
+
+def test_checkpoints_load_with_the_settings_and_events_of_their_training(waveforms, tmp_path):
+    labels = np.array(["a", "b", "a"])
+    settings = {"fmin": 60.0, "stft": STFT(hop_length=100), "class_weight": {"a": 2.0}}
+    settings |= {"pooling": "mean", "schedule": "constant", "max_epochs": 2}
+    tagger = WALNetTagger(**SETTINGS | settings, callbacks=[Checkpoint(tmp_path)])
+    tagger.fit(waveforms, labels)
+    for path in (tmp_path, tmp_path / "best.pt", tmp_path / "latest.pt"):
+        loaded = WALNetTagger.load(path).set_params(verbose=0)
+        np.testing.assert_array_equal(
+            loaded.predict_proba(waveforms), tagger.predict_proba(waveforms)
+        )
+        assert loaded.predict(waveforms).dtype == labels.dtype
+        assert (loaded.max_epochs, loaded.n_iter_) == (2, tagger.n_iter_)
+    with pytest.raises(
+        ValueError, match=r"checkpoint of sktagger, not of padertorch: WALNetTagger\.l"
+    ):
+        WALNetTagger.from_padertorch(tmp_path / "best.pt", classes=["a", "b"])
+    with pytest.raises(ValueError, match=r"which has no thresholds: WALNetTagger\.load reads it"):
+        TunedThresholdTagger.load(tmp_path / "best.pt")
+    with pytest.raises(FileNotFoundError, match="has no thresholds yet: `sktagger evaluate`"):
+        TunedThresholdTagger.load(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="holds no tagger"):
+        WALNetTagger.load(tmp_path / "empty")
+    state = torch.load(tmp_path / "best.pt", weights_only=True)["model"]
+    torch.save({"model": state}, tmp_path / "theirs.pt")
+    with pytest.raises(
+        ValueError, match=r"of another program: WALNetTagger\.from_padertorch reads"
+    ):
+        WALNetTagger.load(tmp_path / "theirs.pt")

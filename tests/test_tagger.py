@@ -20,6 +20,8 @@ from sktagger.metrics import map_scorer, mean_average_precision
 from sktagger.modules import WALNet
 from sktagger.training import resolve_precision
 
+pytestmark = pytest.mark.usefixtures("each_precision")
+
 SETTINGS = {"sample_rate": 8000, "batch_size": 4, "max_epochs": 1, "random_state": 0}
 
 
@@ -28,11 +30,12 @@ def weights(tagger):
 
 
 @pytest.fixture(scope="module")
-def fitted(scenes):
+def fitted(scenes, each_precision):
     X, Y = scenes.to_xy("balanced_train")
     return WALNetTagger(**SETTINGS).fit(X, Y)
 
 
+@pytest.mark.bfloat16
 def test_scores_have_a_column_per_event(fitted, scenes):
     X, Y = scenes.to_xy("validate")
     scores = fitted.predict_proba(X)
@@ -51,6 +54,7 @@ def test_order_of_clips_and_batch_size_change_nothing(fitted, scenes):
     np.testing.assert_allclose(shuffled.predict_proba(X[order]), expected[order], atol=1e-6)
 
 
+@pytest.mark.bfloat16
 def test_segments_weighted_by_themselves_average_to_the_scores(fitted):
     rng = np.random.default_rng(0)
     X = [rng.standard_normal(8000 * 5), rng.standard_normal(8000)]
@@ -114,6 +118,7 @@ def test_global_random_state_is_neither_used_nor_changed(scenes):
     np.testing.assert_array_equal(np.random.get_state()[1], expected[1])  # noqa: NPY002
 
 
+@pytest.mark.bfloat16
 def test_best_weights_are_restored(scenes, tmp_path):
     X, Y = scenes.to_xy("balanced_train")
     X_val, Y_val = scenes.to_xy("validate")
@@ -143,6 +148,7 @@ def test_every_clip_is_used_in_every_epoch(scenes):
     assert sum(tagger.net_.history[-1, "batches", :, "train_batch_size"]) == len(X)
 
 
+@pytest.mark.bfloat16
 def test_interrupted_training_continues_to_the_same_weights(scenes, tmp_path):
     X, Y = scenes.to_xy("balanced_train")
     X_val, Y_val = scenes.to_xy("validate")
@@ -207,6 +213,7 @@ def test_files_and_their_samples_score_alike(fitted, scenes):
     np.testing.assert_allclose(fitted.predict_proba(waveforms), fitted.predict_proba(X), atol=1e-6)
 
 
+@pytest.mark.bfloat16
 def test_a_section_is_scored_as_its_samples(fitted, scenes):
     path = scenes.to_xy("validate")[0][0]
     samples = soundfile.read(path, dtype="float32")[0][1000:7000]
@@ -227,6 +234,7 @@ def test_silence_is_scored_and_learnt():
     assert np.isfinite(tagger.predict_proba(X)).all()
 
 
+@pytest.mark.bfloat16
 def test_pickled_tagger_scores_alike(fitted, scenes, tmp_path):
     X, _ = scenes.to_xy("validate")
     joblib.dump(fitted, tmp_path / "tagger.joblib")
