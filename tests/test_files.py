@@ -46,10 +46,14 @@ def test_file_is_there_only_when_it_is_whole(tmp_path):
 
 @pytest.mark.parametrize("error", [OSError("full"), ValueError("bug"), KeyboardInterrupt()])
 def test_error_keeps_the_file_and_leaves_no_other(tmp_path, error):
+    def write_and_fail():
+        with replacing(tmp_path / "x") as file:
+            file.write(b"new")
+            raise error
+
     (tmp_path / "x").write_bytes(b"old")
-    with pytest.raises(type(error)), replacing(tmp_path / "x") as file:
-        file.write(b"new")
-        raise error
+    with pytest.raises(type(error)):
+        write_and_fail()
     assert (tmp_path / "x").read_bytes() == b"old"
     assert names(tmp_path) == ["x"]
 
