@@ -4,7 +4,6 @@ All are skorch callbacks for ``WALNetTagger(callbacks=[...])``; the tagger itsel
 :class:`Validation` and :class:`Progress`.
 """
 
-import logging
 import math
 import time
 import warnings
@@ -15,7 +14,6 @@ import torch
 from skorch.callbacks import Callback
 from skorch.history import History
 from tensorboardX import SummaryWriter
-from tqdm import tqdm
 
 from sktagger._checkpoints import (
     CHECKPOINT_FORMAT,
@@ -23,6 +21,7 @@ from sktagger._checkpoints import (
     load_checkpoint,
     save_checkpoint,
 )
+from sktagger._progress import TaskProgress, logger
 from sktagger.metrics import mean_average_precision
 from sktagger.modules import check_state
 from sktagger.training import EarlyStop
@@ -38,8 +37,6 @@ __all__ = [
     "logger",
     "save_checkpoint",
 ]
-
-logger = logging.getLogger("sktagger")
 
 
 class Validation(Callback):
@@ -194,8 +191,9 @@ class Progress(Callback):
     Parameters
     ----------
     verbose : int, default=1
-        0: no bar. 1: a bar on standard error if that is a terminal. Either way, the logger
-        "sktagger" gets a line per round, level INFO.
+        0: nothing is shown. 1: on standard error a bar, in a terminal or a notebook, or else a line
+        per round. Either way, the logger "sktagger" gets a line per round, level INFO; where that
+        is a log that is kept, the lines are not printed, too.
     """
 
     def __init__(self, verbose=1):
@@ -203,19 +201,13 @@ class Progress(Callback):
 
     def on_train_begin(self, net, X=None, **kwargs):
         """Open the bar."""
-        self.bar_ = tqdm(
-            desc="Training",
-            total=X.rounds.n_clips,
-            unit="clip",
-            disable=None if self.verbose else True,
-            dynamic_ncols=True,
-        )
+        self.bar_ = TaskProgress("Training", X.rounds.n_clips, verbose=self.verbose)
         self.shown_ = {}
 
     def on_epoch_begin(self, net, dataset_train, **kwargs):
         """Begin a round."""
         done = dataset_train.done / dataset_train.total
-        self.bar_.update(round(done * dataset_train.n_clips) - self.bar_.n)
+        self.bar_.seek(round(done * dataset_train.n_clips))
         self.losses_, self.n_clips_, self.started_ = [], 0, time.perf_counter()
 
     def on_batch_end(self, net, batch, training, loss, **kwargs):
@@ -225,7 +217,7 @@ class Progress(Callback):
             self.n_clips_ += len(batch[0]["n_frames"])
             self.seconds_ = time.perf_counter() - self.started_
             self.shown_["loss"] = f"{np.mean(self.losses_[-20:]):.3f}"
-            self.bar_.set_postfix(self.shown_, refresh=False)
+            self.bar_.show(self.shown_)
             self.bar_.update(len(batch[0]["n_frames"]))
 
     def on_epoch_end(self, net, **kwargs):
@@ -237,10 +229,10 @@ class Progress(Callback):
             line += f"  train_loss {row['train_loss']:.4f}  {speed:.1f} clips/s"
         if "valid_mAP" in row:
             self.shown_["mAP"] = f"{row['valid_mAP']:.3f}"
-            self.bar_.set_postfix(self.shown_)
+            self.bar_.show(self.shown_)
             line += f"  valid_loss {row['valid_loss']:.4f}  valid_mAP {row['valid_mAP']:.4f}"
             line += "  (best so far)" * row["valid_mAP_best"]
-        logger.info(line)
+        self.bar_.log(line)
 
     def on_train_end(self, net, **kwargs):
         """Close the bar."""

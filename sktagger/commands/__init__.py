@@ -1,7 +1,6 @@
 """The command line: one module per command, each with a parser, a worker and a main."""
 
 import argparse
-import os
 import sys
 
 from sktagger import __version__
@@ -40,9 +39,6 @@ def main(argv=None) -> int:
         Ctrl-C.
     """
     args = build_parser().parse_args(argv)
-    # threads that wait by spinning slow each other down as soon as a core is busy otherwise, with
-    # reading audio for one; it has to be said before PyTorch is imported
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         args.main(args)
     except (ValueError, TypeError, OSError, ImportError, FloatingPointError, MemoryError) as error:
