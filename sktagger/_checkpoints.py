@@ -2,12 +2,11 @@
 
 import io
 import math
-from pathlib import Path
 
 import torch
 
 from sktagger._checkpoint_file import check_checkpoint_file
-from sktagger._files import replacing
+from sktagger._files import expand_path, replacing
 from sktagger.modules import check_state
 
 CHECKPOINT_FORMAT = 1
@@ -48,7 +47,8 @@ def load_checkpoint(path) -> dict:
     FileNotFoundError, ValueError
         If there is no such file, or it holds anything but tensors and plain data.
     """
-    if not Path(path).is_file():
+    path = expand_path(path)
+    if not path.is_file():
         raise FileNotFoundError(f"Checkpoint {str(path)!r} does not exist.")
     try:
         with open(path, "rb") as file:

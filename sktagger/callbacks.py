@@ -7,7 +7,6 @@ All are skorch callbacks for ``WALNetTagger(callbacks=[...])``; the tagger itsel
 import math
 import time
 import warnings
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from sktagger._checkpoints import (
     load_checkpoint,
     save_checkpoint,
 )
+from sktagger._files import expand_path
 from sktagger._progress import TaskProgress, logger
 from sktagger.metrics import mean_average_precision
 from sktagger.modules import check_state
@@ -262,7 +262,7 @@ class Checkpoint(Callback):
 
     def on_train_begin(self, net, X=None, **kwargs):
         """Continue from the latest checkpoint, if there is one."""
-        directory = Path(self.dirname)
+        directory = expand_path(self.dirname)
         directory.mkdir(parents=True, exist_ok=True)
         if not (directory / "latest.pt").exists():
             return
@@ -295,7 +295,7 @@ class Checkpoint(Callback):
 
     def on_epoch_end(self, net, dataset_train, **kwargs):
         """Write the checkpoints."""
-        directory = Path(self.dirname)
+        directory = expand_path(self.dirname)
         row = net.history[-1]
         plan = dataset_train.plan
         latest = {
@@ -328,7 +328,7 @@ class TensorBoard(Callback):
 
     def on_train_begin(self, net, **kwargs):
         """Open the event file."""
-        self.writer_ = SummaryWriter(str(self.dirname))
+        self.writer_ = SummaryWriter(str(expand_path(self.dirname)))
 
     def on_epoch_end(self, net, **kwargs):
         """Write the figures of the round."""

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import struct
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +12,7 @@ from safetensors.torch import save as to_bytes
 from sklearn.base import BaseEstimator
 
 from sktagger import __version__
-from sktagger._files import replacing
+from sktagger._files import expand_path, replacing
 from sktagger._json import are_events, parse_json
 from sktagger.augmentation import Augmentation
 from sktagger.modules import OUTPUT_WEIGHT
@@ -145,7 +144,8 @@ def load(path, *, device="auto"):
     FileNotFoundError, ValueError
         If the file is missing, damaged, no saved tagger, or of a newer format.
     """
-    if not Path(path).is_file():
+    path = expand_path(path)
+    if not path.is_file():
         raise FileNotFoundError(f"Saved tagger {str(path)!r} does not exist.")
     try:
         header, state = _read(path)
