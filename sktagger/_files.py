@@ -35,7 +35,8 @@ def replacing(path):
     """Open a file whose content stands under its name only once all of it is on the disk.
 
     Whatever interrupts the writing, an earlier file of that name stays as it was. Of several
-    writers at once, each writes a file of its own, and the last to finish is the one that stays.
+    writers at once, each writes a file of its own, and that of the last to finish stays. A link of
+    that name is replaced, not followed.
     What killed processes leave, ``.<name>.<random>.part``, is deleted by a later writer of the
     same name, after a day.
 

@@ -56,7 +56,7 @@ def load_json(path: Path) -> Any:
         if (name := describe_format(content, path.suffix)) is not None:
             raise _other_format(path, where, got, name) from error
         raise malformed(path, where, got, allowed) from error
-    if path.suffix in (".jsonl", ".ndjson") and not _has_datasets(parsed):
+    if path.suffix.lower() in (".jsonl", ".ndjson") and not _has_datasets(parsed):
         raise _other_format(path, "line 1", "an object without datasets", "JSON Lines")
     return parsed
 

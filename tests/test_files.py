@@ -77,6 +77,14 @@ def test_permissions_are_those_of_any_new_file(tmp_path):
     assert modes == {0o640}
 
 
+def test_link_is_replaced(tmp_path):
+    (tmp_path / "x").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("x")
+    write(tmp_path / "link")
+    assert not (tmp_path / "link").is_symlink()
+    assert (tmp_path / "x").read_bytes() == b"old"
+
+
 @pytest.mark.parametrize("name", ["x" * 255, "ü" * 127])
 def test_longest_name_of_a_file(tmp_path, name):
     write(tmp_path / name)
