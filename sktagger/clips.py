@@ -137,8 +137,7 @@ def _version(path):
     them sets the time of the last change of the file's entry.
     """
     status = os.stat(path)
-    times = status.st_mtime_ns, status.st_ctime_ns
-    return status.st_dev, status.st_ino, status.st_size, *times, *_READERS
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, *_READERS
 
 
 def _read_version(section, sample_rate, version):

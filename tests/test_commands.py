@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -153,8 +154,11 @@ def test_ctrl_c_has_its_exit_status(monkeypatch, capsys):
 
 def test_sigterm_has_its_exit_status(monkeypatch, capsys):
     def terminate(args):
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(10)
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)  # from an impatient scheduler
 
     monkeypatch.setattr("sktagger.commands.train.main", terminate)
     assert main(["train", "db.json"]) == 143
@@ -193,7 +197,7 @@ def test_terminated_training_says_how_it_continues(scenes, tmp_path, moment):
         f"Training was interrupted. It continues by: sktagger train --resume '{directory}'"
     )
     config = json.loads((directory / "config.json").read_text())
-    config["tagger"]["max_epochs"] = 2
+    config["tagger"]["max_epochs"] = 1
     if moment == "experiment":  # nothing was trained that other settings would belong to
         (directory / "config.json").write_text(json.dumps(config))
         assert train(resume=directory) == directory
@@ -242,6 +246,25 @@ def test_name_that_is_none_of_a_folder(scenes, tmp_path, name):
     with pytest.raises(ValueError, match=r"--name: got .* allowed is the name of a new folder"):
         train(scenes.path, storage_root=tmp_path, settings=SETTINGS, name=name)
     assert not list(tmp_path.iterdir())
+
+
+def test_database_that_is_a_link(content, tmp_path, monkeypatch):
+    files = []
+
+    def fit(self, X, y, **kwargs):
+        files.extend(X)
+        self.net_ = SimpleNamespace(completed_=True)
+
+    monkeypatch.setattr("sktagger.tagger.WALNetTagger.fit", fit)
+    for folder in ("data", "work"):
+        (tmp_path / folder).mkdir()
+    for clip in content["datasets"]["balanced_train"].values():
+        clip["audio_path"] = "a.wav"
+    (tmp_path / "data" / "db.json").write_text(json.dumps(content))
+    (tmp_path / "work" / "db.json").symlink_to(tmp_path / "data" / "db.json")
+    directory = train(tmp_path / "work" / "db.json", storage_root=tmp_path)
+    train(resume=directory)
+    assert set(files) == {str((tmp_path / "data" / "a.wav").resolve())}
 
 
 def test_log_begins_with_what_is_trained(experiment):

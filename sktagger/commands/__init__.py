@@ -71,6 +71,7 @@ def _terminable():
     signals = []
 
     def interrupt(number, frame):
+        signal.signal(number, signal.SIG_IGN)  # a second one does not disturb the end
         signals.append(number)
         raise KeyboardInterrupt
 

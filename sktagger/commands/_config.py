@@ -132,7 +132,7 @@ def _parse_yaml(content):
         ) from error
 
     class Loader(yaml.SafeLoader):
-        """Makes plain data only, as ``yaml.safe_load``; reads 1e-3 as a number, too.
+        """Makes plain data only, as ``yaml.safe_load``; reads 1e-3 as a number, None as null.
 
         Without aliases, by which a few lines stand for gigabytes.
         """
@@ -153,6 +153,7 @@ def _parse_yaml(content):
 
     number = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
     Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
+    Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile("None$"), ["N"])
     try:
         plain = yaml.load(content.decode("utf-8-sig"), Loader=Loader)
         return parse_json(json.dumps(plain))  # what JSON could not say is refused alike

@@ -221,6 +221,9 @@ def _merge(file, settings, **arguments):
     recipe = RECIPES[merged["recipe"]]
     if "recipe" in given or "min_length" not in config:
         merged["min_length"] = recipe["min_length"]
+    database = expand_path(merged["database"])
+    if database.exists():  # where it is now, also for those who continue the training
+        merged["database"] = str(database.resolve())
     merged.pop("tagger", None)
     layers = {
         "recipe": recipe["settings"],
