@@ -13,7 +13,15 @@ From audio files and weak labels (which events occur in a clip, not when) to dec
     tuner.predict(tagger.predict_proba(X_new))
 """
 
+import os
+import sys
 from importlib import import_module
+
+# Threads of OpenMP that wait by spinning slow each other down as soon as a core is busy otherwise,
+# with reading audio for one. OpenMP reads the variable when PyTorch is first imported, and never
+# again. It holds for the whole process and those that it starts; a value that is set stays.
+if "torch" not in sys.modules:
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0.dev0"
 

@@ -2,13 +2,12 @@
 
 import io
 import math
-from pathlib import Path
 
 import torch
 
 from sktagger._checkpoint_file import check_checkpoint_file
 from sktagger._file_kinds import is_safetensors
-from sktagger._files import replacing
+from sktagger._files import expand_path, replacing
 from sktagger._training_record import check_record, differences
 from sktagger.modules import check_state
 
@@ -50,14 +49,15 @@ def load_checkpoint(path) -> dict:
     FileNotFoundError, ValueError
         If there is no such file, or it holds anything but tensors and plain data.
     """
-    if Path(path).is_dir():
+    path = expand_path(path)
+    if path.is_dir():
         raise ValueError(
             f"Checkpoint {str(path)!r} is a directory. WALNetTagger.load reads that of an "
             "experiment; give one of its files here."
         )
-    if not Path(path).is_file():
+    if not path.is_file():
         raise FileNotFoundError(f"Checkpoint {str(path)!r} does not exist.")
-    if is_safetensors(Path(path)):
+    if is_safetensors(path):
         raise ValueError(
             f"{str(path)!r} is no checkpoint, but looks like a saved tagger: WALNetTagger.load or "
             "TunedThresholdTagger.load read it."

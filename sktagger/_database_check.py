@@ -2,8 +2,10 @@
 
 import functools
 import os
+import re
 import reprlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ from sktagger._text import nearest
 
 SECTION_KEYS = ("audio_start_samples", "audio_stop_samples")
 _OPTIONAL_KEYS = ("audio_length", *SECTION_KEYS)
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters: C:/ is a drive
+_HOME = re.compile(r"~[^/\\]*([/\\]|$)")
+_DRIVE = re.compile(r"[A-Za-z]:/")
 
 
 def check_content(path: Path, content: Any) -> dict[str, dict[str, Any]]:
@@ -41,15 +46,20 @@ def check_content(path: Path, content: Any) -> dict[str, dict[str, Any]]:
     _check_type(path, "datasets", sets, dict, "an object {name: {example_id: {...}}}")
     if not sets:
         raise malformed(path, "datasets", "an empty object", "at least one data set")
+    resolved = functools.cache(os.path.realpath)  # of folders, which many clips share
     for name, examples in sets.items():
         where = f"datasets[{name!r}]"
         _check_type(path, where, examples, dict, "an object {example_id: {...}}")
         for example_id, example in examples.items():
-            examples[example_id] = _check_example(path, f"{where}[{example_id!r}]", example)
+            examples[example_id] = _check_example(
+                path, f"{where}[{example_id!r}]", example, resolved
+            )
     return sets
 
 
-def _check_example(path: Path, where: str, example: Any) -> dict[str, Any]:
+def _check_example(
+    path: Path, where: str, example: Any, resolved: Callable[[str], str]
+) -> dict[str, Any]:
     """Return the example with an absolute path and without null options, or raise."""
     _check_type(path, where, example, dict, 'an object {"audio_path": ..., "events": [...]}')
     for key in ("audio_path", "events"):
@@ -85,14 +95,53 @@ def _check_example(path: Path, where: str, example: Any) -> dict[str, Any]:
             raise malformed(path, place, f"{event!r} again", "each event once")
         known.add(event)
 
-    clip["audio_path"] = os.path.normpath(os.path.join(path.parent, audio_path))
+    absolute = _absolute(path.parent, audio_path, resolved)
+    fault = foreign_path(audio_path)
+    require(not fault or os.path.lexists(absolute), "audio_path", fault)
+    clip["audio_path"] = absolute
     return clip
+
+
+def _absolute(folder: Path, audio_path: str, resolved: Callable[[str], str]) -> str:
+    """Return the absolute path of the file that the system opens under a path.
+
+    Behind a link to a folder, ``..`` is the folder that holds the one linked to.
+    """
+    path = folder / audio_path
+    if ".." not in path.parts:
+        return str(path)
+    n_resolved = len(path.parts) - path.parts[::-1].index("..")
+    return os.path.join(resolved(os.path.join(*path.parts[:n_resolved])), *path.parts[n_resolved:])
+
+
+def foreign_path(path: str) -> str:
+    """Say what is allowed instead of a path that another program or system would take.
+
+    Parameters
+    ----------
+    path : str
+        As it was typed.
+
+    Returns
+    -------
+    str
+        Empty if it looks like a path of this system.
+    """
+    if _URI.match(path):
+        return "the path of a local file, not a URI"
+    if _HOME.match(path):
+        return "a path without ~, which is not expanded here: write out the home directory"
+    if os.sep == "/" and ("\\" in path or _DRIVE.match(path)):
+        return "a path of this system, with / and without drive letters, not Windows' backslashes"
+    if path != path.strip():
+        return "a path without blanks or a line end around it"
+    return ""
 
 
 def check_inside(path: Path, sets: dict[str, dict[str, Any]], root: str | os.PathLike) -> None:
     """Raise ValueError if an audio file lies outside a folder."""
     try:
-        inside = os.path.realpath(os.fsdecode(root))
+        inside = os.path.realpath(os.path.expanduser(os.fsdecode(root)))
     except TypeError as error:
         raise TypeError(
             f"root: got {type(root).__name__}; allowed is the path of a folder, str or PathLike, "

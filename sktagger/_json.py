@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sktagger._file_formats import advise, describe_format
 from sktagger._text import nearest
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # of a pair that is one character, or alone
@@ -33,7 +34,8 @@ def load_json(path: Path) -> Any:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the path is a folder, or the file is not such JSON.
+        If the path is a folder, or the file is not such JSON; the message says where, or what
+        other format it looks like.
     """
     try:
         content = path.read_bytes()
@@ -48,9 +50,15 @@ def load_json(path: Path) -> Any:
             f"path: {str(path)!r} is a folder; allowed is a JSON file. Give the file in it."
         ) from error
     try:
-        return parse_json(content)
+        parsed = parse_json(content)
     except _JSONError as error:
-        raise malformed(path, *error.args) from error
+        where, got, allowed = error.args
+        if (name := describe_format(content, path.suffix)) is not None:
+            raise _other_format(path, where, got, name) from error
+        raise malformed(path, where, got, allowed) from error
+    if path.suffix.lower() in (".jsonl", ".ndjson") and not _has_datasets(parsed):
+        raise _other_format(path, "line 1", "an object without datasets", "JSON Lines")
+    return parsed
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -159,6 +167,18 @@ def malformed(path: Path, where: str, got: str, allowed: str) -> ValueError:
     return ValueError(
         f"{path}, at {where}: got {got}; allowed is {allowed}. "
         "Correct the file (its format: see sktagger.load_database)."
+    )
+
+
+def _has_datasets(content):
+    return isinstance(content, dict) and "datasets" in content
+
+
+def _other_format(path, where, got, name):
+    return ValueError(
+        f"{path}, at {where}: got {got}, which looks like {name}; allowed is JSON, "
+        '{"datasets": {name: {example_id: {"audio_path": ..., "events": [...]}}}}. '
+        f"{advise(name)} (see sktagger.load_database)."
     )
 
 

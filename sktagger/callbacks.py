@@ -4,19 +4,16 @@ All are skorch callbacks for ``WALNetTagger(callbacks=[...])``; the tagger itsel
 :class:`Validation` and :class:`Progress`.
 """
 
-import logging
 import math
 import os
 import time
 import warnings
-from pathlib import Path
 
 import numpy as np
 import torch
 from skorch.callbacks import Callback
 from skorch.history import History
 from tensorboardX import SummaryWriter
-from tqdm import tqdm
 
 from sktagger._checkpoints import (
     CHECKPOINT_FORMAT,
@@ -25,6 +22,8 @@ from sktagger._checkpoints import (
     load_checkpoint,
     save_checkpoint,
 )
+from sktagger._files import expand_path
+from sktagger._progress import TaskProgress, logger
 from sktagger._training_record import differences
 from sktagger.metrics import mean_average_precision
 from sktagger.modules import check_state
@@ -41,8 +40,6 @@ __all__ = [
     "logger",
     "save_checkpoint",
 ]
-
-logger = logging.getLogger("sktagger")
 
 
 class Validation(Callback):
@@ -202,8 +199,9 @@ class Progress(Callback):
     Parameters
     ----------
     verbose : int, default=1
-        0: no bar. 1: a bar on standard error if that is a terminal. Either way, the logger
-        "sktagger" gets a line per round, level INFO.
+        0: nothing is shown. 1: on standard error a bar, in a terminal or a notebook, or else a line
+        per round. Either way, the logger "sktagger" gets a line per round, level INFO; where that
+        is a log that is kept, the lines are not printed, too.
     """
 
     before_training = True  # it sees the round of validation before training, too
@@ -213,19 +211,13 @@ class Progress(Callback):
 
     def on_train_begin(self, net, X=None, **kwargs):
         """Open the bar."""
-        self.bar_ = tqdm(
-            desc="Training",
-            total=X.rounds.n_clips,
-            unit="clip",
-            disable=None if self.verbose else True,
-            dynamic_ncols=True,
-        )
+        self.bar_ = TaskProgress("Training", X.rounds.n_clips, verbose=self.verbose)
         self.shown_ = {}
 
     def on_epoch_begin(self, net, dataset_train, **kwargs):
         """Begin a round."""
         done = dataset_train.done / dataset_train.total
-        self.bar_.update(round(done * dataset_train.n_clips) - self.bar_.n)
+        self.bar_.seek(round(done * dataset_train.n_clips))
         self.losses_, self.n_clips_, self.started_ = [], 0, time.perf_counter()
 
     def on_batch_end(self, net, batch, training, loss, **kwargs):
@@ -235,7 +227,7 @@ class Progress(Callback):
             self.n_clips_ += len(batch[0]["n_frames"])
             self.seconds_ = time.perf_counter() - self.started_
             self.shown_["loss"] = f"{np.mean(self.losses_[-20:]):.3f}"
-            self.bar_.set_postfix(self.shown_, refresh=False)
+            self.bar_.show(self.shown_)
             self.bar_.update(len(batch[0]["n_frames"]))
 
     def on_epoch_end(self, net, **kwargs):
@@ -247,10 +239,10 @@ class Progress(Callback):
             line += f"  train_loss {row['train_loss']:.4f}  {speed:.1f} clips/s"
         if "valid_mAP" in row:
             self.shown_["mAP"] = f"{row['valid_mAP']:.3f}"
-            self.bar_.set_postfix(self.shown_)
+            self.bar_.show(self.shown_)
             line += f"  valid_loss {row['valid_loss']:.4f}  valid_mAP {row['valid_mAP']:.4f}"
             line += "  (best so far)" * row["valid_mAP_best"]
-        logger.info(line)
+        self.bar_.log(line)
 
     def on_train_end(self, net, **kwargs):
         """Close the bar."""
@@ -296,7 +288,7 @@ class Checkpoint(Callback):
             raise ValueError(
                 f"Checkpoint: on_mismatch={self.on_mismatch!r}; allowed are 'restart' and 'raise'."
             )
-        directory = Path(self.dirname)
+        directory = expand_path(self.dirname)
         directory.mkdir(parents=True, exist_ok=True)
         self.record_ = X.record()
         path = directory / "latest.pt"
@@ -371,7 +363,7 @@ class Checkpoint(Callback):
         row = net.history[-1]
         if not row["n_iterations"]:
             return  # nothing has been learned
-        directory = Path(self.dirname)
+        directory = expand_path(self.dirname)
         plan = dataset_train.plan
         latest = {
             "format": CHECKPOINT_FORMAT,
@@ -412,7 +404,7 @@ class TensorBoard(Callback):
 
     def on_train_begin(self, net, **kwargs):
         """Open the event file."""
-        self.writer_ = SummaryWriter(str(self.dirname))
+        self.writer_ = SummaryWriter(str(expand_path(self.dirname)))
 
     def on_epoch_end(self, net, **kwargs):
         """Write the figures of the round."""

@@ -4,11 +4,24 @@ Nothing is decoded before it is asked for.
 """
 
 import os
+from pathlib import Path
 
 import numpy as np
+import soundfile
+import soxr
 from joblib import Memory
 
+from sktagger._files import expand_path
 from sktagger.audio import audio_info, check_finite, open_audio, read_audio, resampled_length
+
+# what else decides what is read from a file; the first counts changes of `read_audio` itself
+_READERS = (
+    2,
+    soundfile.__version__,
+    soundfile.__libsndfile_version__,
+    soxr.__version__,
+    soxr.__libsoxr_version__,
+)
 
 
 class FileClips:
@@ -42,7 +55,8 @@ class FileClips:
         Parameters
         ----------
         memory : str, PathLike or joblib.Memory
-            Where decoded clips are kept. A changed file is decoded anew.
+            Where decoded clips are kept; ``~`` is expanded. A file that was changed, or replaced
+            by another, is decoded anew. What is no file on a disk is not cached.
         """
         return FileClips(self.sections, _memory(memory).cache(_read_version), self.positions)
 
@@ -60,16 +74,18 @@ class FileClips:
         path, *bounds = self.sections[index]
         if hasattr(path, "content"):  # of a file in memory
             return path.content, repr(bounds).encode()
-        return os.fsencode(os.path.abspath(path)), repr(bounds).encode()
+        return os.fsencode(Path(path).absolute()), repr(bounds).encode()
 
     def load(self, index: int, sample_rate: int) -> np.ndarray:
         """Decode a clip to (n_channels, n_samples) float32."""
         section = self.sections[index]
-        if self.read is None:
+        if self.read is None or not isinstance(section.path, str | os.PathLike):
             return read_audio(section, sample_rate)
         with open_audio(section):  # for the error if it is missing
-            modified = os.stat(section.path).st_mtime_ns
-        return self.read(section, sample_rate, modified)
+            version = _version(section.path)
+        # not `resolve`, for messages name the file as the user does
+        section = section._replace(path=str(Path(section.path).absolute()))
+        return self.read(section, sample_rate, version)
 
 
 class ArrayClips:
@@ -123,9 +139,19 @@ class ArrayClips:
 
 
 def _memory(memory):
-    return memory if hasattr(memory, "cache") else Memory(os.fspath(memory), verbose=0)
+    return memory if hasattr(memory, "cache") else Memory(expand_path(memory), verbose=0)
 
 
-def _read_version(section, sample_rate, modified):
-    """Decode a file as it is at a time of modification, which makes part of a cache's key."""
+def _version(path):
+    """Tell a file as it is now from what it was, or another one was, under this name.
+
+    The time of modification does not: ``cp -p``, ``rsync -t``, ``tar`` and others set it. None of
+    them sets the time of the last change of the file's entry.
+    """
+    status = os.stat(path)
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, *_READERS
+
+
+def _read_version(section, sample_rate, version):
+    """Decode a file as it is now; `version` makes part of a cache's key."""
     return read_audio(section, sample_rate)

@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sktagger._database_check import SECTION_KEYS, check_content, check_inside
+from sktagger._database_check import SECTION_KEYS, check_content, check_inside, foreign_path
+from sktagger._files import expand_path
 from sktagger._json import load_json
 from sktagger._text import nearest
 from sktagger.audio import Section, audio_info
@@ -173,9 +174,9 @@ class Database:
         Raises
         ------
         ValueError
-            If there is no data set of that name, no clip is left, ``events`` is not made of
-            distinct names, a clip has an event that is not among ``events``, or ``min_length``
-            is negative or not a number.
+            If there is no data set of that name, it is empty, no clip is left, ``events`` is not
+            made of distinct names, a clip has an event that is not among ``events``, or
+            ``min_length`` is negative or not a number.
         FileNotFoundError, OSError
             If an audio file whose header is needed is missing or cannot be opened.
 
@@ -195,6 +196,12 @@ class Database:
                 "Give 0 to keep every clip."
             )
         table = self.table(name)
+        if not len(table):
+            others = [repr(other) for other, clips in self._content.items() if clips]
+            raise ValueError(
+                f"{self.path}: the data set {name!r} has 0 clips: it is empty. Add clips to it, or "
+                f"take a data set that has some: {', '.join(others) or 'this file has none'}."
+            )
         kept = table
         if min_length > 0:
             lengths = table["audio_length"].to_numpy(copy=True)
@@ -267,7 +274,8 @@ def load_database(
     example:
 
     ``audio_path`` : str
-        The audio file, relative to the folder of the JSON file, or absolute.
+        The audio file, relative to the folder of the JSON file, or absolute. A URI, ``~`` or
+        Windows' separators elsewhere are errors, unless a file is named so.
     ``events`` : list of distinct str of 1 to 999 characters
         What occurs in the clip; may be empty.
     ``audio_length`` : number above 0, optional
@@ -283,14 +291,14 @@ def load_database(
     Parameters
     ----------
     path : str or PathLike
-        The JSON file. The audio files need not exist yet.
+        The JSON file; ``~`` is expanded. The audio files need not exist yet.
     training_set : str, default="balanced_train"
         Name of the data set that a tagger is trained on; its events are the columns of the
         targets of all sets. A database without it can be read, too.
     root : str, PathLike or None, default=None
         Folder in which all audio files must lie, also after symbolic links are followed; for
         databases of others, which could otherwise name any file of this machine. Links are
-        looked at when the database is read. None: files may lie anywhere.
+        looked at when the database is read. ``~`` is expanded. None: files may lie anywhere.
 
     Returns
     -------
@@ -302,7 +310,8 @@ def load_database(
     FileNotFoundError
         If there is no such file, or no such folder ``root``.
     ValueError
-        If the file is not such a database; the message says where in it. Also for keys that
+        If the file is not such a database; the message says where in it, or what it looks like
+        instead (JSON Lines, CSV, Excel, Parquet, YAML, ...). Also for keys that
         occur twice, NaN, and numbers beyond 64 bits, at any place. If an audio file lies outside
         ``root``; the message names data set, clip and path.
     TypeError
@@ -325,13 +334,18 @@ def load_database(
     clip_7         1      1
     """
     try:
-        path = Path(path).absolute()
+        typed, path = os.fspath(path), expand_path(path).absolute()
     except TypeError as error:
         raise TypeError(
             f"path: got {type(path).__name__}; allowed is the path of a JSON file, str or "
             "PathLike. Write the content to a file first."
         ) from error
-    content = load_json(path)
+    try:
+        content = load_json(path)
+    except FileNotFoundError as error:
+        if not (allowed := foreign_path(typed)):
+            raise
+        raise FileNotFoundError(f"path: no file {typed!r}; allowed is {allowed}.") from error
     sets = check_content(path, content)
     if root is not None:
         check_inside(path, sets, root)

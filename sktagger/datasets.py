@@ -8,15 +8,14 @@ knocks; engines and speech), so that a classifier has to learn more than one ban
 import json
 import os
 from numbers import Integral, Real
-from pathlib import Path
 
 import numpy as np
 import soundfile
 from numpy.random import Generator, RandomState
 from sklearn.utils import check_random_state
-from tqdm import tqdm
 
-from sktagger._files import replacing
+from sktagger._files import expand_path, replacing
+from sktagger._progress import TaskProgress
 from sktagger._sounds import EVENTS, noise
 from sktagger.database import Database, load_database
 
@@ -51,7 +50,7 @@ def make_scenes(
     Parameters
     ----------
     directory : str or PathLike
-        Where to write; made if missing.
+        Where to write; made if missing, ``~`` is expanded.
     n_train, n_validate, n_eval : int, default=200, 60, 80
         Number of scenes of each set. A set of none is left out. From six scenes on every event
         occurs in a set.
@@ -63,7 +62,8 @@ def make_scenes(
         The same number gives the same files. Each scene has its own stream of random numbers, so
         the sound of one does not depend on those before it. None gives other scenes each time.
     verbose : bool, default=True
-        Whether to show a progress bar; there is none where the output is no terminal.
+        Whether to show progress: a bar in a terminal or a notebook, elsewhere a line every half
+        minute.
 
     Returns
     -------
@@ -103,11 +103,11 @@ def make_scenes(
     _check_number("sample_rate", sample_rate, Integral, 8000)
     entropy = check_random_state(random_state).randint(2**31, size=4)
 
-    file = Path(directory) / "scenes.json"
+    file = expand_path(directory) / "scenes.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.unlink(missing_ok=True)
     datasets = {}
-    with tqdm(total=sum(sizes.values()), unit="scene", disable=None if verbose else True) as bar:
+    with TaskProgress("Making scenes", sum(sizes.values()), unit="scene", verbose=verbose) as bar:
         for set_number, (name, size) in enumerate(sizes.items()):
             if not size:
                 continue

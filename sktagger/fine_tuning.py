@@ -13,6 +13,7 @@ from torch import nn
 from sktagger import persistence
 from sktagger._base import BaseTagger
 from sktagger._file_kinds import is_safetensors
+from sktagger._files import expand_path
 from sktagger._json import are_events, parse_json
 from sktagger.callbacks import load_checkpoint
 from sktagger.modules import (
@@ -118,7 +119,7 @@ def _read(init_from):
             f"init_from: the frozen estimator is a {type(init_from).__name__}, but it must be a "
             "fitted WALNetTagger."
         )
-    path = Path(init_from)
+    path = expand_path(init_from)
     if not path.is_file():
         best = path / "checkpoints" / "best.pt"
         hint = f" Give {str(best)!r}." if best.is_file() else ""

@@ -6,27 +6,14 @@ import numpy as np
 import pandas as pd
 import torch
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
+from sktagger._progress import TaskProgress
 from sktagger.batching import prefetch
 from sktagger.memory import ClipLimit, take_clips
 from sktagger.modules import SEGMENT_FRAMES
 from sktagger.spectral import STFTSizes
 from sktagger.training import PlainBatches
 from sktagger.transfer import to_device
-
-
-def progress_bar(what: str, total: int, verbose: int) -> tqdm:
-    """Make a bar over clips, shown after two seconds if standard error is a terminal."""
-    return tqdm(
-        desc=what,
-        total=total,
-        unit="clip",
-        disable=None if verbose else True,
-        delay=2,
-        leave=False,
-        dynamic_ncols=True,
-    )
 
 
 def read_lengths(clips, sample_rate: int, unreadable, n_threads: int, verbose: int) -> np.ndarray:
@@ -53,7 +40,7 @@ def read_lengths(clips, sample_rate: int, unreadable, n_threads: int, verbose: i
         return unreadable.read(clips.positions[index], read) or 0
 
     lengths = np.empty(len(clips), dtype=np.int64)
-    with progress_bar("Reading headers", len(clips), verbose) as bar:
+    with TaskProgress("Reading headers", len(clips), verbose=verbose, delay=2, leave=False) as bar:
         for index, n_samples in enumerate(prefetch(length, range(len(clips)), n_threads)):
             lengths[index] = n_samples
             bar.update()
@@ -71,7 +58,7 @@ def run(module, function, batches: PlainBatches, verbose: int):
         Method of `module` that takes the inputs of a batch.
     batches : PlainBatches
     verbose : int
-        0: no progress bar.
+        0: no progress is shown.
 
     Yields
     ------
@@ -107,7 +94,7 @@ def run(module, function, batches: PlainBatches, verbose: int):
         )
     else:
         results = map(score, batches)
-    with progress_bar("Scoring", len(dataset), verbose) as bar:
+    with TaskProgress("Scoring", len(dataset), verbose=verbose, delay=2, leave=False) as bar:
         for examples, result in zip(batches.plan, results, strict=True):
             rows = np.array([dataset.position(example) for example in dataset.readable(examples)])
             for part, output in result:

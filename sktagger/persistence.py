@@ -4,7 +4,6 @@ import json
 import re
 import struct
 import warnings
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +14,7 @@ from sklearn.base import BaseEstimator
 from sktagger import __version__
 from sktagger._checkpoints import check_origin, load_checkpoint
 from sktagger._file_kinds import find_tagger, is_checkpoint
-from sktagger._files import replacing
+from sktagger._files import expand_path, replacing
 from sktagger._json import are_events, parse_json
 from sktagger._params import LEFT_OUT, dtype_name, params_from_json, params_to_json, plain
 from sktagger.modules import OUTPUT_WEIGHT, find_state
@@ -134,7 +133,7 @@ def load(path, *, device="auto", precision=None, tuned=False):
         If the file is missing, damaged, of a newer format, or another call reads it, which the
         message names.
     """
-    path = find_tagger(Path(path), tuned=tuned)
+    path = find_tagger(expand_path(path), tuned=tuned)
     if is_checkpoint(path):
         content, state = _read_checkpoint(path)
     else:

@@ -1,13 +1,12 @@
 """Scores and thresholds -> the result files of an evaluation."""
 
 import json
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from sktagger._files import replacing
+from sktagger._files import expand_path, replacing
 from sktagger.metrics import event_report, lwlrap
 
 # names in event_report -> names in the files
@@ -92,7 +91,7 @@ def write_evaluation(directory, validation: Evaluation, test: Evaluation) -> Non
         Made if missing.
     validation, test : Evaluation
     """
-    directory = Path(directory)
+    directory = expand_path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     order = test.events["AP"].sort_values(ascending=False, kind="stable").index
     write_json({"validation": validation.overall, "test": test.overall}, directory / "overall.json")

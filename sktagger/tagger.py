@@ -580,6 +580,8 @@ class WALNetTagger(BaseTagger):
 
     def _tell_interruption(self, learned, *, validated):
         """Warn of an interruption, or let it end what fits the tagger as a part."""
+        if self._raises_interrupt:
+            raise KeyboardInterrupt
         if not learned:
             left = "before its first round ended; the tagger is as it was before"
         elif validated:
@@ -587,8 +589,6 @@ class WALNetTagger(BaseTagger):
         else:
             left = "the tagger has the weights of the last round that ended"
         message = f"Training was interrupted{'; ' if learned else ' '}{left}."
-        if self._raises_interrupt:
-            raise KeyboardInterrupt(message)
         warnings.warn(message, UserWarning, stacklevel=4)
 
     def _adopt(self, net, network, targets, data):

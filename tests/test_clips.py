@@ -1,11 +1,15 @@
 import math
 import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
+from joblib import Memory
 
-from sktagger.audio import Section
-from sktagger.clips import ArrayClips, FileClips
+from sktagger.audio import Section, read_audio
+from sktagger.clips import _READERS, ArrayClips, FileClips
 
 
 def test_file_clips_know_their_resampled_length(write_audio, sine):
@@ -60,16 +64,103 @@ def test_large_finite_samples_are_read():
     np.testing.assert_array_equal(ArrayClips([samples]).load(0, 16000), [samples])
 
 
-def test_cached_clips_are_decoded_once_and_anew_when_changed(write_audio, sine, tmp_path):
+@pytest.fixture
+def decoded(monkeypatch):
+    """Paths of the files that are decoded, in turn."""
+    paths = []
+
+    def note(section, sample_rate):
+        paths.append(section.path)
+        return read_audio(section, sample_rate)
+
+    monkeypatch.setattr("sktagger.clips.read_audio", note)
+    return paths
+
+
+def load_cached(path, cache, sample_rate=16000):
+    return FileClips([Section(path)]).cached(cache).load(0, sample_rate)
+
+
+@pytest.mark.parametrize("kind", [str, Path, lambda path: Memory(path, verbose=0)])
+def test_cached_clips_are_decoded_once(write_audio, sine, tmp_path, decoded, kind):
     path = write_audio("a.wav", sine())
-    clips = FileClips([Section(path)]).cached(tmp_path / "cache")
-    first = clips.load(0, 16000)
-    modified = os.stat(path).st_mtime_ns
-    write_audio("a.wav", 0 * sine())
-    os.utime(path, ns=(modified, modified))
-    np.testing.assert_array_equal(clips.load(0, 16000), first)
-    os.utime(path, ns=(modified + 10**9, modified + 10**9))
-    np.testing.assert_array_equal(clips.load(0, 16000), 0 * first)
+    first = load_cached(path, kind(tmp_path / "cache"))
+    np.testing.assert_array_equal(load_cached(path, kind(tmp_path / "cache")), first)
+    assert len(decoded) == 1
+    assert load_cached(path, tmp_path / "cache", 8000).shape == (1, 8000)
+    assert len(decoded) == 2
+
+
+REPLACE = {
+    "written": lambda new, path: Path(path).write_bytes(Path(new).read_bytes()),
+    "cp": shutil.copyfile,
+    "cp -p": shutil.copy2,
+    "mv": os.replace,
+}
+
+
+@pytest.mark.parametrize("replace", REPLACE.values(), ids=REPLACE)
+def test_replaced_file_is_decoded_anew_though_it_kept_size_and_time(
+    write_audio, sine, tmp_path, replace
+):
+    path, new = write_audio("a.wav", sine()), write_audio("b.wav", 0 * sine())
+    for name in (path, new):
+        os.utime(name, ns=(10**18, 10**18))
+    load_cached(path, tmp_path / "cache")
+    replace(new, path)
+    os.utime(path, ns=(10**18, 10**18))
+    assert not load_cached(path, tmp_path / "cache").any()
+
+
+def test_cached_clip_of_a_file_that_is_gone(write_audio, sine, tmp_path):
+    path = write_audio("a.wav", sine())
+    load_cached(path, tmp_path / "cache")
     os.remove(path)
     with pytest.raises(FileNotFoundError, match="does not exist"):
-        clips.load(0, 16000)
+        load_cached(path, tmp_path / "cache")
+
+
+def test_relative_path_names_another_file_in_another_folder(tmp_path, sine, monkeypatch):
+    for folder, gain in (("a", 1), ("b", 0)):
+        (tmp_path / folder).mkdir()
+        soundfile.write(tmp_path / folder / "x.wav", gain * sine(), 16000)
+        os.utime(tmp_path / folder / "x.wav", ns=(10**18, 10**18))
+    sound = []
+    for folder in "ab":
+        monkeypatch.chdir(tmp_path / folder)
+        sound.append(load_cached("x.wav", tmp_path / "cache").any())
+    assert sound == [True, False]
+
+
+def test_cached_path_through_a_link_is_that_of_the_system(write_audio, sine, tmp_path, monkeypatch):
+    (tmp_path / "far" / "sub").mkdir(parents=True)
+    (tmp_path / "near").mkdir()
+    (tmp_path / "near" / "link").symlink_to(tmp_path / "far" / "sub")
+    write_audio("near/x.wav", sine())
+    write_audio("far/x.wav", 0 * sine())
+    monkeypatch.chdir(tmp_path / "near")
+    assert not load_cached("link/../x.wav", tmp_path / "cache").any()
+
+
+@pytest.mark.parametrize("position", range(len(_READERS)))
+def test_other_decoder_decodes_anew(write_audio, sine, tmp_path, decoded, monkeypatch, position):
+    path = write_audio("a.wav", sine())
+    load_cached(path, tmp_path / "cache")
+    others = [*_READERS[:position], "another", *_READERS[position + 1 :]]
+    monkeypatch.setattr("sktagger.clips._READERS", tuple(others))
+    load_cached(path, tmp_path / "cache")
+    assert len(decoded) == 2
+
+
+def test_what_is_no_file_on_a_disk_is_not_cached(tmp_path, monkeypatch):
+    held = object()
+    monkeypatch.setattr("sktagger.clips.read_audio", lambda section, sample_rate: section.path)
+    assert load_cached(held, tmp_path / "cache") is held
+    assert not list(tmp_path.rglob("*.pkl"))
+
+
+def test_cache_in_the_home_directory(write_audio, sine, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    load_cached(write_audio("a.wav", sine()), "~/cache")
+    assert list((tmp_path / "cache").rglob("*.pkl"))

@@ -6,12 +6,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from sktagger import TunedThresholdTagger, WALNetTagger, load_database
 from sktagger.callbacks import Checkpoint, load_checkpoint, save_checkpoint
 from sktagger.commands import main
 from sktagger.commands._experiment import locked, parse_settings
@@ -59,17 +62,32 @@ def test_train_writes_an_experiment(experiment, scenes):
     assert not list(experiment.rglob("*.part"))
 
 
-def test_evaluate_writes_the_four_files(experiment):
+def test_evaluate_writes_the_four_files_and_the_tagger(experiment, scenes):
     directory, validation, test = evaluate(experiment)
     assert directory.parent == experiment / "eval"
     assert {path.name for path in directory.iterdir()} == {
-        "overall.json", "event_wise.json", "fp.json", "fn.json",
+        "overall.json", "event_wise.json", "fp.json", "fn.json", "tagger.safetensors",
     }  # fmt: skip
     best = load_checkpoint(experiment / "checkpoints" / "latest.pt")["history"]
     assert validation.overall["mAP"] == pytest.approx(
         max(row["valid_mAP"] for row in best), abs=1e-6
     )
     assert 0 <= test.overall["mF1"] <= 1
+    X, Y = scenes.to_xy("eval")
+    tuned = TunedThresholdTagger.load(experiment)
+    assert tuned.score(X, Y) == pytest.approx(test.overall["mF1"])
+    events = json.loads((directory / "event_wise.json").read_text())
+    assert [events[event]["threshold"] for event in Y] == tuned.thresholds_.tolist()
+    assert [events[event]["test"]["support"] for event in Y] == Y.sum().tolist()
+
+
+def test_experiment_loads_as_a_tagger(experiment, scenes):
+    X, Y = scenes.to_xy("validate")
+    best = load_checkpoint(experiment / "checkpoints" / "latest.pt")["history"]
+    tagger = WALNetTagger.load(experiment)
+    assert tagger.score(X, Y) == pytest.approx(max(row["valid_mAP"] for row in best[1:]), abs=1e-6)
+    assert tagger.random_state is not None
+    assert tagger.pooling == "linear_softmax"
 
 
 def test_resumed_training_ends_like_an_uninterrupted_one(experiment, scenes, tmp_path, monkeypatch):
@@ -177,6 +195,57 @@ def test_ctrl_c_has_its_exit_status(monkeypatch, capsys):
     assert capsys.readouterr().err == "It continues by: ...\n"
 
 
+def test_sigterm_has_its_exit_status(monkeypatch, capsys):
+    def terminate(args):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)  # from an impatient scheduler
+
+    monkeypatch.setattr("sktagger.commands.train.main", terminate)
+    assert main(["train", "db.json"]) == 143
+    assert capsys.readouterr().err == "Terminated.\n"
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda *args: None])
+def test_sigterm_that_another_handles_is_left_to_it(monkeypatch, handler):
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        monkeypatch.setattr(
+            "sktagger.commands.train.main", lambda args: os.kill(os.getpid(), signal.SIGTERM)
+        )
+        assert main(["train", "db.json"]) == 0
+        assert signal.getsignal(signal.SIGTERM) == handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("moment", ["experiment", "epoch 1"])
+def test_terminated_training_says_how_it_continues(scenes, tmp_path, moment):
+    settings = [f"--set={name}={value}" for name, value in SETTINGS.items()]
+    command = [
+        *(sys.executable, "-m", "sktagger", "train", str(scenes.path)),
+        *(*settings, "--set=max_epochs=1000", f"--storage-root={tmp_path}", "--name=my run"),
+    ]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while moment not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        *_, last = process.stderr.read().splitlines()
+    assert process.returncode == 143
+    directory = tmp_path / "audio_tagging" / "my run"
+    assert last == (
+        f"Training was interrupted. It continues by: sktagger train --resume '{directory}'"
+    )
+    config = json.loads((directory / "config.json").read_text())
+    config["tagger"]["max_epochs"] = 1
+    if moment == "experiment":  # nothing was trained that other settings would belong to
+        (directory / "config.json").write_text(json.dumps(config))
+        assert train(resume=directory) == directory
+
+
 @pytest.mark.filterwarnings("ignore:.* cannot be read", "ignore:part of the metrics is undefined")
 def test_clips_that_cannot_be_read_are_left_out_and_listed(content, tmp_path):
     for clips in content["datasets"].values():
@@ -194,9 +263,96 @@ def test_clips_that_cannot_be_read_are_left_out_and_listed(content, tmp_path):
         evaluate(directory, on_error="raise")
 
 
-def test_settings_do_not_go_with_resume(experiment):
-    with pytest.raises(ValueError, match="--set does not go with --resume"):
-        train(None, resume=experiment, settings={"lr": 1.0})
+@pytest.mark.parametrize(
+    ("option", "arguments"), [("--set", {"settings": {"lr": 1.0}}), ("--name", {"name": "a"})]
+)
+def test_options_that_do_not_go_with_resume(experiment, option, arguments):
+    with pytest.raises(ValueError, match=f"{option} does not go with --resume"):
+        train(None, resume=experiment, **arguments)
+
+
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize("name", ["my-run", "zwölf Clips", "-v2", "x.y"])
+def test_name_of_an_experiment(scenes, tmp_path, name):
+    directory = train(scenes.path, storage_root=tmp_path, settings=SETTINGS, name=name)
+    assert directory == tmp_path / "audio_tagging" / name
+    assert (directory / "config.json").is_file()
+    with pytest.raises(FileExistsError, match=r"--name: .* is there already"):
+        train(scenes.path, storage_root=tmp_path, settings=SETTINGS, name=name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", " ", ".", "..", "a/b", "/tmp/a", "a\\b", "a\nb", "a\x1b[31m", "a\0", "a ", "\udcff"],
+)
+def test_name_that_is_none_of_a_folder(scenes, tmp_path, name):
+    with pytest.raises(ValueError, match=r"--name: got .* allowed is the name of a new folder"):
+        train(scenes.path, storage_root=tmp_path, settings=SETTINGS, name=name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_database_that_is_a_link(content, tmp_path, monkeypatch):
+    files = []
+
+    def fit(self, X, y, **kwargs):
+        files.extend(X)
+        self.net_ = SimpleNamespace(completed_=True)
+
+    monkeypatch.setattr("sktagger.tagger.WALNetTagger.fit", fit)
+    for folder in ("data", "work"):
+        (tmp_path / folder).mkdir()
+    for clip in content["datasets"]["balanced_train"].values():
+        clip["audio_path"] = "a.wav"
+    (tmp_path / "data" / "db.json").write_text(json.dumps(content))
+    (tmp_path / "work" / "db.json").symlink_to(tmp_path / "data" / "db.json")
+    directory = train(tmp_path / "work" / "db.json", storage_root=tmp_path)
+    train(resume=directory)
+    assert set(files) == {str((tmp_path / "data" / "a.wav").resolve())}
+
+
+def test_log_begins_with_what_is_trained(experiment):
+    lines = [line[10:] for line in (experiment / "log.txt").read_text().splitlines()]
+    assert lines[0] == f"experiment {experiment}"
+    assert lines[1] == (
+        "12 clips of 'balanced_train' to train on, 8 of 'validate' to validate on, 10 events"
+    )
+    assert lines[2] in ("device cpu, precision float32", "device cpu, precision bfloat16")
+    assert lines[3].startswith("epoch 0")
+
+
+def test_each_round_is_told_once(scenes, tmp_path, capsys):
+    settings = [f"--set={name}={value}" for name, value in SETTINGS.items()]
+    assert main(["train", str(scenes.path), f"--storage-root={tmp_path}", *settings]) == 0
+    printed = capsys.readouterr().err
+    assert [printed.count(f"epoch {number} ") for number in range(4)] == [1, 1, 1, 0]
+
+
+def test_what_killed_processes_left_is_deleted(experiment):
+    partial = experiment / "checkpoints" / ".latest.pt.0123456789abcdef.part"
+    partial.touch()
+    train(None, resume=experiment)
+    assert not partial.exists()
+
+
+def test_places_in_the_home_directory(content, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    (tmp_path / "db.json").write_text(json.dumps(content))
+    config = {"database": "~/db.json", "tagger": SETTINGS | {"max_epochs": 1}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    directory = train(
+        config="~/config.json", storage_root="~/storage", name="a", settings={"memory": "~/cache"}
+    )
+    assert directory == tmp_path / "storage" / "audio_tagging" / "a"
+    assert (directory / "checkpoints" / "best.pt").is_file()
+    assert (tmp_path / "cache").is_dir()
+    evaluate("~/storage/audio_tagging/a", database="~/db.json")
+    source = "~/storage/audio_tagging/a/checkpoints/best.pt"
+    fitted = WALNetTagger(**config["tagger"], init_from=source, callbacks=[Checkpoint("~/c")])
+    fitted.fit(*load_database("~/db.json").to_xy("balanced_train"))
+    assert (tmp_path / "c" / "best.pt").is_file()
+    fitted.save("~/tagger.safetensors")
+    assert list(WALNetTagger.load("~/tagger.safetensors").classes_) == list(fitted.classes_)
 
 
 def test_reference_recipe_is_the_published_one(scenes, tmp_path, monkeypatch, no_training):
@@ -263,6 +419,16 @@ def test_mistakes_are_told_in_one_line(
     assert "Traceback" not in error
 
 
+def test_settings_in_the_spelling_of_python():
+    settings = ["patience=None", "warm_start= True ", "freeze=False", "loss=none"]
+    assert parse_settings(settings) == {
+        "patience": None,
+        "warm_start": True,
+        "freeze": False,
+        "loss": "none",
+    }
+
+
 def test_settings_are_json_or_strings():
     assert parse_settings(["lr=1e-3", "augmentation.mixup_prob=0", "device=cpu", "stft=null"]) == {
         "lr": 1e-3,
@@ -270,6 +436,37 @@ def test_settings_are_json_or_strings():
         "device": "cpu",
         "stft": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "nowhere.json"], "no file"),
+        (["train", "--config", "nowhere.json"], "is no file"),
+        (["train", "--resume", "nowhere"], "is no experiment"),
+        (["train", "table.csv"], "looks like CSV"),
+        (["train", "DB", "--set=init_from=nowhere.pt"], "--set: init_from: no file 'nowhere.pt'"),
+        (["train", "DB", "--name=a/b"], "a separator of folders"),
+        (["evaluate", "nowhere"], "is no experiment"),
+        (["evaluate", "EXP", "--database=nowhere.json"], "no file"),
+    ],
+)
+def test_what_is_missing_is_told_before_torch_is_imported(
+    arguments, message, scenes, experiment, run_python, tmp_path
+):
+    (tmp_path / "table.csv").write_text("audio_path,events\na.wav,Rain\n")
+    places = {"DB": str(scenes.path), "EXP": str(experiment)}
+    code = (
+        "import os, sys\n"
+        "from sktagger.commands import main\n"
+        "os.chdir(sys.argv[1])\n"
+        "sys.stderr = sys.stdout\n"
+        "print(main(sys.argv[2:]), 'torch' in sys.modules)"
+    )
+    arguments = [places.get(argument, argument) for argument in arguments]
+    output = run_python(code, str(tmp_path), *arguments)
+    assert message in output
+    assert output.splitlines()[-1] == "1 False"
 
 
 @pytest.mark.parametrize("command", ["demo", "train", "evaluate"])

@@ -200,6 +200,11 @@ def test_damaged_yaml_is_an_error_and_objects_are_not_made(write):
         train(config=write("tagger: !!python/object/apply:os.getcwd []", "my.yaml"))
 
 
+def test_none_in_yaml_is_that_of_python(write):
+    config = read_config_file(write("tagger: {patience: None, lr: 1e-3, loss: Nones}", "my.yaml"))
+    assert config["tagger"] == {"patience": None, "lr": 1e-3, "loss": "Nones"}
+
+
 def test_yaml_needs_pyyaml(write, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "yaml", None)
     assert main(["train", f"--config={write('tagger: {}', 'my.yaml')}"]) == 1

@@ -1,6 +1,10 @@
+import gzip
+import io
 import json
+import os
 import pickle
 import re
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -421,6 +425,181 @@ def test_root_must_be_a_folder(write, content, tmp_path):
         load_database(file, root=tmp_path / "nowhere")
     with pytest.raises(TypeError, match="root: got int"):
         load_database(file, root=3)
+
+
+@pytest.fixture
+def behind_a_link(tmp_path):
+    """A folder with a link to another one, beside which lies another file of the same name."""
+    (tmp_path / "near").mkdir()
+    (tmp_path / "far" / "sub").mkdir(parents=True)
+    (tmp_path / "near" / "link").symlink_to(tmp_path / "far" / "sub")
+    for name, n_samples in (("near", 100), ("far", 200)):
+        soundfile.write(tmp_path / name / "x.wav", np.zeros(n_samples), 8000)
+    return tmp_path
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_parent_of_a_link_is_that_of_what_it_links_to(write, behind_a_link, absolute):
+    near = behind_a_link / "near"
+    path = "link/../x.wav"
+    examples = {"e0": clip(audio_path=str(near / path) if absolute else path, audio_length=None)}
+    db = load_database(write({"datasets": {"eval": examples}}, "near/scenes.json"))
+    assert list(db.to_xy("eval")[0]) == [str(behind_a_link.resolve() / "far" / "x.wav")]
+    assert db.table("eval", read_lengths=True)["audio_length"].tolist() == [200 / 8000]
+
+
+def test_database_in_a_linked_folder(write, behind_a_link, monkeypatch):
+    examples = {"e0": clip(audio_path="../x.wav")}
+    write({"datasets": {"eval": examples}}, "far/sub/scenes.json")
+    expected = [str(behind_a_link.resolve() / "far" / "x.wav")]
+    assert list(load_database(behind_a_link / "near/link/scenes.json").to_xy("eval")[0]) == expected
+    monkeypatch.chdir(behind_a_link / "near")
+    for path in ("link/scenes.json", "link/../sub/scenes.json"):
+        assert list(load_database(path).to_xy("eval")[0]) == expected
+
+
+def test_parent_of_a_folder_that_is_not_there(write, tmp_path):
+    examples = {"e0": clip(audio_path="nowhere/../x.wav")}
+    db = load_database(write({"datasets": {"eval": examples}}))
+    assert list(db.to_xy("eval")[0]) == [str(tmp_path.resolve() / "x.wav")]
+
+
+def test_root_judges_the_file_behind_the_link(write, behind_a_link):
+    examples = {"e0": clip(audio_path="link/../x.wav")}
+    file = write({"datasets": {"eval": examples}}, "near/scenes.json")
+    load_database(file, root=behind_a_link / "far")
+    with pytest.raises(ValueError, match="lies outside of root"):
+        load_database(file, root=behind_a_link / "near")
+
+
+FOREIGN = [
+    ("~/x.wav", "a path without ~, which is not expanded"),
+    ("~anna/x.wav", "a path without ~"),
+    ("file:///data/x.wav", "a local file, not a URI"),
+    ("https://host/x.wav", "a local file, not a URI"),
+    (" x.wav", "without blanks or a line end"),
+    ("x.wav\n", "without blanks or a line end"),
+]
+WINDOWS = [("wav\\x.wav", "not Windows' backslashes"), ("C:/wav/x.wav", "without drive letters")]
+on_posix = pytest.mark.skipif(os.sep == "\\", reason="a path of this system")
+
+
+@pytest.mark.parametrize(
+    ("audio_path", "allowed"),
+    [*FOREIGN, *(pytest.param(*paths, marks=on_posix) for paths in WINDOWS)],
+)
+def test_path_of_another_system_is_named(write, audio_path, allowed):
+    file = write({"datasets": {"eval": {"clip_7": clip(audio_path=audio_path)}}})
+    message = f"{file}, at {CLIP}['audio_path']: got {audio_path!r}; allowed is"
+    with pytest.raises(ValueError, match=re.escape(message) + ".*" + allowed):
+        load_database(file)
+
+
+@on_posix
+@pytest.mark.parametrize("audio_path", ["~/x.wav", "a\\x.wav", " x.wav", "~x.wav", "a b~c.wav"])
+def test_odd_name_of_a_file_that_is_there(write, tmp_path, audio_path):
+    (tmp_path / "~").mkdir()
+    (tmp_path / audio_path).touch()
+    db = load_database(write({"datasets": {"eval": {"e0": clip(audio_path=audio_path)}}}))
+    assert list(db.to_xy("eval")[0]) == [str(tmp_path / audio_path)]
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("file:///data/scenes.json", "a local file, not a URI"),
+        ("~nobody-of-this-name/scenes.json", "a path without ~"),
+        pytest.param("data\\scenes.json", "not Windows' backslashes", marks=on_posix),
+    ],
+)
+def test_database_path_of_another_system_is_named(path, allowed):
+    with pytest.raises(FileNotFoundError, match=f"path: no file .*; allowed is .*{allowed}"):
+        load_database(path)
+
+
+def test_database_in_the_home_directory(write, content, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    file = write(content)
+    db = load_database("~/scenes.json", root="/")
+    assert db.path == file
+    with pytest.raises(ValueError, match=re.escape(f"lies outside of root='{tmp_path}")):
+        load_database("~/scenes.json", root="~")
+
+
+TABLE = pd.DataFrame({"audio_path": ["a.wav", "b.wav"], "events": ["Rain", "Siren"]})
+
+
+def excel():
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("xl/workbook.xml", "<workbook/>")
+    return buffer.getvalue()
+
+
+LINES = '{"audio_path": "a.wav", "events": []}\n{"audio_path": "b.wav", "events": []}\n'
+DATASETS = {"datasets": {"eval": {"e0": clip()}}}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "looks_like"),
+    [
+        ("a.jsonl", LINES, "JSON Lines"),
+        ("a.json", LINES, "JSON Lines"),
+        ("a.json", "\ufeff\n" + LINES, "JSON Lines"),
+        ("a.ndjson", LINES.splitlines()[0], "JSON Lines"),
+        ("a.json", LINES * 2000, "JSON Lines"),
+        ("a.json", TABLE.to_csv(index=False), "CSV"),
+        ("a.csv", TABLE.to_csv(sep=";"), "CSV"),
+        ("a.json", TABLE.to_csv(sep="\t"), "TSV"),
+        ("a.csv", "audio_path\na.wav\n", "CSV"),
+        ("a.csv", "audio_path,events\nä.wav,Rain\n".encode("latin-1"), "CSV"),
+        ("a.xlsx", excel(), "an Excel workbook"),
+        ("a.json", excel(), "an Excel workbook"),
+        ("a.xls", b"\xd0\xcf\x11\xe0...", "an Excel workbook"),
+        ("a.json", b"PAR1...", "Parquet"),
+        ("a.feather", b"ARROW1..", "Arrow or Feather"),
+        ("a.yaml", "datasets:\n  eval:\n    e0: {audio_path: a.wav, events: []}\n", "YAML"),
+        ("a.json", "---\ndatasets:\n  eval: {}\n", "YAML"),
+        ("a.json", repr(DATASETS), "a Python dict"),
+        ("a.pkl", pickle.dumps(DATASETS), "a pickle"),
+        ("a.json.gz", gzip.compress(json.dumps(DATASETS).encode()), "a file compressed by gzip"),
+        ("a.json", json.dumps(DATASETS).encode("utf-16"), "text in UTF-16"),
+        ("a.json", "<!DOCTYPE html><html>Please log in</html>", "XML or HTML"),
+        (
+            "a.json",
+            "version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+            "a pointer of Git",
+        ),
+        ("a.wav", b"RIFF....WAVEfmt ", "an audio file"),
+    ],
+    ids=range(24),
+)
+def test_other_format_is_told_by_its_content(write, name, text, looks_like):
+    file = write(text, name)
+    with pytest.raises(ValueError, match=f"looks like {looks_like}.*; allowed is JSON, {{") as e:
+        load_database(file)
+    assert str(file) in str(e.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"datasets": {,}}', '{\n "datasets": {"a": 1,\n}', '"datasets": {"a": {}, "b": {}}', "[1, 2"],
+)
+def test_json_with_a_fault_is_no_other_format(write, text):
+    with pytest.raises(ValueError, match="text that is not JSON"):
+        load_database(write(text))
+
+
+def test_json_lines_suffix_of_a_database(write, content):
+    assert load_database(write(content, "a.jsonl")).datasets == ("balanced_train", "eval")
+
+
+def test_empty_set_names_those_with_clips(write, content):
+    content["datasets"]["validate"] = {}
+    db = load_database(write(content))
+    with pytest.raises(ValueError, match=r"is empty.* set that has some: 'balanced_train', 'eval'"):
+        db.to_xy("validate")
 
 
 def test_many_events_of_a_clip_take_no_quadratic_time(write):

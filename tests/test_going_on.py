@@ -183,7 +183,7 @@ def test_ctrl_c_in_training_that_goes_on_leaves_the_weights_of_the_last_round(da
 
 def test_ctrl_c_ends_what_the_tagger_is_a_part_of(data):
     tagger = WALNetTagger(**SETTINGS, callbacks=[CtrlC()])
-    with pytest.raises(KeyboardInterrupt, match="interrupted"):
+    with pytest.raises(KeyboardInterrupt):
         cross_val_score(tagger, *data, cv=2)
     with pytest.raises(KeyboardInterrupt):
         GridSearchCV(tagger, {"lr": [1e-3, 1e-4]}, cv=2).fit(*data)

@@ -1,8 +1,10 @@
 """The command line: one module per command, each with a parser, a worker and a main."""
 
 import argparse
-import os
+import signal
 import sys
+import threading
+from contextlib import contextmanager
 
 from sktagger import __version__
 from sktagger.commands import demo, evaluate, train
@@ -36,19 +38,49 @@ def main(argv=None) -> int:
     Returns
     -------
     int
-        Exit status: 0, 1 after an error that is the user's to mend, told in one line, or 130 after
-        Ctrl-C.
+        Exit status: 0, 1 after an error that is the user's to mend, told in one line, 130 after
+        Ctrl-C, or 143 after SIGTERM, which ends a command in the same way.
     """
     args = build_parser().parse_args(argv)
-    # threads that wait by spinning slow each other down as soon as a core is busy otherwise, with
-    # reading audio for one; it has to be said before PyTorch is imported
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    try:
-        args.main(args)
-    except (ValueError, TypeError, OSError, ImportError, FloatingPointError, MemoryError) as error:
-        print(f"sktagger {args.command}: error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt as interrupt:
-        print(interrupt if interrupt.args else "Interrupted.", file=sys.stderr)
-        return 130
+    with _terminable() as signals:
+        try:
+            args.main(args)
+        except (
+            ValueError,
+            TypeError,
+            OSError,
+            ImportError,
+            FloatingPointError,
+            MemoryError,
+        ) as error:
+            print(f"sktagger {args.command}: error: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt as interrupt:
+            word = "Terminated." if signals else "Interrupted."
+            print(interrupt if interrupt.args else word, file=sys.stderr)
+            return 128 + (signals or [signal.SIGINT])[0]
     return 0
+
+
+@contextmanager
+def _terminable():
+    """Let SIGTERM, of a job scheduler for one, end a command as Ctrl-C does, and list it.
+
+    Not where somebody else handles or ignores it, or in a thread, which cannot.
+    """
+    signals = []
+
+    def interrupt(number, frame):
+        signal.signal(number, signal.SIG_IGN)  # a second one does not disturb the end
+        signals.append(number)
+        raise KeyboardInterrupt
+
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield signals
+        return
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield signals
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -6,6 +6,7 @@ import reprlib
 from numbers import Real
 from pathlib import Path
 
+from sktagger._files import expand_path
 from sktagger._json import parse_json
 from sktagger._text import nearest
 from sktagger.commands._recipes import RECIPES
@@ -38,7 +39,7 @@ def read_config_file(path) -> dict:
     path : str or PathLike
         The ``config.json`` of an experiment, or a file with some of its keys, in JSON or, if it
         ends in ``.yaml`` or ``.yml``, YAML. Paths in it (of the database, and `init_from`) are
-        absolute or relative to its folder.
+        absolute or relative to its folder; ``~`` is expanded.
 
     Returns
     -------
@@ -56,11 +57,11 @@ def read_config_file(path) -> dict:
     ImportError
         If it is YAML, and PyYAML is not installed.
     """
-    path = Path(path).absolute()
+    path = expand_path(path).absolute()
     config = parse_config(path)
     config.pop("versions", None)
     if "database" in config:
-        config["database"] = str(path.parent / config["database"])
+        config["database"] = str(path.parent / expand_path(config["database"]))
     if "tagger" in config:
         config["tagger"] = _flatten(config["tagger"])
         if config["tagger"].pop("memory", None) is not None:
@@ -69,7 +70,8 @@ def read_config_file(path) -> dict:
                 "file cannot set it. Give --set memory=DIR for a folder that only you write to."
             )
         if isinstance(config["tagger"].get("init_from"), str):
-            config["tagger"]["init_from"] = str(path.parent / config["tagger"]["init_from"])
+            source = expand_path(config["tagger"]["init_from"])
+            config["tagger"]["init_from"] = str(path.parent / source)
     return config
 
 
@@ -130,7 +132,7 @@ def _parse_yaml(content):
         ) from error
 
     class Loader(yaml.SafeLoader):
-        """Makes plain data only, as ``yaml.safe_load``; reads 1e-3 as a number, too.
+        """Makes plain data only, as ``yaml.safe_load``; reads 1e-3 as a number, None as null.
 
         Without aliases, by which a few lines stand for gigabytes.
         """
@@ -151,6 +153,7 @@ def _parse_yaml(content):
 
     number = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
     Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
+    Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile("None$"), ["N"])
     try:
         plain = yaml.load(content.decode("utf-8-sig"), Loader=Loader)
         return parse_json(json.dumps(plain))  # what JSON could not say is refused alike

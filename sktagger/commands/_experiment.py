@@ -1,9 +1,13 @@
-"""An experiment's directory: settings, events, checkpoints, log."""
+"""An experiment's directory: settings, events, checkpoints, log.
+
+What needs PyTorch is imported where it is used: mistakes that show without it are told at once.
+"""
 
 import logging
 import os
 import platform
 import re
+import shlex
 import sys
 from contextlib import contextmanager
 from datetime import datetime
@@ -15,22 +19,22 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from sktagger import __version__
+from sktagger._files import delete_partial, expand_path
 from sktagger._json import are_events, parse_json
-from sktagger._params import params_from_json, params_to_json
+from sktagger._progress import logger
 from sktagger._text import nearest
-from sktagger.augmentation import Augmentation
-from sktagger.callbacks import load_checkpoint, logger
 from sktagger.commands._config import parse_config
-from sktagger.modules import find_state
-from sktagger.reports import write_json
-from sktagger.spectral import STFT
-from sktagger.tagger import WALNetTagger
 
+# of Python, which people who set parameters there write instead of null, true and false
+_CONSTANTS = {"None": None, "True": True, "False": False}
 _PACKAGES = ("torch", "scikit-learn", "skorch", "numpy", "scipy", "pandas", "soundfile", "soxr")
 
 
 def parse_settings(assignments):
-    """Turn ``NAME=VALUE`` strings into parameters; values are strict JSON, or else strings."""
+    """Turn ``NAME=VALUE`` strings into parameters.
+
+    Values are strict JSON, or ``None``, ``True``, ``False``, or else strings.
+    """
     settings = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
@@ -39,7 +43,7 @@ def parse_settings(assignments):
         try:
             value = parse_json(text)
         except ValueError:
-            value = text
+            value = _CONSTANTS.get(text.strip(), text)
         settings[name.strip().replace(".", "__")] = value
     return settings
 
@@ -49,6 +53,9 @@ def make_config(database, *, training_set, validation_set, recipe, min_length, t
 
     `tagger` holds parameters by the place that they come from; later ones override earlier ones.
     """
+    from sktagger import STFT, Augmentation, WALNetTagger
+    from sktagger._params import params_to_json
+
     resolved = WALNetTagger(stft=STFT(), augmentation=Augmentation())
     for place, params in tagger.items():
         _set_params(resolved, place, params)
@@ -63,7 +70,7 @@ def make_config(database, *, training_set, validation_set, recipe, min_length, t
     if resolved.random_state is None:
         resolved.set_params(random_state=int(np.random.default_rng().integers(2**31)))
     return {
-        "database": str(Path(database).resolve()),
+        "database": str(expand_path(database).resolve()),
         "training_set": training_set,
         "validation_set": validation_set,
         "recipe": recipe,
@@ -80,6 +87,8 @@ def make_config(database, *, training_set, validation_set, recipe, min_length, t
 
 def _set_params(tagger, place, params):
     """Set a tagger's parameters, and say where they come from if they are wrong."""
+    from sktagger import STFT, Augmentation, WALNetTagger
+
     known = set(WALNetTagger(stft=STFT(), augmentation=Augmentation()).get_params()) - {"callbacks"}
     for name in params:
         if name not in known:
@@ -114,11 +123,14 @@ def _absolute_path(init_from):
             f"init_from is of type {type(init_from).__name__}, but it must be a path, for "
             "config.json to reproduce the training. Save a tagger, and give the file."
         )
-    return str(Path(init_from).resolve())
+    return str(expand_path(init_from).resolve())
 
 
 def make_tagger(config, place, *, device=None):
     """Make the tagger of a config; `place` is where it is from, for messages."""
+    from sktagger import WALNetTagger
+    from sktagger._params import params_from_json
+
     params = {name: value for name, value in config["tagger"].items() if name != "memory"}
     if device is not None:
         params["device"] = device
@@ -133,6 +145,9 @@ def make_tagger(config, place, *, device=None):
 
 def load_tagger(directory, *, device="auto"):
     """Load the best tagger of an experiment."""
+    from sktagger._checkpoints import load_checkpoint
+    from sktagger.modules import find_state
+
     config = read_config(directory)
     tagger = make_tagger(config, directory / "config.json", device=device)
     events = _read_events(directory / "events.json")
@@ -155,7 +170,7 @@ def _read_events(path):
 
 def existing(directory):
     """Check that an experiment's directory is one."""
-    directory = Path(directory)
+    directory = expand_path(directory)
     if not (directory / "config.json").is_file():
         raise FileNotFoundError(
             f"{str(directory)!r} is no experiment: it has no config.json. Give the directory that "
@@ -176,12 +191,54 @@ def read_config(directory):
     return config
 
 
-def create(root, config, events):
-    """Make the directory of a new experiment."""
-    directory = new_directory(root)
+def check_name(root, name):
+    """Check that a new experiment can have a name."""
+    if not name.strip() or name != name.strip() or name in (".", ".."):
+        fault = "blank at an end, or . or .."
+    elif "/" in name or "\\" in name:
+        fault = "a separator of folders"
+    elif not name.isprintable():
+        fault = "a character that cannot be printed"
+    elif os.path.lexists(Path(root) / name):
+        raise FileExistsError(
+            f"--name: {str(Path(root) / name)!r} is there already. Give another name, or continue "
+            "that training by --resume."
+        )
+    else:
+        return
+    raise ValueError(
+        f"--name: got {name!r:.60}, which has {fault}; allowed is the name of a new folder in "
+        f"{str(root)!r}. Give for example --name first-try, and the place by --storage-root."
+    )
+
+
+def create(root, config, events, name=None):
+    """Make the directory of a new experiment; None names it by the time."""
+    from sktagger.reports import write_json
+
+    if name is None:
+        directory = new_directory(root)
+    else:
+        check_name(root, name)
+        directory = Path(root) / name
+        directory.mkdir(parents=True)
     write_json(events, directory / "events.json")
     write_json(config, directory / "config.json")  # last: what has one is an experiment
     return directory
+
+
+@contextmanager
+def resumable(directory):
+    """Let Ctrl-C say how the training in a directory continues."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        if interrupt.args:
+            raise
+        raise KeyboardInterrupt(
+            "Training was interrupted. It continues by: sktagger train --resume "
+            + shlex.quote(str(directory))
+        ) from interrupt
 
 
 @contextmanager
@@ -189,6 +246,7 @@ def locked(directory):
     """Keep other processes from training in the same directory; a lock ends with its process."""
     try:
         with FileLock(directory / "lock", timeout=0):
+            delete_partial(directory / "checkpoints")  # of a process that was killed
             yield
     except Timeout as error:
         raise BlockingIOError(

@@ -26,8 +26,6 @@ def add_arguments(parser):
 
 def main(args):
     """Evaluate and print the results table."""
-    from sktagger.reports import results_table
-
     directory, validation, test = evaluate(
         args.experiment,
         database=args.database,
@@ -37,6 +35,8 @@ def main(args):
         device=args.device,
         on_error=args.on_error,
     )
+    from sktagger.reports import results_table
+
     print(results_table(validation, test, (args.validation_set, args.test_set)))
     print(directory)
 
@@ -79,18 +79,21 @@ def evaluate(
         ``skipped.json``.
     validation, test : sktagger.reports.Evaluation
     """
-    from sktagger import persistence
     from sktagger.commands import _experiment
     from sktagger.database import load_database
-    from sktagger.reports import evaluate_scores, write_evaluation, write_json
-    from sktagger.thresholds import ThresholdTuner
 
     experiment = _experiment.existing(experiment)
     config = _experiment.read_config(experiment)
+    db = load_database(config["database"] if database is None else database)
+
+    # PyTorch takes seconds to import: what can be wrong before has been found
+    from sktagger import persistence
+    from sktagger.reports import evaluate_scores, write_evaluation, write_json
+    from sktagger.thresholds import ThresholdTuner
+
     tagger = _experiment.load_tagger(experiment, device=device)
     if on_error is not None:
         tagger.set_params(on_error=on_error)
-    db = load_database(config["database"] if database is None else database)
     sets = [db.to_xy(name, events=tagger.classes_) for name in (validation_set, test_set)]
     scores_val, Y_val, skipped_val = _score(tagger, *sets[0])
     scores_test, Y_test, skipped_test = _score(tagger, *sets[1])

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from sktagger._files import expand_path
+from sktagger._progress import logger
 from sktagger.commands._recipes import RECIPES
 
 _DEFAULTS = {"training_set": "balanced_train", "validation_set": "validate", "recipe": "default"}
@@ -26,6 +28,9 @@ def add_arguments(parser):
         "--storage-root",
         metavar="DIR",
         help="experiments are written to DIR/audio_tagging (default: $STORAGE_ROOT or ./storage)",
+    )
+    parser.add_argument(
+        "--name", help="name of the experiment's directory, which must be new (default: the time)"
     )
     parser.add_argument("--resume", metavar="EXP_DIR", help="continue an interrupted training")
     parser.add_argument(
@@ -54,6 +59,7 @@ def main(args):
             training_set=args.training_set,
             validation_set=args.validation_set,
             storage_root=args.storage_root,
+            name=args.name,
             resume=args.resume,
             recipe=args.recipe,
             settings=parse_settings(args.settings),
@@ -68,6 +74,7 @@ def train(
     training_set=None,
     validation_set=None,
     storage_root=None,
+    name=None,
     resume=None,
     recipe=None,
     settings=None,
@@ -85,8 +92,10 @@ def train(
     training_set, validation_set : str or None, default=None
         Names of data sets. None: those of `config`, else ``balanced_train`` and ``validate``.
     storage_root : str, PathLike or None, default=None
-        The experiment is written to ``storage_root/audio_tagging/<timestamp>``. None:
+        The experiment is written to ``storage_root/audio_tagging/<name>``. None:
         ``$STORAGE_ROOT``, else ``storage``.
+    name : str or None, default=None
+        Name of the experiment's directory, which must not be there yet. None: the time.
     resume : str, PathLike or None, default=None
         Directory of an experiment to continue, with the settings that it was begun with.
     recipe : {"default", "reference"} or None, default=None
@@ -103,19 +112,26 @@ def train(
 
     Raises
     ------
+    FileNotFoundError
+        If the database, `config`, `resume`, or `init_from` is missing.
+    FileExistsError
+        If there is an experiment of that name.
+    ValueError, TypeError
+        If a setting or the database is not as it must be; the message says where.
     BlockingIOError
         If another process is training in the directory.
     KeyboardInterrupt
         If training was interrupted; the message says how it continues.
     """
-    from sklearn.base import clone
-
-    from sktagger.callbacks import Checkpoint, TensorBoard
     from sktagger.commands import _experiment
     from sktagger.database import load_database
 
+    root = expand_path(storage_root or os.environ.get("STORAGE_ROOT") or "storage")
+    root /= "audio_tagging"
     if resume is None:
-        config = _resolve(
+        if name is not None:
+            _experiment.check_name(root, name)
+        config, layers = _merge(
             config,
             settings or {},
             database=database,
@@ -124,21 +140,33 @@ def train(
             recipe=recipe,
         )
     else:
-        _check_resumed_alone(config, settings)
+        _check_resumed_alone(config, settings, name)
         directory = _experiment.existing(resume)
         config = _experiment.read_config(directory)
+    db = load_database(config["database"], training_set=config["training_set"])
+
+    # PyTorch takes seconds to import: what can be wrong before has been found
+    from sklearn.base import clone
+
+    from sktagger.callbacks import Checkpoint, TensorBoard
+
+    if resume is None:
+        config = _experiment.make_config(**config, tagger=layers)
     place = "config" if resume is None else directory / "config.json"
     tagger = _experiment.make_tagger(config, place)
     tagger.set_params(memory=(settings or {}).get("memory"))
-    db = load_database(config["database"], training_set=config["training_set"])
     X, Y = db.to_xy(
         config["training_set"], min_length=config["min_length"], on_error=tagger.on_error
     )
     X_val, Y_val = db.to_xy(config["validation_set"], events=Y.columns)
     if resume is None:
-        root = storage_root or os.environ.get("STORAGE_ROOT") or "storage"
-        directory = _experiment.create(Path(root) / "audio_tagging", config, list(Y.columns))
-    with _experiment.locked(directory), _experiment.logging_to(directory / "log.txt"):
+        directory = _experiment.create(root, config, list(Y.columns), name)
+    with (
+        _experiment.resumable(directory),
+        _experiment.locked(directory),
+        _experiment.logging_to(directory / "log.txt"),
+    ):
+        _log_start(directory, config, tagger, Y, Y_val)
         latest = directory / "checkpoints" / "latest.pt"
         if tagger.init_from is not None and latest.exists():
             # all there is to go on with; the source may be gone
@@ -149,19 +177,30 @@ def train(
                 ("tensorboard", TensorBoard(directory / "tensorboard")),
             ]
         )
-        try:
-            # a clone lets Ctrl-C through
-            clone(tagger).fit(X, Y, X_val=X_val, Y_val=Y_val)
-        except KeyboardInterrupt as interrupt:
-            raise KeyboardInterrupt(
-                f"Training was interrupted. It continues by: sktagger train --resume {directory}"
-            ) from interrupt
+        # Ctrl-C ends the training of a clone with KeyboardInterrupt
+        clone(tagger).fit(X, Y, X_val=X_val, Y_val=Y_val)
     return directory
 
 
-def _resolve(file, settings, **arguments):
-    """Resolve the settings of a training: recipe, then file, then what was given besides."""
-    from sktagger.commands import _experiment
+def _log_start(directory, config, tagger, Y, Y_val):
+    """Log what is trained, on what, and where to."""
+    from sktagger.training import resolve_device, resolve_precision
+
+    device = resolve_device(tagger.device)
+    logger.info(f"experiment {directory}")
+    logger.info(
+        f"{len(Y)} clips of {config['training_set']!r} to train on, {len(Y_val)} of "
+        f"{config['validation_set']!r} to validate on, {Y.shape[1]} events"
+    )
+    logger.info(f"device {device}, precision {resolve_precision(tagger.precision, device)}")
+
+
+def _merge(file, settings, **arguments):
+    """Merge recipe, then file, then what was given besides.
+
+    Returns the settings of the training but for the tagger's, and those by the place that they
+    come from.
+    """
     from sktagger.commands._config import read_config_file
 
     config = {} if file is None else read_config_file(file)
@@ -180,18 +219,35 @@ def _resolve(file, settings, **arguments):
     recipe = RECIPES[merged["recipe"]]
     if "recipe" in given or "min_length" not in config:
         merged["min_length"] = recipe["min_length"]
+    database = expand_path(merged["database"])
+    if database.exists():  # where it is now, also for those who continue the training
+        merged["database"] = str(database.resolve())
+    merged.pop("tagger", None)
     layers = {
         "recipe": recipe["settings"],
         f"{file}, at tagger": config.get("tagger", {}),
         "--recipe": recipe["settings"] if "recipe" in given else {},
         "--set": settings,
     }
-    return _experiment.make_config(**{**merged, "tagger": layers})
+    _check_init_from(layers)
+    return merged, layers
 
 
-def _check_resumed_alone(config, settings):
+def _check_init_from(layers):
+    """Raise FileNotFoundError if there is nothing where training is to begin from."""
+    given = [(place, layer["init_from"]) for place, layer in layers.items() if "init_from" in layer]
+    if not given:
+        return
+    place, source = given[-1]
+    if isinstance(source, str | os.PathLike) and not expand_path(source).exists():
+        raise FileNotFoundError(
+            f"{place}: init_from: no file {str(source)!r}. Give a file of `save` or a checkpoint."
+        )
+
+
+def _check_resumed_alone(config, settings, name):
     changes = {name: value for name, value in (settings or {}).items() if name != "memory"}
-    for option, value in (("--set", changes), ("--config", config)):
+    for option, value in (("--set", changes), ("--config", config), ("--name", name)):
         if value:
             raise ValueError(
                 f"{option} does not go with --resume: {value} would change a training that has "

@@ -1,0 +1,138 @@
+"""What a file looks like that is not the JSON that it should be."""
+
+import json
+import re
+
+_MAGIC = {
+    b"PK\x03\x04": "a ZIP archive",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook",
+    b"PAR1": "Parquet",
+    b"ARROW1": "Arrow or Feather",
+    b"\x1f\x8b": "a file compressed by gzip",
+    b"BZh": "a file compressed by bzip2",
+    b"\xfd7zXZ": "a file compressed by xz",
+    b"\x28\xb5\x2f\xfd": "a file compressed by Zstandard",
+    b"SQLite format 3": "an SQLite database",
+    b"\x89HDF": "HDF5",
+    b"\x93NUMPY": "a NumPy array",
+    b"\x80\x02": "a pickle",
+    b"\x80\x03": "a pickle",
+    b"\x80\x04": "a pickle",
+    b"\x80\x05": "a pickle",
+    b"%PDF": "a PDF document",
+    b"RIFF": "an audio file",
+    b"fLaC": "an audio file",
+    b"OggS": "an audio file",
+    b"ID3": "an audio file",
+    b"\xff\xfe": "text in UTF-16",
+    b"\xfe\xff": "text in UTF-16",
+    b"version https://git-lfs": "a pointer of Git LFS, whose file `git lfs pull` fetches",
+}
+_TABLE = "Read it by pandas, then give its columns to fit at once, or write such JSON"
+_CONVERT = "Convert it to such JSON"
+_ADVICE = {
+    "CSV": _TABLE,
+    "TSV": _TABLE,
+    "an Excel workbook": _TABLE,
+    "Parquet": _TABLE,
+    "Arrow or Feather": _TABLE,
+    "JSON Lines": _TABLE,
+    "a pickle": "Write its content as such JSON; reading a pickle can run code",
+    "a file compressed by gzip": "Unpack it first",
+    "a file compressed by bzip2": "Unpack it first",
+    "a file compressed by xz": "Unpack it first",
+    "a file compressed by Zstandard": "Unpack it first",
+    "a ZIP archive": "Unpack it first",
+    "text in UTF-16": "Save it as UTF-8",
+    "a Python dict": "Write it by json.dump, not by print or str",
+}
+_DELIMITERS = {",": "CSV", ";": "CSV", "|": "CSV", "\t": "TSV"}
+_SUFFIXES = {
+    ".jsonl": "JSON Lines",
+    ".ndjson": "JSON Lines",
+    ".csv": "CSV",
+    ".tsv": "TSV",
+    ".yaml": "YAML",
+    ".yml": "YAML",
+    ".toml": "TOML",
+    ".xml": "XML or HTML",
+    ".txt": "plain text",
+    ".pkl": "a pickle",
+    ".pickle": "a pickle",
+    ".joblib": "a pickle",
+}
+_MOST_BYTES = 2**16  # that are looked at
+
+
+def describe_format(content: bytes, suffix: str) -> str | None:
+    r"""Tell by its content, else by its name, what a file is that is not JSON.
+
+    Parameters
+    ----------
+    content : bytes
+    suffix : str
+        Of the file's name, such as ".csv".
+
+    Returns
+    -------
+    str or None
+        Such as "CSV"; None if it looks like JSON with a fault, or like nothing known.
+
+    Examples
+    --------
+    >>> describe_format(b"path,events\na.wav,Rain\n", ".json")
+    'CSV'
+    """
+    for magic, name in _MAGIC.items():
+        if content.startswith(magic):
+            workbook = name == "a ZIP archive" and (b"xl/" in content or suffix == ".xlsx")
+            return "an Excel workbook" if workbook else name
+    text = content[:_MOST_BYTES].decode("utf-8-sig", errors="replace")
+    return _describe_text(text, len(content) > _MOST_BYTES) or _SUFFIXES.get(suffix.lower())
+
+
+def advise(format_name: str) -> str:
+    """Say what to do about a file that should be JSON and is of another format.
+
+    Parameters
+    ----------
+    format_name : str
+        What :func:`describe_format` gave.
+
+    Returns
+    -------
+    str
+        An imperative without a full stop.
+    """
+    return _ADVICE.get(format_name, _CONVERT)
+
+
+def _describe_text(text, is_cut):
+    lines = [line for line in text.splitlines() if line.strip()]
+    if is_cut and len(lines) > 1:
+        lines.pop()  # which may be a part of one
+    if not lines:
+        return None
+    first, *others = (line.strip() for line in lines[:10])
+    if first.startswith("{'"):
+        return "a Python dict"
+    if first.startswith(("{", "[")):
+        return "JSON Lines" if others and _is_json(first) and _is_json(others[0]) else None
+    if re.match(r'"[^"]*":', first):  # JSON without its outer braces
+        return None
+    if first.startswith("<"):
+        return "XML or HTML"
+    for delimiter, name in _DELIMITERS.items():
+        if delimiter in first and all(delimiter in line for line in others):
+            return name
+    if first == "---" or re.match(r"(- +)?[\w .-]+:(\s|$)", first):
+        return "YAML"
+    return None
+
+
+def _is_json(text):
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
