@@ -5,6 +5,7 @@ import os
 import re
 import stat
 from dataclasses import dataclass
+from typing import NamedTuple
 
 _URI = re.compile(r"(?:^|/)[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters: C:/ is a drive
 _HOME = re.compile(r"(?:^|/)~")
@@ -29,8 +30,27 @@ class MemoryFile:
         return self.name
 
 
-def file_size(path) -> int:
-    """Give a file's size in bytes; refuse what is no file: opening a pipe would wait for ever.
+class FileVersion(NamedTuple):
+    """What changes with a file's content.
+
+    Attributes
+    ----------
+    n_bytes : int
+    modified : int
+        Time of modification in ns, which programs can set.
+    inode : int
+    changed : int
+        Time of the last change in ns, be it of the file or of its time of modification.
+    """
+
+    n_bytes: int
+    modified: int = 0
+    inode: int = 0
+    changed: int = 0
+
+
+def file_version(path) -> FileVersion:
+    """Give what changes with a file's content; refuse what is no file.
 
     Parameters
     ----------
@@ -38,7 +58,7 @@ def file_size(path) -> int:
 
     Returns
     -------
-    int
+    FileVersion
 
     Raises
     ------
@@ -46,7 +66,7 @@ def file_size(path) -> int:
         If there is no such file, or it cannot be opened.
     """
     if isinstance(path, MemoryFile):
-        return len(path.content)
+        return FileVersion(len(path.content))
     try:
         status = os.stat(path)
     except FileNotFoundError as error:
@@ -56,26 +76,9 @@ def file_size(path) -> int:
     except ValueError as error:
         raise ValueError(f"Audio file {path!r} cannot be opened: {error}.") from error
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        # opening a pipe would wait for ever
         raise ValueError(f"Audio file {path!r} is no regular file, but a pipe or a device.")
-    return status.st_size
-
-
-def file_version(path) -> tuple:
-    """Give what changes with a file's content: its size, time of modification and inode.
-
-    Parameters
-    ----------
-    path : str or MemoryFile
-
-    Returns
-    -------
-    tuple of int
-        Empty for a file in memory, which cannot change.
-    """
-    if isinstance(path, MemoryFile):
-        return ()
-    status = os.stat(path)
-    return status.st_size, status.st_mtime_ns, status.st_ino
+    return FileVersion(status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)
 
 
 def open_bytes(path) -> io.BufferedIOBase:

@@ -2,13 +2,16 @@
 
 import math
 import re
+import warnings
 from typing import NamedTuple
 
 import numpy as np
 import soundfile
 import soxr
 
-from sktagger._audio_files import MemoryFile, file_size, open_bytes, why_unreadable
+from sktagger._audio_files import MemoryFile, file_version, open_bytes, why_unreadable
+from sktagger._contents import file_contents
+from sktagger._parts import JoinedFile
 
 __all__ = [
     "MemoryFile",
@@ -22,12 +25,12 @@ __all__ = [
     "to_mono",
 ]
 
-# what libsndfile's log says where a header is wrong about the number of bytes
-_SIZES = re.compile(
-    r"^ *(?:data|SSND|riff|Riff size|Data Size) *: (\d+) \(should be (\d+)\)$", re.MULTILINE
-)
-_UNKNOWN_SIZE = 2**31 - 2**12
-_FEW_BYTES = 64
+# what libsndfile's log says of formats that are not looked into, where bytes or samples lack
+_SIZES = re.compile(r"(?:FORM|BODY|Data length) *:? (\d+) \(?should be (\d+)")
+_FRAMES = re.compile(r"^ *Frames *: (\d+)$", re.MULTILINE)
+_TRUNCATED = re.compile("truncated")
+_NIST_SAMPLES = re.compile(rb"sample_count -i (\d+)")
+_N_BEFORE = 4 * 1152
 _MOST_SAMPLES = 10_000  # in a byte: FLAC holds 65,535 equal ones in about eleven
 
 
@@ -96,8 +99,8 @@ def resample(waveform: np.ndarray, orig_sr: int, target_sr: int) -> np.ndarray:
     return _fit_length(resampled, n_samples)
 
 
-def open_audio(section: Section) -> soundfile.SoundFile:
-    """Open a file whose header promises no more than the file has.
+def open_audio(section: Section) -> soundfile.SoundFile | JoinedFile:
+    """Open a file, and let its length be what is there: headers that only guess are put right.
 
     Parameters
     ----------
@@ -105,35 +108,45 @@ def open_audio(section: Section) -> soundfile.SoundFile:
 
     Returns
     -------
-    soundfile.SoundFile
+    soundfile.SoundFile or JoinedFile
+        With `frames`, `samplerate`, `channels`, `seek`, `read` and `close`.
 
     Raises
     ------
     FileNotFoundError, IsADirectoryError, PermissionError, ValueError
         As :func:`audio_info`.
+
+    Warns
+    -----
+    UserWarning
+        If something of the file is not read, or may be lost.
     """
-    n_bytes = file_size(section.path)
+    path = section.path
+    version = file_version(path)
     try:
-        in_memory = isinstance(section.path, MemoryFile)
-        file = soundfile.SoundFile(open_bytes(section.path) if in_memory else section.path)
+        contents = file_contents(path, version)
+        file = _open(path, () if contents is None else contents.parts)
     except soundfile.LibsndfileError as error:
-        raise why_unreadable(section.path, error.error_string) from error
+        raise why_unreadable(path, error.error_string) from error
     except TypeError as error:  # of files without a header
-        raise why_unreadable(section.path, "raw samples have no header") from error
-    if file.frames > _MOST_SAMPLES * n_bytes:
+        raise why_unreadable(path, "raw samples have no header") from error
+    except OSError as error:
+        raise why_unreadable(path, str(error)) from error
+    try:
+        _check(section, file, contents, version.n_bytes)
+    except BaseException:
         file.close()
-        raise ValueError(
-            f"Audio file {section}: the header promises {file.frames} samples, which is more than "
-            "the file can hold. It is damaged: copy it anew or leave it out."
-        )
-    missing = 0 if section.stop is not None else _missing_bytes(file.extra_info)
-    if missing:
-        file.close()
-        raise ValueError(
-            f"Audio file {section}: the header promises {missing} bytes more than the file has. "
-            "The file is cut off: copy it anew, give the section that is there, or leave it out."
-        )
+        raise
     return file
+
+
+def _open(path, parts):
+    if parts:
+        try:
+            return JoinedFile(path, parts)
+        except ValueError as error:
+            raise ValueError(f"Audio file {path!r} cannot be read: {error}.") from error
+    return soundfile.SoundFile(open_bytes(path) if isinstance(path, MemoryFile) else path)
 
 
 def audio_info(section: Section) -> tuple[int, int]:
@@ -194,20 +207,21 @@ def _read(section, sample_rate):
     with open_audio(section) as file:
         start, stop = _bounds(section, file.frames)
         try:
-            if start:
-                file.seek(start)
-            data = file.read(stop - start, dtype="float32", always_2d=True)
+            # frames of MP3 files need those before them
+            first = max(0, start - _N_BEFORE) if file.format == "MP3" else start
+            if first:
+                file.seek(first)
+            data = file.read(stop - first, dtype="float32", always_2d=True)[start - first :]
         except soundfile.SoundFileRuntimeError as error:
             raise ValueError(f"Audio file {section}: cannot be decoded ({error}).") from error
         orig_sr = file.samplerate
-    # lossy codecs round the length in the header; a file cut short lacks far more
-    if len(data) < stop - start - orig_sr // 10 or len(data) == 0:
+    if len(data) < stop - start:
         raise ValueError(
             f"Audio file {section}: the header promises {stop - start} samples, but the data ends "
             f"after {len(data)}. The file is cut off: copy it anew or leave the clip out."
         )
     check_finite(data, f"Audio file {section}")
-    return resample(_fit_length(data.T, stop - start), orig_sr, sample_rate)
+    return resample(data.T, orig_sr, sample_rate)
 
 
 def to_mono(waveform: np.ndarray) -> np.ndarray:
@@ -234,15 +248,36 @@ def to_mono(waveform: np.ndarray) -> np.ndarray:
     return mono
 
 
-def _missing_bytes(log):
-    """Count the bytes that a file lacks, by libsndfile's log of its header.
+def _check(section, file, contents, n_bytes):
+    """Raise an error, or warn, if a file has not what its header promises."""
+    if file.frames > _MOST_SAMPLES * n_bytes:
+        raise ValueError(
+            f"Audio file {section}: the header promises {file.frames} samples, which is more than "
+            "the file can hold. It is damaged: copy it anew or leave it out."
+        )
+    missing = _missing(section.path, file) if contents is None else contents.missing
+    if missing and section.stop is None:
+        raise ValueError(
+            f"Audio file {section}: the header promises {missing}. "
+            "The file is cut off: copy it anew, give the section that is there, or leave it out."
+        )
+    if contents is not None and contents.doubt and file.frames:
+        warnings.warn(f"Audio file {section}: {contents.doubt}.", UserWarning, stacklevel=4)
 
-    Programs that write into a pipe promise the greatest size that there is, for want of a better
-    one, and some count a few bytes too many.
-    """
-    sizes = [(int(promised), int(found)) for promised, found in _SIZES.findall(log)]
-    missing = [promised - found for promised, found in sizes if promised < _UNKNOWN_SIZE]
-    return max((n for n in missing if n > _FEW_BYTES), default=0)
+
+def _missing(path, file):
+    """Say what a file lacks by libsndfile's log of its header; nothing if all is there."""
+    log = file.extra_info
+    if sizes := _SIZES.search(log):
+        n_missing = int(sizes[1]) - int(sizes[2])
+        return f"{n_missing} bytes more than the file has" if n_missing > 0 else ""
+    promised = [int(number) for number in _FRAMES.findall(log)]
+    if file.format == "NIST":
+        with open_bytes(path) as header:
+            promised = [int(number) for number in _NIST_SAMPLES.findall(header.read(1024))]
+    if promised and max(promised) > file.frames:
+        return f"{max(promised)} samples, but the data ends after {file.frames}"
+    return "more than the file has" if _TRUNCATED.search(log) else ""
 
 
 def _bounds(section, n_samples):

@@ -62,7 +62,7 @@ class FileClips:
         if self.read is None:
             return read_audio(section, sample_rate)
         with open_audio(section):  # for the error if it is missing
-            version = file_version(section.path)
+            version = file_version(section.path)[:3]
         return self.read(section, sample_rate, version)
 
 

@@ -1,0 +1,275 @@
+"""How long MP3 files are: their frames are counted, as their headers often guess or say nothing."""
+
+import struct
+from functools import lru_cache
+from itertools import takewhile
+from typing import NamedTuple
+
+from sktagger._parts import Contents, Part
+
+_V1_BITRATES = {  # in kbit/s, by layer
+    1: (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    2: (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    3: (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+}
+_V2_BITRATES = {
+    1: (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    2: (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    3: (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+_RATES = (44100, 48000, 32000)
+_WINDOW = 2**20
+_LONGEST_FRAME = 2881  # bytes
+_MUCH_JUNK = 2048  # bytes: more than the remains of a single frame
+_N_INFO = 4 + 32 + 2 + 120  # header, side information, checksum and what encoders write of a file
+
+
+class Frame(NamedTuple):
+    """What the four bytes of a frame's header say.
+
+    Attributes
+    ----------
+    n_bytes, n_samples : int
+        Length of the frame, and of its sound.
+    kind : tuple
+        What all frames of a recording have in common.
+    """
+
+    n_bytes: int
+    n_samples: int
+    kind: tuple[int, int, int, bool]
+
+
+@lru_cache(maxsize=2**14)
+def parse_frame(header: bytes) -> Frame | None:
+    """Read a frame's header.
+
+    Parameters
+    ----------
+    header : bytes of length 4
+
+    Returns
+    -------
+    Frame or None
+        None if it is no header, or one that does not say how long the frame is.
+    """
+    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
+        return None
+    version = (2.5, None, 2, 1)[header[1] >> 3 & 3]
+    layer = 4 - (header[1] >> 1 & 3)
+    bitrate, rate = header[2] >> 4, header[2] >> 2 & 3
+    if version is None or layer == 4 or bitrate in (0, 15) or rate == 3:
+        return None
+    bitrate = (_V1_BITRATES if version == 1 else _V2_BITRATES)[layer][bitrate - 1]
+    rate = _RATES[rate] // {1: 1, 2: 2, 2.5: 4}[version]
+    padding = header[2] >> 1 & 1
+    n_samples = {1: 384, 2: 1152, 3: 1152 if version == 1 else 576}[layer]
+    if layer == 1:
+        n_bytes = 4 * (12_000 * bitrate // rate + padding)
+    else:
+        n_bytes = n_samples // 8 * 1000 * bitrate // rate + padding
+    return Frame(n_bytes, n_samples, (version, layer, rate, header[3] >> 6 == 3))
+
+
+class _Info(NamedTuple):
+    """What the first frame of a recording may say of the whole, in place of sound."""
+
+    name: bytes
+    n_frames: int
+    n_bytes: int
+
+
+class _Run(NamedTuple):
+    """Frames without a gap."""
+
+    start: int
+    stop: int
+    n_frames: int
+    info: _Info | None
+    first: Frame
+
+
+def mp3_contents(file, start: int, size: int) -> Contents | None:
+    """Find the recordings in an MP3 file, and how long they are.
+
+    Parameters
+    ----------
+    file : binary file
+    start : int
+        Where the first frame is to be.
+    size : int
+        Of the file in bytes.
+
+    Returns
+    -------
+    Contents or None
+        None if there is no frame at `start`.
+    """
+    data = _Window(file)
+    if not _is_frame(data, start, size):
+        return None
+    end = _end_of_frames(data, start, size)
+    info = _read_info(data, start)
+    # the encoder's own count of bytes is that of the file: so is its count of frames
+    if info is not None and info.name != b"VBRI" and info.n_frames and info.n_bytes == end - start:
+        return Contents()
+    junk = []
+    runs = list(_runs(data, start, end, junk))
+    if not runs:
+        return None
+    parts = tuple(part for part in map(_part, runs) if part is not None)
+    doubt = ""
+    if sum(junk) >= _MUCH_JUNK:
+        doubt = f"{sum(junk)} bytes of it are no MP3 frames and are not read"
+    return Contents(parts, _missing(runs), doubt)
+
+
+def _missing(runs):
+    """Say what the file lacks by its headers; a frame that was only miscounted is none of it."""
+    for i, run in enumerate(runs):
+        if run.info is None or run.info.n_frames == 0:
+            continue
+        of_header = [run, *takewhile(lambda other: other.info is None, runs[i + 1 :])]
+        n_frames = sum(other.n_frames for other in of_header) - 1
+        is_short = run.info.n_bytes > of_header[-1].stop - run.start
+        if n_frames + (0 if is_short else 1) < run.info.n_frames:
+            promised, found = (n * run.first.n_samples for n in (run.info.n_frames, n_frames))
+            return f"{promised} samples, but the data ends after {found}"
+    return ""
+
+
+def _part(run):
+    """Make a part of which the decoder gives all frames; None if there are none with sound."""
+    n_frames = run.n_frames - (run.info is not None)
+    if n_frames == 0:
+        return None
+    if run.info is not None and run.info.name != b"VBRI" and run.info.n_frames == n_frames:
+        return Part(b"", run.start, run.stop)
+    start = run.start + (run.first.n_bytes if run.info is not None else 0)
+    n_samples = n_frames * run.first.n_samples
+    # decoders guess from the size and the first frame, and give no more than they have guessed
+    return Part(b"", start, run.stop, n_samples, n_zeros=n_frames * _LONGEST_FRAME)
+
+
+def _runs(data, position, end, junk):
+    """Yield runs of frames: a new one begins after a gap, at a header, and at another kind.
+
+    `junk` gets the lengths of what is neither frame nor tag.
+    """
+    while position < end:
+        start, n_frames = position, 0
+        first = parse_frame(data.at(position, 4))
+        info = _read_info(data, position)
+        while True:
+            frame = parse_frame(data.at(position, 4))
+            if frame is None or frame.kind != first.kind or position + frame.n_bytes > end:
+                break
+            if n_frames and _read_info(data, position) is not None:
+                break
+            n_frames += 1
+            position += frame.n_bytes
+        if n_frames:
+            yield _Run(start, position, n_frames, info, first)
+        position = _next_frame(data, position, end, junk)
+
+
+def _next_frame(data, position, end, junk):
+    """Skip what is no frame: tags, and remains of frames."""
+    while position < end and not _is_frame(data, position, end):
+        after = _after_tag(data, position)
+        if after is None:
+            after = data.find(b"\xff", position + 1, end)
+            junk.append(after - position)
+        position = after
+    return position
+
+
+def _is_frame(data, position, end):
+    """Whether there is a frame, followed by another one of its kind or by the end."""
+    frame = parse_frame(data.at(position, 4))
+    if frame is None or position + frame.n_bytes > end:
+        return False
+    after = position + frame.n_bytes
+    following = parse_frame(data.at(after, 4))
+    if following is not None:
+        return following.kind == frame.kind
+    return after == end or _after_tag(data, after) is not None
+
+
+def _after_tag(data, position):
+    """Give the end of the tag at a position; None if there is none."""
+    head = data.at(position, 32)
+    if head[:3] == b"ID3" and len(head) >= 10:
+        return position + id3_size(head)
+    if head[:3] == b"TAG":
+        return position + 128
+    if head[:8] == b"APETAGEX" and len(head) == 32:
+        size, _, flags = struct.unpack("<III", head[12:24])
+        return position + size + 32 * bool(flags & 2**29)  # of a header; a footer has no tag after
+    return None
+
+
+def id3_size(head: bytes) -> int:
+    """Give the length of an ID3 tag in bytes, of which the first ten are given."""
+    size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
+    return 10 + size + 10 * bool(head[5] & 0x10)
+
+
+def _end_of_frames(data, start, size):
+    """Give the position at which the tags at the end of a file begin."""
+    end = size
+    if data.at(end - 128, 3) == b"TAG":
+        end -= 128
+    footer = data.at(end - 32, 32)
+    if footer[:8] == b"APETAGEX":
+        n_bytes, _, flags = struct.unpack("<III", footer[12:24])
+        end -= n_bytes + 32 * bool(flags & 2**31)
+    return end if end > start else size
+
+
+def _read_info(data, position):
+    """Read what an encoder says in the frame at a position; None if it is one with sound."""
+    head = data.at(position, _N_INFO)
+    if head[36:40] == b"VBRI" and len(head) >= 54:
+        n_bytes, n_frames = struct.unpack(">II", head[46:54])
+        return _Info(b"VBRI", n_frames, n_bytes)
+    at = max(head.find(b"Xing", 4, 46), head.find(b"Info", 4, 46))
+    if at < 0 or len(head) < at + 16:
+        return None
+    flags, *values = struct.unpack(">III", head[at + 4 : at + 16])
+    n_frames = values.pop(0) if flags & 1 else 0
+    n_bytes = values.pop(0) if flags & 2 else 0
+    return _Info(head[at : at + 4], n_frames, n_bytes)
+
+
+class _Window:
+    """Gives bytes of a file at random, of which it reads many at a time."""
+
+    def __init__(self, file):
+        self._file = file
+        self._bytes = b""
+        self._start = 0
+
+    def at(self, position, n_bytes):
+        """Give bytes; fewer at the end of the file."""
+        first = position - self._start
+        found = self._bytes[first : first + n_bytes] if first >= 0 else b""
+        if len(found) < n_bytes and position >= 0:
+            self._load(position)
+            found = self._bytes[:n_bytes]
+        return found
+
+    def find(self, what, position, end):
+        """Give the next position of a byte; the end if there is none."""
+        while position < end:
+            self.at(position, 1)
+            at = self._bytes.find(what, position - self._start)
+            if at >= 0:
+                return min(end, self._start + at)
+            position = self._start + max(1, len(self._bytes))
+        return end
+
+    def _load(self, position):
+        self._file.seek(position)
+        self._bytes = self._file.read(_WINDOW)
+        self._start = position
