@@ -1,4 +1,4 @@
-"""How many bytes of samples WAV, W64, AIFF and AU files hold, whatever their size fields say."""
+"""How many bytes of samples WAV, W64, AIFF, CAF and AU files hold, whatever their headers say."""
 
 import re
 import struct
@@ -7,7 +7,9 @@ from typing import NamedTuple
 from sktagger._parts import Contents, Part, View
 
 _FEW_BYTES = 64
-_LONGEST_HEADER = 2**24
+_NEEDED = (b"fmt ", b"ds64", b"fact", b"COMM", b"FVER", b"desc", b"kuki", b"chan", b"pakt")
+_LONGEST_NEEDED = 2**20
+_OTHERS_OF_SAMPLES = {b"data": 0, b"SSND": 8}  # bytes in their chunk that precede them
 _TAIL = 2**16
 _ID = re.compile(rb"[ -~]{4}")
 _KNOWN_ID = re.compile(
@@ -16,7 +18,7 @@ _KNOWN_ID = re.compile(
     rb"|COMT|APPL|MIDI|CHAN|\(c\) "
 )
 _TAG = re.compile(rb"TAG|ID3|APETAGEX")
-_MAGIC = re.compile(rb"RIF[FX]|RF64|FORM|\.snd|riff")
+_MAGIC = re.compile(rb"RIF[FX]|RF64|FORM|\.snd|riff|caff")
 _W64_GUID = bytes.fromhex("f3acd3118cd100c04f8edb8a")  # follows the four letters of a chunk
 
 
@@ -31,6 +33,7 @@ class _Style(NamedTuple):
 
 _LITTLE, _BIG = _Style(), _Style(size_format=">I")
 _WAVE_64 = _Style(16, "<Q", True, 8)
+_CORE_AUDIO = _Style(size_format=">Q", alignment=1)
 
 
 class _Layout(NamedTuple):
@@ -38,30 +41,52 @@ class _Layout(NamedTuple):
 
     Attributes
     ----------
+    header : bytes
+        What is needed of that which precedes them.
     start : int
         Their first byte.
     declared : int
         Their number of bytes.
     size_at, size_format, extra
-        Where that is written, how, and how many other bytes it counts.
-    outer_at, outer_format, outer_extra
+        Where in `header` that is written, how, and how many other bytes it counts.
+    outer_at, outer_extra
         The same for the size of the whole file; `outer_at` is None if it is not written.
     outer_end : int
         Where the file ends by its header; 0 if that is not written.
     style : _Style or None
         Of the chunks that may follow. None: there can be none.
+    is_regular : bool, default=True
+        Whether decoders find their way to the samples.
     """
 
+    header: bytes
     start: int
     declared: int
     size_at: int
     size_format: str
-    extra: int
-    outer_at: int | None
-    outer_format: str
-    outer_extra: int
-    outer_end: int
-    style: _Style | None
+    extra: int = 0
+    outer_at: int | None = None
+    outer_extra: int = 0
+    outer_end: int = 0
+    style: _Style | None = None
+    is_regular: bool = True
+
+
+class _Samples(NamedTuple):
+    """What was found out of a file's samples.
+
+    Attributes
+    ----------
+    n_bytes : int
+    n_missing : int, default=0
+        Bytes that the header promises and the file lacks.
+    rest : int, default=0
+        First of the bytes behind them that are not understood; 0 if there are none.
+    """
+
+    n_bytes: int
+    n_missing: int = 0
+    rest: int = 0
 
 
 def chunk_contents(file, size: int) -> Contents | None:
@@ -79,70 +104,59 @@ def chunk_contents(file, size: int) -> Contents | None:
         None if this is no such file, or a damaged one.
     """
     layout = _layout(file, size)
-    if layout is None or layout.start > min(size, _LONGEST_HEADER):
+    if layout is None or layout.start > size:
         return None
-    n_bytes, missing, doubt, joined = _judge(file, layout, size)
-    if missing:
-        return Contents(missing=f"{missing} bytes more than the file has")
-    clean = not doubt and joined is None
-    if clean and n_bytes == _as_libsndfile_reads(layout, size):
+    samples = _find_samples(file, layout, size)
+    if samples.n_missing:
+        return Contents(missing=f"{samples.n_missing} bytes more than the file has")
+    stop = layout.start + samples.n_bytes
+    is_right = samples.n_bytes == layout.declared and not samples.rest
+    if is_right and layout.is_regular and (layout.style != _WAVE_64 or stop == size):
         return Contents()
-    parts = [_part(file, layout, n_bytes, size if clean else layout.start + n_bytes)]
-    if joined is not None:
-        rest = chunk_contents(View(file, Part(b"", joined, size)), size - joined)
-        if rest is None:
-            doubt = f"{size - joined} bytes follow the samples and are not read"
-        else:
-            parts += [p.shifted(joined) for p in rest.parts or [Part(b"", 0, size - joined)]]
-            missing, doubt = rest.missing, rest.doubt
-    return Contents(tuple(parts), missing, doubt)
+    own = _part(layout, samples.n_bytes, size)
+    if not samples.rest:
+        return Contents((own,))
+    n_rest = size - samples.rest
+    joined = chunk_contents(View(file, Part(b"", samples.rest, size)), n_rest)
+    if joined is None:
+        return Contents((own,), doubt=f"{n_rest} bytes follow the samples and are not read")
+    others = joined.parts or (Part(b"", 0, n_rest),)
+    return joined._replace(parts=(own, *(part.shifted(samples.rest) for part in others)))
 
 
-def _as_libsndfile_reads(layout, size):
-    found = size - layout.start
-    # of W64, it takes all that follows for samples
-    return found if layout.style == _WAVE_64 else min(layout.declared, found)
-
-
-def _judge(file, layout, size):
-    """Weigh sizes against each other and against what is there.
-
-    Returns the number of bytes of samples, of those that lack, a doubt, and where another
-    recording begins, or None.
-    """
+def _find_samples(file, layout, size):
+    """Weigh sizes against each other and against what is there."""
     start, declared = layout.start, layout.declared
-    found = size - start
     end = start + declared
-    if _is_unknown(declared) and found > 0:
-        if declared == 0 and _ends_well(file, start, size, layout.style, zeros=False):
-            return 0, 0, "", None
-        if declared <= found and _ends_well(file, end, size, layout.style):
-            return declared, 0, "", None
-        return _samples_end(file, layout, size) - start, 0, "", None
-    if declared > found:
+    found = size - start
+    if declared > found or (_is_unknown(declared) and found):
+        if _is_unknown(declared):
+            is_true = declared <= found and _ends_well(file, end, size, layout.style, declared > 0)
+            return _Samples(declared if is_true else _samples_end(file, layout, size) - start)
         last = _samples_end(file, layout, size)
         counts_header = declared in (size, size - 8)
-        contradicts = layout.outer_end < end or _is_unknown(layout.outer_end)
-        if last < size or counts_header or (declared - found <= _FEW_BYTES and contradicts):
-            return last - start, 0, "", None
-        return found, declared - found, "", None
+        is_contradicted = layout.outer_end < end or _is_unknown(layout.outer_end)
+        if last < size or counts_header or (end - size <= _FEW_BYTES and is_contradicted):
+            return _Samples(last - start)
+        return _Samples(found, n_missing=end - size)
     # sizes of 32 bits start over at 4 GiB
-    wraps = (found - declared + _FEW_BYTES) >> 32
-    if wraps and struct.calcsize(layout.size_format) == 4:
-        wrapped = declared + (wraps << 32)
-        if wrapped <= found and _ends_well(file, start + wrapped, size, layout.style, zeros=False):
-            return wrapped, 0, "", None
-        return _samples_end(file, layout, size) - start, 0, "", None
+    wrapped = declared + ((found - declared + _FEW_BYTES) >> 32 << 32)
+    if wrapped > declared and struct.calcsize(layout.size_format) == 4:
+        is_true = wrapped <= found and _ends_well(file, start + wrapped, size, layout.style, False)
+        return _Samples(wrapped if is_true else _samples_end(file, layout, size) - start)
     if _ends_well(file, end, size, layout.style):
-        return declared, 0, "", None
-    for joined in (end, end + end % 2):
-        if _MAGIC.match(_read(file, joined, 4)):
-            return declared, 0, "", joined
+        return _Samples(declared)
+    for rest in (end, end + end % 2):
+        if _MAGIC.match(_read(file, rest, 4)):
+            return _Samples(declared, rest=rest)
+    last = _samples_end(file, layout, size)
+    if last < size and abs(last - end) <= _FEW_BYTES:
+        return _Samples(last - start)
     if size - end <= _FEW_BYTES:
-        return declared, 0, "", None
+        return _Samples(declared)
     if layout.outer_end in (end, end + end % 2) or _is_unknown(layout.outer_end):
-        return declared, 0, f"{size - end} bytes follow the samples and are not read", None
-    return _samples_end(file, layout, size) - start, 0, "", None  # only one was kept up to date
+        return _Samples(declared, rest=end)
+    return _Samples(last - start)  # only one of the sizes was kept up to date
 
 
 def _is_unknown(n_bytes):
@@ -151,14 +165,14 @@ def _is_unknown(n_bytes):
     return n_bytes == 0 or any(abs(n_bytes - 2**bits) <= near for bits in (31, 32, 63, 64))
 
 
-def _ends_well(file, position, size, style, zeros=True):
-    """Whether a file ends at a position, or chunks, a tag or zeros follow up to its end."""
+def _ends_well(file, position, size, style, with_padding=True):
+    """Whether a file ends at a position, or chunks follow up to its end, or a tag or zeros."""
     if style is None:
-        return position == size or (zeros and _is_padding(file, position, size))
+        return position == size or (with_padding and _is_padding(file, position, size))
     for first in {position, _aligned(position, style)}:
         if first >= size or _chunks_end(file, first, size, style):
             return True
-    return zeros and _is_padding(file, position, size)
+    return with_padding and _is_padding(file, position, size)
 
 
 def _is_padding(file, position, size):
@@ -170,6 +184,8 @@ def _chunks_end(file, position, size, style):
     """Whether there are chunks from a position up to a file's end; the last may be cut off."""
     while size - position >= style.id_size + struct.calcsize(style.size_format):
         name, start, n_bytes = _chunk(file, position, style)
+        if _MAGIC.match(name):
+            return False
         if not _ID.match(name) or n_bytes < 0:
             return _is_padding(file, position, size)
         if start + n_bytes > size:
@@ -186,88 +202,91 @@ def _samples_end(file, layout, size):
     tail = _read(file, begin, size - begin)
     for match in _KNOWN_ID.finditer(tail):
         position = begin + match.start()
-        if position % 2 == 0 and _chunks_end(file, position, size, layout.style):
+        if _chunks_end(file, position, size, layout.style):
             return position
     return size
 
 
-def _part(file, layout, n_bytes, stop):
+def _part(layout, n_bytes, size):
     """Make a part with a header that tells its true length."""
-    header = bytearray(_read(file, 0, layout.start))
-    if layout.style == _LITTLE and header[:4] == b"RIFF" and layout.start + n_bytes >= 2**32:
+    header = bytearray(layout.header)
+    # in AIFF files, what describes the samples may follow them
+    stop = size if header[:4] == b"FORM" and b"COMM" not in header else layout.start + n_bytes
+    if header[:4] == b"RIFF" and len(header) + n_bytes >= 2**32:
         # these sizes have 64 bits only in RF64
-        sizes = struct.pack("<4sIQQQI", b"ds64", 28, layout.start + n_bytes + 28, n_bytes, 0, 0)
+        sizes = struct.pack("<4sIQQQI", b"ds64", 28, len(header) + 28 + n_bytes, n_bytes, 0, 0)
         struct.pack_into("<4sI", header, 0, b"RF64", 2**32 - 1)
         struct.pack_into("<I", header, layout.size_at, 2**32 - 1)
         return Part(bytes(header[:12] + sizes + header[12:]), layout.start, stop)
     struct.pack_into(layout.size_format, header, layout.size_at, n_bytes + layout.extra)
     if layout.outer_at is not None:
         n_outer = len(header) + n_bytes + layout.outer_extra
-        struct.pack_into(layout.outer_format, header, layout.outer_at, n_outer)
+        struct.pack_into(layout.size_format, header, layout.outer_at, n_outer)
     return Part(bytes(header), layout.start, stop)
 
 
 def _layout(file, size):
     head = _read(file, 0, 40)
     if head[:4] in (b"RIFF", b"RIFX") and head[8:12] == b"WAVE":
-        return _in_chunks(file, size, _LITTLE if head[:4] == b"RIFF" else _BIG, b"data")
-    if head[:4] == b"RF64" and head[8:16] == b"WAVEds64":
-        layout = _in_chunks(file, size, _LITTLE, b"data")
+        return _in_chunks(file, size, _LITTLE if head[:4] == b"RIFF" else _BIG, 12)
+    if head[:4] == b"RF64" and head[8:16] == b"WAVEds64" and len(head) == 40:
+        layout = _in_chunks(file, size, _LITTLE, 12)
         if layout is None or layout.declared != 2**32 - 1:
             return layout
         outer, declared = struct.unpack("<QQ", head[20:36])
-        return layout._replace(
-            declared=declared,
-            size_at=28,
-            size_format="<Q",
-            outer_at=20,
-            outer_format="<Q",
-            outer_end=outer + 8,
-        )
+        sizes = {"size_at": 28, "size_format": "<Q", "outer_at": 20, "outer_end": outer + 8}
+        return layout._replace(declared=declared, **sizes)
     if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
-        return _in_chunks(file, size, _BIG, b"SSND")
+        return _in_chunks(file, size, _BIG, 12)
     if head[:4] == b"riff" and head[24:28] == b"wave":
-        return _in_chunks(file, size, _WAVE_64, b"data")
+        return _in_chunks(file, size, _WAVE_64, 40)
+    if head[:4] == b"caff":
+        return _in_chunks(file, size, _CORE_AUDIO, 8)
     if head[:4] in (b".snd", b"dns.") and len(head) >= 24:
         order = ">" if head[:4] == b".snd" else "<"
         start, declared = struct.unpack(order + "II", head[4:12])
-        return _Layout(start, declared, 8, order + "I", 0, None, "", 0, 0, None)
+        return _Layout(_read(file, 0, start), start, declared, 8, order + "I")
     return None
 
 
-def _in_chunks(file, size, style, name_of_samples):
+def _in_chunks(file, size, style, position):
     """Go through the chunks up to that of the samples."""
-    outer_at = style.id_size
-    n_size = struct.calcsize(style.size_format)
-    (outer,) = struct.unpack(style.size_format, _read(file, outer_at, n_size))
-    outer_extra = 0 if style.counts_header else -(style.id_size + n_size)
-    position = 40 if style.counts_header else 12
+    n_head = style.id_size + struct.calcsize(style.size_format)
+    header = _read(file, 0, position)
+    outer = {}
+    if style != _CORE_AUDIO:
+        (outer_size,) = struct.unpack(style.size_format, header[style.id_size : n_head])
+        extra = 0 if style.counts_header else -n_head
+        outer = {"outer_at": style.id_size, "outer_extra": extra, "outer_end": outer_size - extra}
+    is_regular = True
     while position < size:
         name, start, n_bytes = _chunk(file, position, style)
         if not _ID.match(name):
             return None
-        if name[:4] == name_of_samples:
-            extra = style.id_size + n_size if style.counts_header else 0
-            if name_of_samples == b"SSND":
-                offset = struct.unpack(">I", _read(file, start, 4).rjust(4, b"\0"))[0]
-                start, n_bytes, extra = start + 8 + offset, max(0, n_bytes - 8 - offset), 8 + offset
+        if name[:4] in _OTHERS_OF_SAMPLES:
+            n_others = _OTHERS_OF_SAMPLES[name[:4]] if style != _CORE_AUDIO else 4
+            if name == b"SSND":
+                n_others += int.from_bytes(_read(file, start, 4), "big")
             return _Layout(
-                start,
-                n_bytes,
-                position + style.id_size,
-                style.size_format,
-                extra,
-                outer_at,
-                style.size_format,
-                outer_extra,
-                outer - outer_extra,
-                style,
+                header=header + _read(file, position, n_head + n_others),
+                start=start + n_others,
+                declared=max(0, n_bytes - n_others),
+                size_at=len(header) + style.id_size,
+                size_format=style.size_format,
+                extra=n_others + n_head * style.counts_header,
+                style=style,
+                is_regular=is_regular,
+                **outer,
             )
-        after = start + n_bytes
-        position = _aligned(after, style)
+        if name[:4] in _NEEDED and 0 <= n_bytes <= _LONGEST_NEEDED:
+            chunk = _read(file, position, n_head + n_bytes)
+            header += chunk.ljust(_aligned(len(chunk), style), b"\0")
+        position = start + n_bytes
         # some programs leave the byte out that makes lengths even
-        if position != after and not _is_chunk(file, position, style):
-            position = after
+        if _is_chunk(file, _aligned(position, style), style):
+            position = _aligned(position, style)
+        else:
+            is_regular = False
     return None
 
 

@@ -63,7 +63,10 @@ def _examine(path):
             return _ogg_contents(file, start, size)
         contents = chunk_contents(View(file, Part(b"", start, size)), size - start)
         if contents is not None:
-            return contents._replace(parts=tuple(p.shifted(start) for p in contents.parts))
+            parts = contents.parts
+            if start and not parts:  # decoders do not expect a tag before chunks
+                parts = (Part(b"", 0, size - start),)
+            return contents._replace(parts=tuple(part.shifted(start) for part in parts))
         return mp3_contents(file, start, size)
 
 

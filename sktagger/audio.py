@@ -11,7 +11,7 @@ import soxr
 
 from sktagger._audio_files import MemoryFile, file_version, open_bytes, why_unreadable
 from sktagger._contents import file_contents
-from sktagger._parts import JoinedFile
+from sktagger._parts import Contents, JoinedFile
 
 __all__ = [
     "MemoryFile",
@@ -255,29 +255,33 @@ def _check(section, file, contents, n_bytes):
             f"Audio file {section}: the header promises {file.frames} samples, which is more than "
             "the file can hold. It is damaged: copy it anew or leave it out."
         )
-    missing = _missing(section.path, file) if contents is None else contents.missing
-    if missing and section.stop is None:
+    if contents is None:
+        contents = _judge_by_log(section.path, file)
+    if contents.missing and section.stop is None:
         raise ValueError(
-            f"Audio file {section}: the header promises {missing}. "
+            f"Audio file {section}: the header promises {contents.missing}. "
             "The file is cut off: copy it anew, give the section that is there, or leave it out."
         )
-    if contents is not None and contents.doubt and file.frames:
+    if contents.doubt and file.frames:
         warnings.warn(f"Audio file {section}: {contents.doubt}.", UserWarning, stacklevel=4)
 
 
-def _missing(path, file):
-    """Say what a file lacks by libsndfile's log of its header; nothing if all is there."""
+def _judge_by_log(path, file):
+    """Say what a file lacks by libsndfile's log of its header."""
     log = file.extra_info
     if sizes := _SIZES.search(log):
         n_missing = int(sizes[1]) - int(sizes[2])
-        return f"{n_missing} bytes more than the file has" if n_missing > 0 else ""
-    promised = [int(number) for number in _FRAMES.findall(log)]
+        return Contents(missing=f"{n_missing} bytes more than the file has" * (n_missing > 0))
+    promised = _FRAMES.findall(log)
     if file.format == "NIST":
         with open_bytes(path) as header:
-            promised = [int(number) for number in _NIST_SAMPLES.findall(header.read(1024))]
-    if promised and max(promised) > file.frames:
-        return f"{max(promised)} samples, but the data ends after {file.frames}"
-    return "more than the file has" if _TRUNCATED.search(log) else ""
+            promised = _NIST_SAMPLES.findall(header.read(1024))
+    n_promised = int(promised[0]) if promised else file.frames
+    if n_promised > file.frames:
+        return Contents(missing=f"{n_promised} samples, but the data ends after {file.frames}")
+    if n_promised < file.frames:
+        return Contents(doubt=f"the header counts {n_promised} samples, but {file.frames} are read")
+    return Contents(missing="more than the file has" if _TRUNCATED.search(log) else "")
 
 
 def _bounds(section, n_samples):
