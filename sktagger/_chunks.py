@@ -5,6 +5,7 @@ import struct
 from typing import NamedTuple
 
 from sktagger._parts import Contents, Part, View
+from sktagger._tags import is_filler, read_at
 
 _FEW_BYTES = 64
 _NEEDED = (b"fmt ", b"ds64", b"fact", b"COMM", b"FVER", b"desc", b"kuki", b"chan", b"pakt")
@@ -17,7 +18,6 @@ _KNOWN_ID = re.compile(
     rb"|FLLR|id3 |ID3 |wamd|umid|acid|DISP|_PMX|levl|afsp|mark|summ|COMM|MARK|INST|NAME|AUTH|ANNO"
     rb"|COMT|APPL|MIDI|CHAN|\(c\) "
 )
-_TAG = re.compile(rb"TAG|ID3|APETAGEX")
 _MAGIC = re.compile(rb"RIF[FX]|RF64|FORM|\.snd|riff|caff")
 _W64_GUID = bytes.fromhex("f3acd3118cd100c04f8edb8a")  # follows the four letters of a chunk
 
@@ -131,7 +131,7 @@ def _find_samples(file, layout, size):
     found = size - start
     if declared > found or (_is_unknown(declared) and found):
         if _is_unknown(declared):
-            is_true = declared <= found and _ends_well(file, end, size, layout.style, declared > 0)
+            is_true = declared <= found and _ends_well(file, end, size, layout.style, False)
             return _Samples(declared if is_true else _samples_end(file, layout, size) - start)
         last = _samples_end(file, layout, size)
         counts_header = declared in (size, size - 8)
@@ -147,7 +147,7 @@ def _find_samples(file, layout, size):
     if _ends_well(file, end, size, layout.style):
         return _Samples(declared)
     for rest in (end, end + end % 2):
-        if _MAGIC.match(_read(file, rest, 4)):
+        if _MAGIC.match(read_at(file, rest, 4)):
             return _Samples(declared, rest=rest)
     last = _samples_end(file, layout, size)
     if last < size and abs(last - end) <= _FEW_BYTES:
@@ -167,31 +167,28 @@ def _is_unknown(n_bytes):
 
 def _ends_well(file, position, size, style, with_padding=True):
     """Whether a file ends at a position, or chunks follow up to its end, or a tag or zeros."""
+    if position >= size or (with_padding and is_filler(file, position, size)):
+        return True
     if style is None:
-        return position == size or (with_padding and _is_padding(file, position, size))
-    for first in {position, _aligned(position, style)}:
-        if first >= size or _chunks_end(file, first, size, style):
-            return True
-    return with_padding and _is_padding(file, position, size)
-
-
-def _is_padding(file, position, size):
-    rest = _read(file, position, min(_TAIL, size - position))
-    return len(rest) < 8 or not any(rest) or _TAG.match(rest) is not None
+        return False
+    return any(_chunks_end(file, at, size, style) for at in {position, _aligned(position, style)})
 
 
 def _chunks_end(file, position, size, style):
     """Whether there are chunks from a position up to a file's end; the last may be cut off."""
-    while size - position >= style.id_size + struct.calcsize(style.size_format):
+    n_head = style.id_size + struct.calcsize(style.size_format)
+    n_chunks = 0
+    while size - position >= n_head:
         name, start, n_bytes = _chunk(file, position, style)
         if _MAGIC.match(name):
             return False
         if not _ID.match(name) or n_bytes < 0:
-            return _is_padding(file, position, size)
+            return n_chunks > 0 and is_filler(file, position, size)
         if start + n_bytes > size:
             return _KNOWN_ID.match(name) is not None and n_bytes < 2**20
         position = _aligned(start + n_bytes, style)
-    return True
+        n_chunks += 1
+    return n_chunks > 0 or position >= size
 
 
 def _samples_end(file, layout, size):
@@ -199,7 +196,7 @@ def _samples_end(file, layout, size):
     if layout.style is None:
         return size
     begin = max(layout.start, size - _TAIL)
-    tail = _read(file, begin, size - begin)
+    tail = read_at(file, begin, size - begin)
     for match in _KNOWN_ID.finditer(tail):
         position = begin + match.start()
         if _chunks_end(file, position, size, layout.style):
@@ -226,7 +223,7 @@ def _part(layout, n_bytes, size):
 
 
 def _layout(file, size):
-    head = _read(file, 0, 40)
+    head = read_at(file, 0, 40)
     if head[:4] in (b"RIFF", b"RIFX") and head[8:12] == b"WAVE":
         return _in_chunks(file, size, _LITTLE if head[:4] == b"RIFF" else _BIG, 12)
     if head[:4] == b"RF64" and head[8:16] == b"WAVEds64" and len(head) == 40:
@@ -245,14 +242,14 @@ def _layout(file, size):
     if head[:4] in (b".snd", b"dns.") and len(head) >= 24:
         order = ">" if head[:4] == b".snd" else "<"
         start, declared = struct.unpack(order + "II", head[4:12])
-        return _Layout(_read(file, 0, start), start, declared, 8, order + "I")
+        return _Layout(read_at(file, 0, start), start, declared, 8, order + "I")
     return None
 
 
 def _in_chunks(file, size, style, position):
     """Go through the chunks up to that of the samples."""
     n_head = style.id_size + struct.calcsize(style.size_format)
-    header = _read(file, 0, position)
+    header = read_at(file, 0, position)
     outer = {}
     if style != _CORE_AUDIO:
         (outer_size,) = struct.unpack(style.size_format, header[style.id_size : n_head])
@@ -266,9 +263,9 @@ def _in_chunks(file, size, style, position):
         if name[:4] in _OTHERS_OF_SAMPLES:
             n_others = _OTHERS_OF_SAMPLES[name[:4]] if style != _CORE_AUDIO else 4
             if name == b"SSND":
-                n_others += int.from_bytes(_read(file, start, 4), "big")
+                n_others += int.from_bytes(read_at(file, start, 4), "big")
             return _Layout(
-                header=header + _read(file, position, n_head + n_others),
+                header=header + read_at(file, position, n_head + n_others),
                 start=start + n_others,
                 declared=max(0, n_bytes - n_others),
                 size_at=len(header) + style.id_size,
@@ -279,7 +276,7 @@ def _in_chunks(file, size, style, position):
                 **outer,
             )
         if name[:4] in _NEEDED and 0 <= n_bytes <= _LONGEST_NEEDED:
-            chunk = _read(file, position, n_head + n_bytes)
+            chunk = read_at(file, position, n_head + n_bytes)
             header += chunk.ljust(_aligned(len(chunk), style), b"\0")
         position = start + n_bytes
         # some programs leave the byte out that makes lengths even
@@ -293,7 +290,7 @@ def _in_chunks(file, size, style, position):
 def _chunk(file, position, style):
     """Read a chunk's name, where its content begins, and its number of bytes."""
     n_size = struct.calcsize(style.size_format)
-    head = _read(file, position, style.id_size + n_size)
+    head = read_at(file, position, style.id_size + n_size)
     name = head[: style.id_size]
     if len(head) < style.id_size + n_size or (style.id_size > 4 and name[4:] != _W64_GUID):
         return b"", position, 0
@@ -307,8 +304,3 @@ def _is_chunk(file, position, style):
 
 def _aligned(position, style):
     return -(-position // style.alignment) * style.alignment
-
-
-def _read(file, position, n_bytes):
-    file.seek(position)
-    return file.read(n_bytes)

@@ -1,7 +1,8 @@
 """What is in an audio file: recordings and their true lengths, where headers only guess."""
 
+import re
 import time
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 
 import numpy as np
@@ -9,14 +10,15 @@ import soundfile
 
 from sktagger._audio_files import FileVersion, MemoryFile, open_bytes
 from sktagger._chunks import chunk_contents
-from sktagger._mpeg import id3_size, mp3_contents
+from sktagger._mpeg import mp3_contents
 from sktagger._parts import Contents, Part, View
+from sktagger._tags import end_of_sound, is_filler, read_at, start_of_sound
 
 _BLOCK = 2**20
 _RECENT = 2_000_000_000  # ns
-_FLAC_INFO = (b"\x00\x00\x00\x22", b"\x80\x00\x00\x22")  # header of the block that comes first
-_FIRST_PAGE = b"OggS\x00\x02"
-_LAST_PAGE = 4
+_FLAC_START = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
+_OGG_PAGE = re.compile(rb"OggS\x00[\x00-\x07]..", re.DOTALL)
+_FIRST_PAGE, _LAST_PAGE = 2, 4
 
 
 def file_contents(path, version: FileVersion) -> Contents | None:
@@ -53,40 +55,38 @@ def _examine_version(path, version):
 def _examine(path):
     with open_bytes(path) as file:
         size = file.seek(0, 2)
-        start = 0
-        while (head := _read(file, start, 10))[:3] == b"ID3" and len(head) == 10:
-            start += id3_size(head)
-        magic = _read(file, start, 4)
+        start = start_of_sound(file)
+        magic = read_at(file, start, 4)
         if magic == b"fLaC":
-            return _flac_contents(path, file, start, size)
+            return _flac_contents(path, file, start, end_of_sound(file, start, size))
         if magic == b"OggS":
             return _ogg_contents(file, start, size)
         contents = chunk_contents(View(file, Part(b"", start, size)), size - start)
-        if contents is not None:
-            parts = contents.parts
-            if start and not parts:  # decoders do not expect a tag before chunks
-                parts = (Part(b"", 0, size - start),)
-            return contents._replace(parts=tuple(part.shifted(start) for part in parts))
-        return mp3_contents(file, start, size)
+        if contents is None:
+            return mp3_contents(file, start, size)
+        parts = contents.parts
+        if start and not parts:  # decoders do not expect a tag before chunks
+            parts = (Part(b"", 0, size - start),)
+        return contents._replace(parts=tuple(part.shifted(start) for part in parts))
 
 
-def _flac_contents(path, file, start, size):
+def _flac_contents(path, file, start, end):
     """Find FLAC files one after another; count their samples where their headers do not."""
-    found = _find_all(file, b"fLaC", start)
-    starts = [at for at in found if _read(file, at + 4, 4) in _FLAC_INFO]
-    bounds = [start, *starts[1:], size]
-    parts = []
-    for begin, end in pairwise(bounds):
-        head = bytearray(_read(file, begin, 26))
-        part = Part(b"", begin, end)
+    starts = [at for at, _ in _find_all(file, _FLAC_START, start)]
+    parts, doubt = [], ""
+    for begin, stop in pairwise([start, *starts[1:], end]):
+        part = Part(b"", begin, stop)
+        head = bytearray(read_at(file, begin, 26))
         if len(head) == 26 and not (head[21] & 0x0F or any(head[22:])):
-            n_samples = _count(path, part)
+            n_samples, is_whole = _count(path, part)
             head[21] |= n_samples >> 32
             head[22:] = (n_samples & 0xFFFFFFFF).to_bytes(4, "big")
-            part = Part(bytes(head), begin + 26, end)
+            part = Part(bytes(head), begin + 26, stop)
+            if not is_whole:
+                doubt = f"it is cut off or damaged after {n_samples} samples; what follows is lost"
         parts.append(part)
     is_plain = len(parts) == 1 and not parts[0].prefix
-    return Contents(() if is_plain else tuple(parts))
+    return Contents(() if is_plain else tuple(parts), doubt=doubt)
 
 
 class _Stream(soundfile.SoundFile):
@@ -97,61 +97,68 @@ class _Stream(soundfile.SoundFile):
 
 
 def _count(path, part):
-    """Count samples by decoding them."""
+    """Count samples by decoding them; say also whether it came to the end."""
     n_samples = 0
-    with open_bytes(path) as whole, _Stream(View(whole, part)) as file:
-        block = np.empty((2**16, file.channels), np.int32)
-        while n_read := file.buffer_read_into(block, "int32"):
-            n_samples += n_read
-    return n_samples
+    # an error does not say how far decoding came: smaller steps lead nearer to it
+    for step in (2**16, 2**8, 1):
+        with open_bytes(path) as whole, _Stream(View(whole, part)) as file:
+            read = partial(_read_block, file, np.empty((2**16, file.channels), np.int32))
+            for _ in range(n_samples // 2**16):
+                read(2**16)
+            read(n_samples % 2**16)
+            try:
+                while n_read := read(step):
+                    n_samples += n_read
+            except soundfile.LibsndfileError:
+                if step == 1 and n_samples == 0:
+                    raise
+            else:
+                return n_samples, True
+    return n_samples, False
+
+
+def _read_block(file, block, n_samples):
+    return file.buffer_read_into(block[:n_samples], "int32") if n_samples else 0
 
 
 def _ogg_contents(file, start, size):
-    """Find Ogg files one after another, and look whether the last one has its end."""
-    after = start
-    while _read(file, after, 6) == _FIRST_PAGE:  # several streams side by side begin together
-        after += _page_length(file, after)
-    starts = [start, *_find_all(file, _FIRST_PAGE, after)]
-    bounds = [*starts, size]
-    parts = tuple(Part(b"", begin, end) for begin, end in pairwise(bounds))
-    cut = any(not _has_end(file, part) for part in parts)
-    doubt = "its last page is missing or cut off, so that its end may be lost" if cut else ""
+    """Find Ogg files one after another, and look whether they have their ends."""
+    starts, last_pages = [], []
+    may_begin = True
+    for at, page in _find_all(file, _OGG_PAGE, start):
+        is_first = bool(page[5] & _FIRST_PAGE)
+        if may_begin and (is_first or not starts):
+            starts.append(at)
+            last_pages.append(at)
+        may_begin = not is_first  # several streams side by side begin together
+        last_pages[-1:] = [at]
+    if not starts:
+        return Contents()
+    parts = tuple(Part(b"", begin, stop) for begin, stop in pairwise([*starts, size]))
+    ends = [_end_of_stream(file, at) for at in last_pages]
+    doubt = ""
+    if any(end == 0 or end > part.stop for end, part in zip(ends, parts, strict=True)):
+        doubt = "its last page is missing or cut off, so that its end may be lost"
+    elif not is_filler(file, ends[-1], size):
+        doubt = f"{size - ends[-1]} bytes follow the sound and are not read"
     return Contents(parts if len(parts) > 1 else (), doubt=doubt)
 
 
-def _has_end(file, part):
-    """Whether the last page is whole, and marked as the last one."""
-    begin = max(part.start, part.stop - 2**16)  # no page is longer
-    tail = _read(file, begin, part.stop - begin)
-    at = tail.rfind(b"OggS\x00")
-    if at < 0 or len(tail) < at + 27:
-        return False
-    return bool(tail[at + 5] & _LAST_PAGE) and at + _page_length(file, begin + at) <= len(tail)
-
-
-def _page_length(file, position):
-    head = _read(file, position, 27 + 255)
-    if len(head) < 27:
-        return 27
+def _end_of_stream(file, position):
+    """Give the end of the page at a position if it is the last one, else 0."""
+    head = read_at(file, position, 27 + 255)
+    if len(head) < 27 or not head[5] & _LAST_PAGE:
+        return 0
     n_segments = head[26]
-    return 27 + n_segments + sum(head[27 : 27 + n_segments])
+    return position + 27 + n_segments + sum(head[27 : 27 + n_segments])
 
 
-def _find_all(file, what, position):
-    """Yield where a file has given bytes, reading it block by block."""
-    file.seek(position)
+def _find_all(file, pattern, position):
+    """Yield where a file has a pattern of eight bytes, and the bytes, reading it block by block."""
     kept = b""
-    while block := file.read(_BLOCK):
+    while block := read_at(file, position, _BLOCK):
         data = kept + block
-        at = data.find(what)
-        while at >= 0:
-            yield position - len(kept) + at
-            at = data.find(what, at + 1)
+        for match in pattern.finditer(data):
+            yield position - len(kept) + match.start(), match[0]
         position += len(block)
-        kept = data[-(len(what) - 1) :]
-        file.seek(position)
-
-
-def _read(file, position, n_bytes):
-    file.seek(position)
-    return file.read(n_bytes)
+        kept = data[-7:]

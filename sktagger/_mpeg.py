@@ -6,6 +6,7 @@ from itertools import takewhile
 from typing import NamedTuple
 
 from sktagger._parts import Contents, Part
+from sktagger._tags import end_of_sound, tag_length
 
 _V1_BITRATES = {  # in kbit/s, by layer
     1: (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
@@ -108,7 +109,7 @@ def mp3_contents(file, start: int, size: int) -> Contents | None:
     data = _Window(file)
     if not _is_frame(data, start, size):
         return None
-    end = _end_of_frames(data, start, size)
+    end = end_of_sound(file, start, size)
     info = _read_info(data, start)
     # the encoder's own count of bytes is that of the file: so is its count of frames
     if info is not None and info.name != b"VBRI" and info.n_frames and info.n_bytes == end - start:
@@ -176,11 +177,11 @@ def _runs(data, position, end, junk):
 def _next_frame(data, position, end, junk):
     """Skip what is no frame: tags, and remains of frames."""
     while position < end and not _is_frame(data, position, end):
-        after = _after_tag(data, position)
-        if after is None:
-            after = data.find(b"\xff", position + 1, end)
-            junk.append(after - position)
-        position = after
+        n_bytes = tag_length(data.at(position, 32))
+        if not n_bytes:
+            n_bytes = data.find(b"\xff", position + 1, end) - position
+            junk.append(n_bytes)
+        position += n_bytes
     return position
 
 
@@ -193,38 +194,7 @@ def _is_frame(data, position, end):
     following = parse_frame(data.at(after, 4))
     if following is not None:
         return following.kind == frame.kind
-    return after == end or _after_tag(data, after) is not None
-
-
-def _after_tag(data, position):
-    """Give the end of the tag at a position; None if there is none."""
-    head = data.at(position, 32)
-    if head[:3] == b"ID3" and len(head) >= 10:
-        return position + id3_size(head)
-    if head[:3] == b"TAG":
-        return position + 128
-    if head[:8] == b"APETAGEX" and len(head) == 32:
-        size, _, flags = struct.unpack("<III", head[12:24])
-        return position + size + 32 * bool(flags & 2**29)  # of a header; a footer has no tag after
-    return None
-
-
-def id3_size(head: bytes) -> int:
-    """Give the length of an ID3 tag in bytes, of which the first ten are given."""
-    size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
-    return 10 + size + 10 * bool(head[5] & 0x10)
-
-
-def _end_of_frames(data, start, size):
-    """Give the position at which the tags at the end of a file begin."""
-    end = size
-    if data.at(end - 128, 3) == b"TAG":
-        end -= 128
-    footer = data.at(end - 32, 32)
-    if footer[:8] == b"APETAGEX":
-        n_bytes, _, flags = struct.unpack("<III", footer[12:24])
-        end -= n_bytes + 32 * bool(flags & 2**31)
-    return end if end > start else size
+    return after == end or tag_length(data.at(after, 32)) > 0
 
 
 def _read_info(data, position):

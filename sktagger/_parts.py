@@ -8,6 +8,9 @@ import soundfile
 
 from sktagger._audio_files import open_bytes
 
+_N_BEFORE = 4 * 1152  # samples
+_LONGEST_PAGE = 2**18  # samples: 255 packets of 1024
+
 
 class Part(NamedTuple):
     """A recording inside a file.
@@ -114,7 +117,6 @@ class JoinedFile:
     frames : int
         Number of samples of all parts.
     samplerate, channels : int
-    format : str
 
     Raises
     ------
@@ -133,7 +135,6 @@ class JoinedFile:
             raise
         self.samplerate = self._files[0].samplerate
         self.channels = self._files[0].channels
-        self.format = self._files[0].format
         self.frames = sum(self._lengths)
         self._position = 0
 
@@ -179,8 +180,7 @@ class JoinedFile:
             first = max(self._position, begin) - begin
             last = min(stop, begin + length) - begin
             if first < last:
-                file.seek(first)
-                blocks.append(file.read(last - first, dtype=dtype, always_2d=True))
+                blocks.append(read_samples(file, first, last, dtype))
                 if len(blocks[-1]) < last - first:
                     break
             begin += length
@@ -194,8 +194,8 @@ class JoinedFile:
         first = self._files[0]
         if (file.samplerate, file.channels) != (first.samplerate, first.channels):
             raise ValueError(
-                f"recordings of {first.channels} channels at {first.samplerate} Hz and of "
-                f"{file.channels} at {file.samplerate} Hz are joined in it: split it"
+                f"a recording of {first.channels} channel(s) at {first.samplerate} Hz and one of "
+                f"{file.channels} at {file.samplerate} Hz are joined in it, split it"
             )
         if part.n_samples is not None and file.frames < part.n_samples:
             raise ValueError(
@@ -203,3 +203,29 @@ class JoinedFile:
                 "convert it to another format"
             )
         self._lengths.append(file.frames if part.n_samples is None else part.n_samples)
+
+
+def read_samples(file: soundfile.SoundFile | JoinedFile, start: int, stop: int, dtype: str):
+    """Decode the samples that reading from the beginning gives, too.
+
+    Parameters
+    ----------
+    file : soundfile.SoundFile or JoinedFile
+    start, stop : int
+        First sample, and the sample after the last one.
+    dtype : str
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_channels)
+    """
+    first = start
+    if isinstance(file, soundfile.SoundFile) and file.format == "MP3":
+        first = start - _N_BEFORE  # frames need those before them
+    elif isinstance(file, soundfile.SoundFile) and file.format == "OGG":
+        first = min(start, file.frames - _LONGEST_PAGE)  # the last page is counted from its end
+    first = max(0, first)
+    if first != file.tell():
+        file.seek(first)
+    # in a single call: a SoundFile seeks after each one
+    return file.read(stop - first, dtype=dtype, always_2d=True)[start - first :]

@@ -11,7 +11,7 @@ import soxr
 
 from sktagger._audio_files import MemoryFile, file_version, open_bytes, why_unreadable
 from sktagger._contents import file_contents
-from sktagger._parts import Contents, JoinedFile
+from sktagger._parts import Contents, JoinedFile, read_samples
 
 __all__ = [
     "MemoryFile",
@@ -30,7 +30,6 @@ _SIZES = re.compile(r"(?:FORM|BODY|Data length) *:? (\d+) \(?should be (\d+)")
 _FRAMES = re.compile(r"^ *Frames *: (\d+)$", re.MULTILINE)
 _TRUNCATED = re.compile("truncated")
 _NIST_SAMPLES = re.compile(rb"sample_count -i (\d+)")
-_N_BEFORE = 4 * 1152
 _MOST_SAMPLES = 10_000  # in a byte: FLAC holds 65,535 equal ones in about eleven
 
 
@@ -207,18 +206,14 @@ def _read(section, sample_rate):
     with open_audio(section) as file:
         start, stop = _bounds(section, file.frames)
         try:
-            # frames of MP3 files need those before them
-            first = max(0, start - _N_BEFORE) if file.format == "MP3" else start
-            if first:
-                file.seek(first)
-            data = file.read(stop - first, dtype="float32", always_2d=True)[start - first :]
+            data = read_samples(file, start, stop, "float32")
         except soundfile.SoundFileRuntimeError as error:
             raise ValueError(f"Audio file {section}: cannot be decoded ({error}).") from error
         orig_sr = file.samplerate
     if len(data) < stop - start:
         raise ValueError(
             f"Audio file {section}: the header promises {stop - start} samples, but the data ends "
-            f"after {len(data)}. The file is cut off: copy it anew or leave the clip out."
+            f"after {len(data)}. It is cut off or damaged: copy it anew or leave the clip out."
         )
     check_finite(data, f"Audio file {section}")
     return resample(data.T, orig_sr, sample_rate)
