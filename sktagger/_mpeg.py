@@ -110,39 +110,49 @@ def mp3_contents(file, start: int, size: int) -> Contents | None:
     if not _is_frame(data, start, size):
         return None
     end = end_of_sound(file, start, size)
-    info = _read_info(data, start)
-    # the encoder's own count of bytes is that of the file: so is its count of frames
-    if info is not None and info.name != b"VBRI" and info.n_frames and info.n_bytes == end - start:
-        return Contents()
     junk = []
     runs = list(_runs(data, start, end, junk))
-    if not runs:
-        return None
     parts = tuple(part for part in map(_part, runs) if part is not None)
+    if not parts:
+        return None
+    missing, n_lost = _compare(runs)
     doubt = ""
     if sum(junk) >= _MUCH_JUNK:
         doubt = f"{sum(junk)} bytes of it are no MP3 frames and are not read"
-    return Contents(parts, _missing(runs), doubt)
+    elif n_lost and junk:
+        doubt = f"it is damaged, {n_lost} samples are lost"
+    is_plain = len(runs) == 1 and not parts[0].n_zeros
+    return Contents(() if is_plain else parts, missing, doubt)
 
 
-def _missing(runs):
-    """Say what the file lacks by its headers; a frame that was only miscounted is none of it."""
+def _compare(runs):
+    """Compare counts of frames in headers with what is there.
+
+    Returns what the file lacks as it is cut off, and the number of samples that are lost inside.
+    """
+    n_lost = 0
     for i, run in enumerate(runs):
         if run.info is None or run.info.n_frames == 0:
             continue
         of_header = [run, *takewhile(lambda other: other.info is None, runs[i + 1 :])]
         n_frames = sum(other.n_frames for other in of_header) - 1
-        is_short = run.info.n_bytes > of_header[-1].stop - run.start
-        if n_frames + (0 if is_short else 1) < run.info.n_frames:
-            promised, found = (n * run.first.n_samples for n in (run.info.n_frames, n_frames))
-            return f"{promised} samples, but the data ends after {found}"
-    return ""
+        n_bytes = of_header[-1].stop - run.start
+        # without a number of bytes, a difference of one frame is how the encoder counts
+        is_cut = n_bytes < run.info.n_bytes or (
+            run.info.n_bytes == 0 and n_frames + 1 < run.info.n_frames
+        )
+        if n_frames < run.info.n_frames:
+            n_promised, n_samples = (n * run.first.n_samples for n in (run.info.n_frames, n_frames))
+            if is_cut:
+                return f"{n_promised} samples, but the data ends after {n_samples}", 0
+            n_lost += n_promised - n_samples
+    return "", n_lost
 
 
 def _part(run):
     """Make a part of which the decoder gives all frames; None if there are none with sound."""
     n_frames = run.n_frames - (run.info is not None)
-    if n_frames == 0:
+    if n_frames == 0 or run.n_frames == 1:  # decoders look for two in a row
         return None
     if run.info is not None and run.info.name != b"VBRI" and run.info.n_frames == n_frames:
         return Part(b"", run.start, run.stop)
@@ -158,20 +168,38 @@ def _runs(data, position, end, junk):
     `junk` gets the lengths of what is neither frame nor tag.
     """
     while position < end:
-        start, n_frames = position, 0
+        start = last = position
         first = parse_frame(data.at(position, 4))
         info = _read_info(data, position)
-        while True:
-            frame = parse_frame(data.at(position, 4))
-            if frame is None or frame.kind != first.kind or position + frame.n_bytes > end:
+        n_frames = 0
+        while (frame := parse_frame(data.at(position, 4))) is not None:
+            if frame.kind != first.kind or position + frame.n_bytes > end:
                 break
-            if n_frames and _read_info(data, position) is not None:
+            # what encoders say of a file begins with zeros in place of the side information
+            is_info = n_frames and not data.at(position + 6, 7).strip(b"\0")
+            if is_info and _read_info(data, position) is not None:
                 break
             n_frames += 1
+            last = position
             position += frame.n_bytes
+        if frame is None and _is_in_frame(data, last, position):
+            n_frames -= 1
+            position = last
         if n_frames:
             yield _Run(start, position, n_frames, info, first)
-        position = _next_frame(data, position, end, junk)
+        position = _next_frame(data, max(position, start + 1), end, junk)
+
+
+def _is_in_frame(data, position, stop):
+    """Whether a frame begins inside another one, which was cut off before it."""
+    while (position := data.find(b"\xff", position + 1, stop)) < stop:
+        frame = parse_frame(data.at(position, 4))
+        if frame is None:
+            continue
+        following = parse_frame(data.at(position + frame.n_bytes, 4))
+        if following is not None and following.kind == frame.kind:
+            return True
+    return False
 
 
 def _next_frame(data, position, end, junk):
