@@ -131,11 +131,17 @@ def _find_samples(file, layout, size):
     found = size - start
     if declared > found or (_is_unknown(declared) and found):
         if _is_unknown(declared):
-            is_true = declared <= found and _ends_well(file, end, size, layout.style, False)
+            is_true = (
+                declared <= found
+                and declared % 2 == 0  # the greatest number is odd, and never the true one
+                and _ends_well(file, end, size, layout.style, False)
+            )
             return _Samples(declared if is_true else _samples_end(file, layout, size) - start)
         last = _samples_end(file, layout, size)
         counts_header = declared in (size, size - 8)
-        is_contradicted = layout.outer_end < end or _is_unknown(layout.outer_end)
+        is_contradicted = layout.outer_at is not None and (
+            layout.outer_end < end or _is_unknown(layout.outer_end)
+        )
         if last < size or counts_header or (end - size <= _FEW_BYTES and is_contradicted):
             return _Samples(last - start)
         return _Samples(found, n_missing=end - size)

@@ -1,6 +1,5 @@
 """What is in an audio file: recordings and their true lengths, where headers only guess."""
 
-import re
 import time
 from functools import lru_cache, partial
 from itertools import pairwise
@@ -16,8 +15,7 @@ from sktagger._tags import end_of_sound, is_filler, read_at, start_of_sound
 
 _BLOCK = 2**20
 _RECENT = 2_000_000_000  # ns
-_FLAC_START = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
-_OGG_PAGE = re.compile(rb"OggS\x00[\x00-\x07]..", re.DOTALL)
+_FLAC_INFO = (b"\x00\x00\x00\x22", b"\x80\x00\x00\x22")  # header of the block that comes first
 _FIRST_PAGE, _LAST_PAGE = 2, 4
 
 
@@ -72,7 +70,7 @@ def _examine(path):
 
 def _flac_contents(path, file, start, end):
     """Find FLAC files one after another; count their samples where their headers do not."""
-    starts = [at for at, _ in _find_all(file, _FLAC_START, start)]
+    starts = [at for at, head in _find_all(file, b"fLaC", start) if head[4:] in _FLAC_INFO]
     parts, doubt = [], ""
     for begin, stop in pairwise([start, *starts[1:], end]):
         part = Part(b"", begin, stop)
@@ -125,7 +123,7 @@ def _ogg_contents(file, start, size):
     """Find Ogg files one after another, and look whether they have their ends."""
     starts, last_pages = [], []
     may_begin = True
-    for at, page in _find_all(file, _OGG_PAGE, start):
+    for at, page in _find_all(file, b"OggS\x00", start):
         is_first = bool(page[5] & _FIRST_PAGE)
         if may_begin and (is_first or not starts):
             starts.append(at)
@@ -153,12 +151,14 @@ def _end_of_stream(file, position):
     return position + 27 + n_segments + sum(head[27 : 27 + n_segments])
 
 
-def _find_all(file, pattern, position):
-    """Yield where a file has a pattern of eight bytes, and the bytes, reading it block by block."""
+def _find_all(file, what, position):
+    """Yield where a file has given bytes, and eight bytes from there, reading it block by block."""
     kept = b""
     while block := read_at(file, position, _BLOCK):
         data = kept + block
-        for match in pattern.finditer(data):
-            yield position - len(kept) + match.start(), match[0]
+        at = data.find(what)
+        while 0 <= at <= len(data) - 8:
+            yield position - len(kept) + at, data[at : at + 8]
+            at = data.find(what, at + 1)
         position += len(block)
         kept = data[-7:]

@@ -17,6 +17,7 @@ __all__ = [
     "MemoryFile",
     "Section",
     "audio_info",
+    "channels_cancel",
     "check_finite",
     "open_audio",
     "read_audio",
@@ -30,6 +31,7 @@ _SIZES = re.compile(r"(?:FORM|BODY|Data length) *:? (\d+) \(?should be (\d+)")
 _FRAMES = re.compile(r"^ *Frames *: (\d+)$", re.MULTILINE)
 _TRUNCATED = re.compile("truncated")
 _NIST_SAMPLES = re.compile(rb"sample_count -i (\d+)")
+_SILENCE = 1e-3  # magnitude
 _MOST_SAMPLES = 10_000  # in a byte: FLAC holds 65,535 equal ones in about eleven
 
 
@@ -239,8 +241,35 @@ def to_mono(waveform: np.ndarray) -> np.ndarray:
     """
     centred = waveform - waveform.mean(axis=1, keepdims=True)
     mono = centred[0] if len(centred) == 1 else centred.mean(axis=0)
-    mono /= max(mono.max(), -mono.min()) + np.float32(1e-3)
+    mono /= max(mono.max(), -mono.min()) + np.float32(_SILENCE)
     return mono
+
+
+def channels_cancel(waveform: np.ndarray) -> bool:
+    """Say whether channels are sound that is lost in their average, as of opposite polarity.
+
+    Parameters
+    ----------
+    waveform : ndarray of shape (n_channels, n_samples), float32
+
+    Returns
+    -------
+    bool
+        True if the average is more than 40 dB below the channels, and those are not silent.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> channel = np.array([0.0, 0.5, -0.5], dtype=np.float32)
+    >>> channels_cancel(np.stack([channel, -channel]))
+    True
+    """
+    if len(waveform) == 1:
+        return False
+    centred = waveform - waveform.mean(axis=1, keepdims=True)
+    mono = centred.mean(axis=0)
+    power = np.vdot(centred, centred) / centred.size
+    return bool(power > _SILENCE**2 and np.vdot(mono, mono) / mono.size < 1e-4 * power)
 
 
 def _check(section, file, contents, n_bytes):
