@@ -8,7 +8,7 @@ import soundfile
 
 from sktagger._audio_files import open_bytes
 
-_N_BEFORE = 2**16  # samples: the shortest frames whose bits the next ones can use
+_N_BEFORE = 2**16  # samples: a frame may need the bits of up to 85 short ones before it
 _LONGEST_PAGE = 2**18  # samples: 255 packets of 1024
 
 
