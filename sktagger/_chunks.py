@@ -111,8 +111,16 @@ def chunk_contents(file, size: int) -> Contents | None:
         return Contents(missing=f"{samples.n_missing} bytes more than the file has")
     stop = layout.start + samples.n_bytes
     is_right = samples.n_bytes == layout.declared and not samples.rest
-    if is_right and layout.is_regular and (layout.style != _WAVE_64 or stop == size):
+    is_understood = layout.is_regular and {
+        _WAVE_64: stop == size,  # else decoders take what follows for samples
+        None: samples.n_bytes < 2**31,  # they take the sizes of AU for signed numbers
+    }.get(layout.style, True)
+    if is_right and is_understood:
         return Contents()
+    most = 2 ** (8 * struct.calcsize(layout.size_format)) - 2**16
+    if samples.n_bytes > most and layout.style is not None and layout.header[:4] != b"RIFF":
+        own = _part(layout, most, size)
+        return Contents((own,), doubt=f"{samples.n_bytes - most} bytes beyond 4 GiB are not read")
     own = _part(layout, samples.n_bytes, size)
     if not samples.rest:
         return Contents((own,))
@@ -221,7 +229,8 @@ def _part(layout, n_bytes, size):
         struct.pack_into("<4sI", header, 0, b"RF64", 2**32 - 1)
         struct.pack_into("<I", header, layout.size_at, 2**32 - 1)
         return Part(bytes(header[:12] + sizes + header[12:]), layout.start, stop)
-    struct.pack_into(layout.size_format, header, layout.size_at, n_bytes + layout.extra)
+    declared = 2**32 - 1 if layout.style is None else n_bytes + layout.extra  # in AU: to the end
+    struct.pack_into(layout.size_format, header, layout.size_at, declared)
     if layout.outer_at is not None:
         n_outer = len(header) + n_bytes + layout.outer_extra
         struct.pack_into(layout.size_format, header, layout.outer_at, n_outer)

@@ -187,6 +187,32 @@ def test_more_than_the_size_field_can_hold(tmp_path, n_bytes, tail, size):
     np.testing.assert_array_equal(read_audio(section, RATE)[0], SAMPLES)
 
 
+@pytest.mark.parametrize("size", [2**32 + 4000, 2**31 + 4000])
+def test_long_au_files(tmp_path, size):
+    path = tmp_path / "long.au"
+    content = CONTENT["AU"]
+    n_head = len(content) - 4000
+    with open(path, "wb") as file:
+        file.write(patch(content[:n_head], 8, size % 2**32, ">I"))
+        file.seek(n_head + size - 4000)
+        file.write(content[n_head:])
+    assert audio_info(Section(str(path))) == (size // 2, RATE)
+    section = Section(str(path), size // 2 - 2000, None)
+    np.testing.assert_array_equal(read_audio(section, RATE)[0], SAMPLES)
+
+
+def test_more_than_4_gib_of_aiff_is_told(tmp_path):
+    path = tmp_path / "long.aiff"
+    content = CONTENT["AIFF"]
+    n_head = len(content) - 4000
+    with open(path, "wb") as file:
+        file.write(patch(content[:n_head], SIZES["AIFF"][0], 4008, ">I"))
+        file.seek(n_head + 2**32)
+        file.write(content[n_head:])
+    with pytest.warns(UserWarning, match="bytes beyond 4 GiB are not read"):
+        assert audio_info(Section(str(path))) == (2**31 - 2**15, RATE)
+
+
 @pytest.mark.parametrize(
     ("kind", "n_lost"), [("AVR", 1000), ("NIST", 1000), ("SVX", 1000), ("VOC", 1000)]
 )
