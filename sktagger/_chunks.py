@@ -103,12 +103,37 @@ def chunk_contents(file, size: int) -> Contents | None:
     Contents or None
         None if this is no such file, or a damaged one.
     """
+    parts, start = [], 0
+    while True:
+        found = _first_recording(View(file, Part(b"", start, size)), size - start)
+        if found is None and not parts:
+            return None
+        if found is None:
+            return Contents(
+                tuple(parts),
+                doubt=f"{size - start} bytes follow what its header counts, and are not read",
+            )
+        contents, rest = found
+        if not rest and not parts:
+            return contents
+        own = contents.parts or (Part(b"", 0, size - start),)
+        parts += [part.shifted(start) for part in own]
+        if not rest:
+            return contents._replace(parts=tuple(parts))
+        start += rest
+
+
+def _first_recording(file, size):
+    """Find the first recording, and where the next one begins: 0 if there is none.
+
+    None if there is no recording.
+    """
     layout = _layout(file, size)
     if layout is None or layout.start > size:
         return None
     samples = _find_samples(file, layout, size)
     if samples.n_missing:
-        return Contents(missing=f"{samples.n_missing} bytes more than the file has")
+        return Contents(missing=f"{samples.n_missing} bytes more than the file has"), 0
     stop = layout.start + samples.n_bytes
     is_right = samples.n_bytes == layout.declared and not samples.rest
     is_understood = layout.is_regular and {
@@ -116,20 +141,13 @@ def chunk_contents(file, size: int) -> Contents | None:
         None: samples.n_bytes < 2**31,  # they take the sizes of AU for signed numbers
     }.get(layout.style, True)
     if is_right and is_understood:
-        return Contents()
+        return Contents(), 0
     most = 2 ** (8 * struct.calcsize(layout.size_format)) - 2**16
     if samples.n_bytes > most and layout.style is not None and layout.header[:4] != b"RIFF":
-        own = _part(layout, most, size)
-        return Contents((own,), doubt=f"{samples.n_bytes - most} bytes beyond 4 GiB are not read")
-    own = _part(layout, samples.n_bytes, size)
-    if not samples.rest:
-        return Contents((own,))
-    n_rest = size - samples.rest
-    joined = chunk_contents(View(file, Part(b"", samples.rest, size)), n_rest)
-    if joined is None:
-        return Contents((own,), doubt=f"{n_rest} bytes follow the samples and are not read")
-    others = joined.parts or (Part(b"", 0, n_rest),)
-    return joined._replace(parts=(own, *(part.shifted(samples.rest) for part in others)))
+        n_lost = samples.n_bytes - most
+        part = _part(layout, most, size)
+        return Contents((part,), doubt=f"{n_lost} bytes beyond 4 GiB are not read"), 0
+    return Contents((_part(layout, samples.n_bytes, size),)), samples.rest
 
 
 def _find_samples(file, layout, size):

@@ -151,7 +151,7 @@ def _open(path, parts):
 
 
 def audio_info(section: Section) -> tuple[int, int]:
-    """Read a file's header.
+    """Say how long a file is: by its header, or by what is there where headers only guess.
 
     Parameters
     ----------
@@ -167,8 +167,13 @@ def audio_info(section: Section) -> tuple[int, int]:
     Raises
     ------
     FileNotFoundError, IsADirectoryError, PermissionError, ValueError
-        If the file is missing, cannot be read as audio, or the section is not inside it.
-        The message names the file.
+        If the file is missing, cannot be read as audio, is cut off, or the section is not inside
+        it. The message names the file.
+
+    Warns
+    -----
+    UserWarning
+        If something of the file is not read, or may be lost.
     """
     with open_audio(section) as file:
         start, stop = _bounds(section, file.frames)
@@ -187,7 +192,7 @@ def read_audio(section: Section, sample_rate: int) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n_channels, n_samples), float32
-        Of the length that the header promises.
+        Of the length that :func:`audio_info` gives, resampled.
 
     Raises
     ------
@@ -195,6 +200,11 @@ def read_audio(section: Section, sample_rate: int) -> np.ndarray:
         As :func:`audio_info`, and if samples are missing or are NaN or infinite.
     MemoryError
         If the samples do not fit into memory.
+
+    Warns
+    -----
+    UserWarning
+        As :func:`audio_info`.
     """
     try:
         return _read(section, sample_rate)
