@@ -120,9 +120,7 @@ def test_samples_are_counted_on_when_one_size_is_kept_up_to_date():
 
 def test_bytes_that_are_not_read_are_told():
     content = patch(patch(WAV, 40, 1000), 4, 1036)
-    with pytest.warns(
-        UserWarning, match="<bytes>: 3000 bytes follow what its header counts, and are not read"
-    ):
+    with pytest.warns(UserWarning, match=r"<bytes>: 3000 bytes follow .* not read"):
         assert decode(content).shape == (1, 500)
 
 
@@ -158,9 +156,7 @@ def test_many_joined_files():
 def test_joined_file_that_is_cut_off():
     with pytest.raises(ValueError, match="promises 50 bytes more"):
         decode(WAV + WAV[:-50])
-    with pytest.warns(
-        UserWarning, match="3994 bytes follow what its header counts, and are not read"
-    ):
+    with pytest.warns(UserWarning, match=r"3994 bytes follow .* not read"):
         decode(WAV[:-50] + WAV)
 
 
