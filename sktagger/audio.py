@@ -1,21 +1,37 @@
 """Audio file -> float32 waveform: read, resample, mono, centre, scale."""
 
 import math
-import os
 import re
-import stat
+import warnings
 from typing import NamedTuple
 
 import numpy as np
 import soundfile
 import soxr
 
-# what libsndfile's log says where a header is wrong about the number of bytes
-_SIZES = re.compile(
-    r"^ *(?:data|SSND|riff|Riff size|Data Size) *: (\d+) \(should be (\d+)\)$", re.MULTILINE
-)
-_UNKNOWN_SIZE = 2**31 - 2**12
-_FEW_BYTES = 64
+from sktagger._audio_files import MemoryFile, file_version, open_bytes, why_unreadable
+from sktagger._contents import file_contents
+from sktagger._parts import Contents, JoinedFile, read_samples
+
+__all__ = [
+    "MemoryFile",
+    "Section",
+    "audio_info",
+    "channels_cancel",
+    "check_finite",
+    "open_audio",
+    "read_audio",
+    "resample",
+    "resampled_length",
+    "to_mono",
+]
+
+# what libsndfile's log says of formats that are not looked into, where bytes or samples lack
+_SIZES = re.compile(r"(?:FORM|BODY|Data length) *:? (\d+) \(?should be (\d+)")
+_FRAMES = re.compile(r"^ *Frames *: (\d+)$", re.MULTILINE)
+_TRUNCATED = re.compile("truncated")
+_NIST_SAMPLES = re.compile(rb"sample_count -i (\d+)")
+_SILENCE = 1e-3  # magnitude
 _MOST_SAMPLES = 10_000  # in a byte: FLAC holds 65,535 equal ones in about eleven
 
 
@@ -24,21 +40,22 @@ class Section(NamedTuple):
 
     Parameters
     ----------
-    path : str
+    path : str or MemoryFile
         The file.
     start, stop : int or None
         First sample, and the sample after the last one, at the file's own rate. None: the
         beginning, the end.
     """
 
-    path: str
+    path: str | MemoryFile
     start: int | None = None
     stop: int | None = None
 
     def __str__(self) -> str:
         if self.start is None and self.stop is None:
             return repr(self.path)
-        return f"{self.path!r} (samples {self.start or 0} to {self.stop or 'the end'})"
+        stop = "the end" if self.stop is None else self.stop
+        return f"{self.path!r} (samples {self.start or 0} to {stop})"
 
 
 def resampled_length(n_samples: int, orig_sr: int, target_sr: int) -> int:
@@ -83,8 +100,8 @@ def resample(waveform: np.ndarray, orig_sr: int, target_sr: int) -> np.ndarray:
     return _fit_length(resampled, n_samples)
 
 
-def open_audio(section: Section) -> soundfile.SoundFile:
-    """Open a file whose header promises no more than the file has.
+def open_audio(section: Section) -> soundfile.SoundFile | JoinedFile:
+    """Open a file, and let its length be what is there: headers that only guess are put right.
 
     Parameters
     ----------
@@ -92,38 +109,49 @@ def open_audio(section: Section) -> soundfile.SoundFile:
 
     Returns
     -------
-    soundfile.SoundFile
+    soundfile.SoundFile or JoinedFile
+        With `frames`, `samplerate`, `channels`, `seek`, `read` and `close`.
 
     Raises
     ------
     FileNotFoundError, IsADirectoryError, PermissionError, ValueError
         As :func:`audio_info`.
+
+    Warns
+    -----
+    UserWarning
+        If something of the file is not read, or may be lost.
     """
-    n_bytes = _size(section.path)
+    path = section.path
+    version = file_version(path)
     try:
-        file = soundfile.SoundFile(section.path)
+        contents = file_contents(path, version)
+        file = _open(path, () if contents is None else contents.parts)
     except soundfile.LibsndfileError as error:
-        raise _explain(section.path, error.error_string) from error
+        raise why_unreadable(path, error.error_string) from error
     except TypeError as error:  # of files without a header
-        raise _explain(section.path, "raw samples have no header") from error
-    if file.frames > _MOST_SAMPLES * n_bytes:
+        raise why_unreadable(path, "raw samples have no header") from error
+    except OSError as error:
+        raise why_unreadable(path, str(error)) from error
+    try:
+        _check(section, file, contents, version.n_bytes)
+    except BaseException:
         file.close()
-        raise ValueError(
-            f"Audio file {section}: the header promises {file.frames} samples, which is more than "
-            "the file can hold. It is damaged: copy it anew or leave it out."
-        )
-    missing = 0 if section.stop is not None else _missing_bytes(file.extra_info)
-    if missing:
-        file.close()
-        raise ValueError(
-            f"Audio file {section}: the header promises {missing} bytes more than the file has. "
-            "The file is cut off: copy it anew, give the section that is there, or leave it out."
-        )
+        raise
     return file
 
 
+def _open(path, parts):
+    if parts:
+        try:
+            return JoinedFile(path, parts)
+        except ValueError as error:
+            raise ValueError(f"Audio file {path!r} cannot be read: {error}.") from error
+    return soundfile.SoundFile(open_bytes(path) if isinstance(path, MemoryFile) else path)
+
+
 def audio_info(section: Section) -> tuple[int, int]:
-    """Read a file's header.
+    """Say how long a file is: by its header, or by what is there where headers only guess.
 
     Parameters
     ----------
@@ -139,8 +167,13 @@ def audio_info(section: Section) -> tuple[int, int]:
     Raises
     ------
     FileNotFoundError, IsADirectoryError, PermissionError, ValueError
-        If the file is missing, cannot be read as audio, or the section is not inside it.
-        The message names the file.
+        If the file is missing, cannot be read as audio, is cut off, or the section is not inside
+        it. The message names the file.
+
+    Warns
+    -----
+    UserWarning
+        If something of the file is not read, or may be lost.
     """
     with open_audio(section) as file:
         start, stop = _bounds(section, file.frames)
@@ -159,7 +192,7 @@ def read_audio(section: Section, sample_rate: int) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n_channels, n_samples), float32
-        Of the length that the header promises.
+        Of the length that :func:`audio_info` gives, resampled.
 
     Raises
     ------
@@ -167,6 +200,11 @@ def read_audio(section: Section, sample_rate: int) -> np.ndarray:
         As :func:`audio_info`, and if samples are missing or are NaN or infinite.
     MemoryError
         If the samples do not fit into memory.
+
+    Warns
+    -----
+    UserWarning
+        As :func:`audio_info`.
     """
     try:
         return _read(section, sample_rate)
@@ -180,20 +218,17 @@ def _read(section, sample_rate):
     with open_audio(section) as file:
         start, stop = _bounds(section, file.frames)
         try:
-            if start:
-                file.seek(start)
-            data = file.read(stop - start, dtype="float32", always_2d=True)
+            data = read_samples(file, start, stop, "float32")
         except soundfile.SoundFileRuntimeError as error:
             raise ValueError(f"Audio file {section}: cannot be decoded ({error}).") from error
         orig_sr = file.samplerate
-    # lossy codecs round the length in the header; a file cut short lacks far more
-    if len(data) < stop - start - orig_sr // 10 or len(data) == 0:
+    if len(data) < stop - start:
         raise ValueError(
             f"Audio file {section}: the header promises {stop - start} samples, but the data ends "
-            f"after {len(data)}. The file is cut off: copy it anew or leave the clip out."
+            f"after {len(data)}. It is cut off or damaged: copy it anew or leave the clip out."
         )
     check_finite(data, f"Audio file {section}")
-    return resample(_fit_length(data.T, stop - start), orig_sr, sample_rate)
+    return resample(data.T, orig_sr, sample_rate)
 
 
 def to_mono(waveform: np.ndarray) -> np.ndarray:
@@ -216,60 +251,71 @@ def to_mono(waveform: np.ndarray) -> np.ndarray:
     """
     centred = waveform - waveform.mean(axis=1, keepdims=True)
     mono = centred[0] if len(centred) == 1 else centred.mean(axis=0)
-    mono /= max(mono.max(), -mono.min()) + np.float32(1e-3)
+    mono /= max(mono.max(), -mono.min()) + np.float32(_SILENCE)
     return mono
 
 
-def _size(path):
-    """Give a file's size in bytes; refuse what is no file: opening a pipe would wait for ever."""
-    try:
-        status = os.stat(path)
-    except FileNotFoundError as error:
-        raise _explain(path, "") from error
-    except OSError as error:
-        raise _cannot_be_opened(path, error) from error
-    except ValueError as error:
-        raise ValueError(f"Audio file {path!r} cannot be opened: {error}.") from error
-    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
-        raise ValueError(f"Audio file {path!r} is no regular file, but a pipe or a device.")
-    return status.st_size
+def channels_cancel(waveform: np.ndarray) -> bool:
+    """Say whether channels are sound that is lost in their average, as of opposite polarity.
 
+    Parameters
+    ----------
+    waveform : ndarray of shape (n_channels, n_samples), float32
 
-def _missing_bytes(log):
-    """Count the bytes that a file lacks, by libsndfile's log of its header.
+    Returns
+    -------
+    bool
+        True if the average is more than 40 dB below the channels, and those are not silent.
 
-    Programs that write into a pipe promise the greatest size that there is, for want of a better
-    one, and some count a few bytes too many.
+    Examples
+    --------
+    >>> import numpy as np
+    >>> channel = np.array([0.0, 0.5, -0.5], dtype=np.float32)
+    >>> channels_cancel(np.stack([channel, -channel]))
+    True
     """
-    sizes = [(int(promised), int(found)) for promised, found in _SIZES.findall(log)]
-    missing = [promised - found for promised, found in sizes if promised < _UNKNOWN_SIZE]
-    return max((n for n in missing if n > _FEW_BYTES), default=0)
+    if len(waveform) == 1:
+        return False
+    centred = waveform - waveform.mean(axis=1, keepdims=True)
+    mono = centred.mean(axis=0)
+    power = np.vdot(centred, centred) / centred.size
+    return bool(power > _SILENCE**2 and np.vdot(mono, mono) / mono.size < 1e-4 * power)
 
 
-def _explain(path, reason):
-    """Turn libsndfile's "System error" into what is wrong with the file."""
-    if not os.path.lexists(path):
-        return FileNotFoundError(
-            f"Audio file {path!r} does not exist. Check the path; relative paths in a database are "
-            "resolved against the folder of its JSON file, others against the working directory."
+def _check(section, file, contents, n_bytes):
+    """Raise an error, or warn, if a file has not what its header promises."""
+    if file.frames > _MOST_SAMPLES * n_bytes:
+        raise ValueError(
+            f"Audio file {section}: the header promises {file.frames} samples, which is more than "
+            "the file can hold. It is damaged: copy it anew or leave it out."
         )
-    if os.path.isdir(path):
-        return IsADirectoryError(f"Audio file {path!r} is a directory. Give the files in it.")
-    try:
-        size = os.stat(path).st_size
-        with open(path, "rb"):
-            pass
-    except OSError as error:
-        return _cannot_be_opened(path, error)
-    what = "is empty (0 bytes)" if size == 0 else f"cannot be read as audio ({reason})"
-    return ValueError(
-        f"Audio file {path!r} {what}. Allowed are the formats of libsndfile, among them WAV, FLAC, "
-        "OGG, MP3 and AIFF; convert the file or leave the clip out."
-    )
+    if contents is None:
+        contents = _judge_by_log(section.path, file)
+    if contents.missing and section.stop is None:
+        raise ValueError(
+            f"Audio file {section}: the header promises {contents.missing}. "
+            "The file is cut off: copy it anew, give the section that is there, or leave it out."
+        )
+    if contents.doubt and file.frames:
+        warnings.warn(f"Audio file {section}: {contents.doubt}.", UserWarning, stacklevel=4)
 
 
-def _cannot_be_opened(path, error):
-    return type(error)(f"Audio file {path!r} cannot be opened: {error.strerror}.")
+def _judge_by_log(path, file):
+    """Say what a file lacks by libsndfile's log of its header."""
+    log = file.extra_info
+    if sizes := _SIZES.search(log):
+        n_missing = int(sizes[1]) - int(sizes[2])
+        return Contents(missing=f"{n_missing} bytes more than the file has" * (n_missing > 0))
+    promised = _FRAMES.findall(log)
+    if file.format == "NIST":
+        with open_bytes(path) as header:
+            promised = _NIST_SAMPLES.findall(header.read(1024))
+    n_promised = int(promised[0]) if promised else file.frames
+    if n_promised > file.frames:
+        return Contents(missing=f"{n_promised} samples, but the data ends after {file.frames}")
+    if n_promised < file.frames:
+        return Contents(doubt=f"the header counts {n_promised} samples, but {file.frames} are read")
+    return Contents(missing="more than the file has" if _TRUNCATED.search(log) else "")
 
 
 def _bounds(section, n_samples):

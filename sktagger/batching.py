@@ -1,5 +1,7 @@
 """Plans of batches -> tensors, made ahead in threads."""
 
+import threading
+import warnings
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -8,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from sktagger.audio import to_mono
+from sktagger.audio import channels_cancel, to_mono
 from sktagger.augmentation import FeatureDraw, roll
 from sktagger.spectral import frame_onsets, stft
 from sktagger.transfer import padded_length, pin
@@ -59,6 +61,8 @@ class ClipDataset(Dataset):
         self.weights = weights
         self.device = device
         self.unreadable = Unreadable("raise") if unreadable is None else unreadable
+        self._cancelling = set()
+        self._lock = threading.Lock()
 
     def __len__(self):
         """Count the clips."""
@@ -143,6 +147,8 @@ class ClipDataset(Dataset):
         waveform = self.unreadable.read(self.clips.positions[part.index], read)
         if waveform is None:
             return None
+        if channels_cancel(waveform):
+            self._warn_of_cancelling(part.index)
         if part.draw is None:
             return to_mono(waveform)
         waveform = to_mono(roll(waveform, part.draw.n_roll, self.sample_rate))
@@ -158,6 +164,19 @@ class ClipDataset(Dataset):
                 f"{waveform.shape[1]}. Leave files alone while they are used."
             )
         return waveform
+
+    def _warn_of_cancelling(self, index):
+        """Warn once of a clip whose channels are not heard."""
+        with self._lock:
+            is_known = index in self._cancelling
+            self._cancelling.add(index)
+        if not is_known:
+            warnings.warn(
+                f"{self.clips.name(index)}: its channels cancel each other, so that their average, "
+                "which is scored, is silence. Turn the sign of one, or give a single channel.",
+                UserWarning,
+                stacklevel=2,
+            )
 
     def _onsets(self, part):
         """Give the onsets of the frames of a part."""

@@ -11,12 +11,13 @@ import soundfile
 import soxr
 from joblib import Memory
 
+from sktagger._audio_files import file_version
 from sktagger._files import expand_path
-from sktagger.audio import audio_info, check_finite, open_audio, read_audio, resampled_length
+from sktagger.audio import audio_info, check_finite, read_audio, resampled_length
 
 # what else decides what is read from a file; the first counts changes of `read_audio` itself
 _READERS = (
-    2,
+    3,
     soundfile.__version__,
     soundfile.__libsndfile_version__,
     soxr.__version__,
@@ -81,8 +82,9 @@ class FileClips:
         section = self.sections[index]
         if self.read is None or not isinstance(section.path, str | os.PathLike):
             return read_audio(section, sample_rate)
-        with open_audio(section):  # for the error if it is missing
-            version = _version(section.path)
+        # the time of modification alone does not tell files apart: `cp -p`, `rsync -t`, `tar` and
+        # others set it; none of them sets the time of the last change of the file's entry
+        version = (*file_version(section.path), *_READERS)
         # not `resolve`, for messages name the file as the user does
         section = section._replace(path=str(Path(section.path).absolute()))
         return self.read(section, sample_rate, version)
@@ -140,16 +142,6 @@ class ArrayClips:
 
 def _memory(memory):
     return memory if hasattr(memory, "cache") else Memory(expand_path(memory), verbose=0)
-
-
-def _version(path):
-    """Tell a file as it is now from what it was, or another one was, under this name.
-
-    The time of modification does not: ``cp -p``, ``rsync -t``, ``tar`` and others set it. None of
-    them sets the time of the last change of the file's entry.
-    """
-    status = os.stat(path)
-    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, *_READERS
 
 
 def _read_version(section, sample_rate, version):

@@ -1,6 +1,7 @@
 import itertools
 import threading
 import time
+import warnings
 
 import _reference as reference
 import numpy as np
@@ -52,6 +53,21 @@ def test_batch_of_plain_clips(make_dataset):
         assert not spectrum[n:].any()
     np.testing.assert_array_equal(events, dataset.targets)
     np.testing.assert_array_equal(weights, dataset.weights)
+
+
+@pytest.mark.parametrize("n_threads", [1, 4])
+def test_channels_that_cancel_are_told_once_for_each_clip(rng, n_threads):
+    noise = rng.normal(size=500).astype(np.float32)
+    clips = [np.stack([noise, sign * noise]) for sign in (-1, 1, 0, -1)]
+    clips += [np.zeros((2, 500), dtype=np.float32)]
+    dataset = ClipDataset(ArrayClips(clips), np.full(5, 500), RATE, SIZES)
+    batch = [plain_example(i, 500, SIZES) for i in range(5)]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        list(prefetch(dataset.load, 6 * [batch], n_threads))
+    messages = sorted(str(warning.message) for warning in caught)
+    assert [message.split(":")[0] for message in messages] == ["Clip 0", "Clip 3"]
+    assert "its channels cancel each other" in messages[0]
 
 
 def test_batch_without_targets(make_dataset):
