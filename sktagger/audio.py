@@ -1,14 +1,26 @@
 """Audio file -> float32 waveform: read, resample, mono, centre, scale."""
 
 import math
-import os
 import re
-import stat
 from typing import NamedTuple
 
 import numpy as np
 import soundfile
 import soxr
+
+from sktagger._audio_files import MemoryFile, file_size, open_bytes, why_unreadable
+
+__all__ = [
+    "MemoryFile",
+    "Section",
+    "audio_info",
+    "check_finite",
+    "open_audio",
+    "read_audio",
+    "resample",
+    "resampled_length",
+    "to_mono",
+]
 
 # what libsndfile's log says where a header is wrong about the number of bytes
 _SIZES = re.compile(
@@ -24,21 +36,22 @@ class Section(NamedTuple):
 
     Parameters
     ----------
-    path : str
+    path : str or MemoryFile
         The file.
     start, stop : int or None
         First sample, and the sample after the last one, at the file's own rate. None: the
         beginning, the end.
     """
 
-    path: str
+    path: str | MemoryFile
     start: int | None = None
     stop: int | None = None
 
     def __str__(self) -> str:
         if self.start is None and self.stop is None:
             return repr(self.path)
-        return f"{self.path!r} (samples {self.start or 0} to {self.stop or 'the end'})"
+        stop = "the end" if self.stop is None else self.stop
+        return f"{self.path!r} (samples {self.start or 0} to {stop})"
 
 
 def resampled_length(n_samples: int, orig_sr: int, target_sr: int) -> int:
@@ -99,13 +112,14 @@ def open_audio(section: Section) -> soundfile.SoundFile:
     FileNotFoundError, IsADirectoryError, PermissionError, ValueError
         As :func:`audio_info`.
     """
-    n_bytes = _size(section.path)
+    n_bytes = file_size(section.path)
     try:
-        file = soundfile.SoundFile(section.path)
+        in_memory = isinstance(section.path, MemoryFile)
+        file = soundfile.SoundFile(open_bytes(section.path) if in_memory else section.path)
     except soundfile.LibsndfileError as error:
-        raise _explain(section.path, error.error_string) from error
+        raise why_unreadable(section.path, error.error_string) from error
     except TypeError as error:  # of files without a header
-        raise _explain(section.path, "raw samples have no header") from error
+        raise why_unreadable(section.path, "raw samples have no header") from error
     if file.frames > _MOST_SAMPLES * n_bytes:
         file.close()
         raise ValueError(
@@ -220,21 +234,6 @@ def to_mono(waveform: np.ndarray) -> np.ndarray:
     return mono
 
 
-def _size(path):
-    """Give a file's size in bytes; refuse what is no file: opening a pipe would wait for ever."""
-    try:
-        status = os.stat(path)
-    except FileNotFoundError as error:
-        raise _explain(path, "") from error
-    except OSError as error:
-        raise _cannot_be_opened(path, error) from error
-    except ValueError as error:
-        raise ValueError(f"Audio file {path!r} cannot be opened: {error}.") from error
-    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
-        raise ValueError(f"Audio file {path!r} is no regular file, but a pipe or a device.")
-    return status.st_size
-
-
 def _missing_bytes(log):
     """Count the bytes that a file lacks, by libsndfile's log of its header.
 
@@ -244,32 +243,6 @@ def _missing_bytes(log):
     sizes = [(int(promised), int(found)) for promised, found in _SIZES.findall(log)]
     missing = [promised - found for promised, found in sizes if promised < _UNKNOWN_SIZE]
     return max((n for n in missing if n > _FEW_BYTES), default=0)
-
-
-def _explain(path, reason):
-    """Turn libsndfile's "System error" into what is wrong with the file."""
-    if not os.path.lexists(path):
-        return FileNotFoundError(
-            f"Audio file {path!r} does not exist. Check the path; relative paths in a database are "
-            "resolved against the folder of its JSON file, others against the working directory."
-        )
-    if os.path.isdir(path):
-        return IsADirectoryError(f"Audio file {path!r} is a directory. Give the files in it.")
-    try:
-        size = os.stat(path).st_size
-        with open(path, "rb"):
-            pass
-    except OSError as error:
-        return _cannot_be_opened(path, error)
-    what = "is empty (0 bytes)" if size == 0 else f"cannot be read as audio ({reason})"
-    return ValueError(
-        f"Audio file {path!r} {what}. Allowed are the formats of libsndfile, among them WAV, FLAC, "
-        "OGG, MP3 and AIFF; convert the file or leave the clip out."
-    )
-
-
-def _cannot_be_opened(path, error):
-    return type(error)(f"Audio file {path!r} cannot be opened: {error.strerror}.")
 
 
 def _bounds(section, n_samples):

@@ -8,6 +8,7 @@ import os
 import numpy as np
 from joblib import Memory
 
+from sktagger._audio_files import file_version
 from sktagger.audio import audio_info, check_finite, open_audio, read_audio, resampled_length
 
 
@@ -61,8 +62,8 @@ class FileClips:
         if self.read is None:
             return read_audio(section, sample_rate)
         with open_audio(section):  # for the error if it is missing
-            modified = os.stat(section.path).st_mtime_ns
-        return self.read(section, sample_rate, modified)
+            version = file_version(section.path)
+        return self.read(section, sample_rate, version)
 
 
 class ArrayClips:
@@ -114,6 +115,6 @@ def _memory(memory):
     return memory if hasattr(memory, "cache") else Memory(os.fspath(memory), verbose=0)
 
 
-def _read_version(section, sample_rate, modified):
-    """Decode a file as it is at a time of modification, which makes part of a cache's key."""
+def _read_version(section, sample_rate, version):
+    """Decode a version of a file, which makes part of a cache's key."""
     return read_audio(section, sample_rate)

@@ -136,7 +136,7 @@ def test_file_without_permission(tmp_path, monkeypatch):
     def refuse(path, *args):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("sktagger.audio.os.stat", refuse)
+    monkeypatch.setattr("sktagger._audio_files.os.stat", refuse)
     with pytest.raises(PermissionError, match=r"secret\.wav' cannot be opened: Permission denied"):
         audio_info(Section(str(tmp_path / "secret.wav")))
 
