@@ -18,13 +18,13 @@ from sktagger._validation import (
     StrOptions,
     Targets,
     align_events,
-    check_clips,
     check_lengths,
     check_targets,
     check_weights,
 )
 from sktagger.augmentation import Augmentation
 from sktagger.callbacks import load_checkpoint
+from sktagger.clip_input import check_clips, reusable
 from sktagger.cross_fitting import out_of_fold_scores
 from sktagger.fine_tuning import freeze_layers, start_from
 from sktagger.model_selection import MultilabelStratifiedGroupKFold
@@ -425,6 +425,7 @@ class WALNetTagger(BaseTagger):
         UserWarning
             Without `cross_fit`.
         """
+        X = reusable(X)
         if self.cross_fit is None:
             warnings.warn(
                 "fit_transform scores the clips that the network was just trained on. Such scores "
