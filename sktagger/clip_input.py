@@ -254,16 +254,11 @@ def _list_table(X, name):
     columns = {str(column).casefold(): k for k, column in enumerate(X.columns)}
     paths = [column for column in columns if column in PATH_NAMES]
     if len(paths) == 1 and len(columns) == X.shape[1] and columns.keys() <= {*paths, *_BOUNDS}:
-        nothing = [None] * len(X)
-        return [
-            *zip(
-                *(
-                    list(X.iloc[:, columns[column]]) if column in columns else nothing
-                    for column in (*paths, *_BOUNDS)
-                ),
-                strict=True,
-            )
+        parts = [
+            list(X.iloc[:, columns[part]]) if part in columns else [None] * len(X)
+            for part in (*paths, *_BOUNDS)
         ]
+        return list(zip(*parts, strict=True))
     if isinstance(X.columns, pd.RangeIndex) and X.shape[1] == 3:
         return _list_array(X.to_numpy(dtype=object), name)
     if X.map(is_number).to_numpy().all():
@@ -321,15 +316,18 @@ def _check_layouts(clips, name):
 
 def _narrow(arrays, name):
     """Give samples of 64 bits, which no audio file has, the type whose range they keep to."""
-    wide = [a for a in arrays if not isinstance(a, Gap) and a.dtype.kind == "i" and a.itemsize > 4]
+    wide = [array for array in arrays if _is_wide(array)]
     if not wide:
         return arrays
-    low, high = min(a.min() for a in wide), max(a.max() for a in wide)
+    low, high = min(array.min() for array in wide), max(array.max() for array in wide)
     for dtype in (np.int16, np.int32):
         if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
-            ids = {id(a) for a in wide}
-            return [a.astype(dtype) if id(a) in ids else a for a in arrays]
+            return [array.astype(dtype) if _is_wide(array) else array for array in arrays]
     raise ValueError(
         f"{name} has samples of type int64 from {low} to {high}, beyond those of audio files, "
         "int16 and int32. Convert them to floats in [-1, 1]."
     )
+
+
+def _is_wide(array):
+    return not isinstance(array, Gap) and array.dtype.kind == "i" and array.dtype.itemsize > 4

@@ -84,8 +84,8 @@ def read_item(clip, where: str) -> Section | Waveform | Gap:
 
 
 def is_missing(value) -> bool:
-    """Say whether a value stands for none: None, NaN, NA, NaT, a masked or an empty one."""
-    if value is None or value is pd.NA or value is pd.NaT or value is np.ma.masked:
+    """Say whether a value stands for none: None, NaN, NA, NaT, or an empty text."""
+    if value is None or value is pd.NA or value is pd.NaT:
         return True
     if isinstance(value, str | bytes):
         return not value
@@ -141,7 +141,7 @@ def check_samples_type(dtype, where: str) -> None:
 
 def short(value) -> str:
     """Show a value in a message, whatever its size."""
-    if hasattr(value, "shape"):
+    if getattr(value, "shape", ()):
         return f"<{type(value).__name__} of shape {tuple(value.shape)}>"
     text = " ".join(_repr.repr(value).split())
     return text if len(text) <= 60 else text[:57] + "..."
@@ -163,7 +163,8 @@ def _from_mapping(clip, where):
     if len(samples) == 1 and len(rates) == 1:
         return clip[samples[0]], clip[rates[0]]
     if keys in ({"bytes"}, {"bytes", "path"}) and clip["bytes"] is not None:
-        return MemoryFile(bytes(clip["bytes"]), repr(clip.get("path") or f"<{where}>"))
+        name = clip.get("path")
+        return MemoryFile(bytes(clip["bytes"]), repr(name) if name else f"<{where}>")
     paths = [key for key in PATH_NAMES if key in keys]
     if len(paths) == 1 and keys <= {*paths, "start", "stop", "bytes"}:
         return clip[paths[0]], clip.get("start"), clip.get("stop")
