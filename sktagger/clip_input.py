@@ -171,7 +171,8 @@ def _to_known(X, name):
         # an array of the structs of polars lacks the names of their fields
         is_struct = array.dtype.kind == "O" and array.ndim == 2 and hasattr(X, "to_list")
         return X.to_list() if is_struct else array
-    if not isinstance(X, Iterable) and not hasattr(X, "__getitem__"):
+    is_sequence = hasattr(X, "__getitem__") and hasattr(X, "__len__")
+    if not isinstance(X, Iterable) and not is_sequence:
         raise ValueError(
             f"{name} is {short(X)} of type {type(X).__name__}, but it must be an array-like of "
             "clips."
@@ -208,6 +209,8 @@ def _list_array(X, name):
             return _list_rows(list(X), name)
         return _list_columns(X, name)
     if X.ndim == 1 and X.dtype.kind in "fiubc":
+        if len(X) and all(map(is_missing, X)):
+            return list(X)
         raise _one_waveform(name, "array", len(X))
     if X.ndim not in (2, 3) or X.dtype.kind not in "fiubcO":
         raise ValueError(
@@ -247,10 +250,6 @@ def _to_number(text):
 
 def _list_table(X, name):
     """Read a DataFrame: samples as columns, one column of clips, or columns of sections."""
-    if all(map(is_numeric_dtype, X.dtypes)):
-        return X
-    if X.shape[1] == 1:
-        return _list_array(X.iloc[:, 0].to_numpy(), name)
     columns = {str(column).casefold(): k for k, column in enumerate(X.columns)}
     paths = [column for column in columns if column in PATH_NAMES]
     if len(paths) == 1 and len(columns) == X.shape[1] and columns.keys() <= {*paths, *_BOUNDS}:
@@ -259,9 +258,13 @@ def _list_table(X, name):
             for part in (*paths, *_BOUNDS)
         ]
         return list(zip(*parts, strict=True))
+    if columns and all(map(is_numeric_dtype, X.dtypes)):
+        return X
+    if X.shape[1] == 1:
+        return _list_array(X.iloc[:, 0].to_numpy(), name)
     if isinstance(X.columns, pd.RangeIndex) and X.shape[1] == 3:
         return _list_array(X.to_numpy(dtype=object), name)
-    if X.map(is_number).to_numpy().all():
+    if columns and X.map(is_number).to_numpy().all():
         return X
     raise ValueError(
         f"{name} is a DataFrame with the columns {short(list(X.columns))}, but it must have one of "
@@ -279,6 +282,8 @@ def _one_waveform(name, kind, n):
 
 def _check_matrix(estimator, X, reset, name):
     """Check (n_clips, n_samples) as scikit-learn does."""
+    if isinstance(X, np.ndarray) and X.dtype.kind != "O":
+        check_samples_type(X.dtype, name)
     finite = estimator.on_error == "raise"
     try:
         X = validate_data(estimator, X, reset=reset, ensure_all_finite=finite)

@@ -23,9 +23,6 @@ MAX_CHANNELS = 32
 _MIN_RATE = 1000  # a pair of an array and a lower number is rather a clip and its label
 _MAX_PATH = 4096
 
-_repr = reprlib.Repr()
-_repr.maxstring = _repr.maxother = 60
-
 
 class Waveform(NamedTuple):
     """A clip in memory.
@@ -141,10 +138,19 @@ def check_samples_type(dtype, where: str) -> None:
 
 def short(value) -> str:
     """Show a value in a message, whatever its size."""
-    if getattr(value, "shape", ()):
-        return f"<{type(value).__name__} of shape {tuple(value.shape)}>"
-    text = " ".join(_repr.repr(value).split())
+    text = " ".join(_REPR.repr(value).split())
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+class _Repr(reprlib.Repr):
+    def repr_instance(self, value, level):
+        if getattr(value, "shape", ()):
+            return f"<{type(value).__name__} of shape {tuple(value.shape)}>"
+        return super().repr_instance(value, level)
+
+
+_REPR = _Repr()
+_REPR.maxstring = _REPR.maxother = 60
 
 
 def _gap(clip, where):

@@ -233,6 +233,27 @@ def test_gaps_among_clips(gap, container):
                 method(3, 8000)
 
 
+@pytest.mark.parametrize(
+    "X",
+    [
+        [None, None],
+        [np.nan, np.nan],
+        np.array([np.nan, np.nan]),
+        pd.Series([np.nan, np.nan]),
+        pd.DataFrame({"path": [np.nan, np.nan]}),
+        pd.DataFrame({"path": [np.nan, np.nan], "start": [0, 5]}),
+        np.array([[None], [None]]),
+    ],
+)
+def test_nothing_but_gaps(X):
+    with pytest.raises(TypeError, match=r"^X: clip 0 is "):
+        check(X)
+    clips = check(X, on_error="skip")
+    assert len(clips) == 2
+    with pytest.raises(ValueError, match=r"^X: clip 1 is "):
+        clips.n_samples(1, 8000)
+
+
 def test_gaps_in_columns_of_sections():
     X = pd.DataFrame({"path": ["a.wav", None], "start": [5, 5]})
     with pytest.raises(TypeError, match="clip 1 is"):
@@ -268,7 +289,7 @@ def test_rows_that_are_not_finite_are_left_to_on_error():
         (io.BytesIO(b"RIFF"), ValueError, "single clip"),
         (Section("a.wav", 0, 5), ValueError, "single clip"),
         (("a.wav", 0, 5), ValueError, "single clip"),
-        ((WAVES[0], 8000), ValueError, "single clip"),
+        ((WAVES[0], 8000), ValueError, r"single clip \(<ndarray of shape \(50,\)>, 8000\)"),
         ((8000, WAVES[0]), ValueError, "single clip"),
         ({"array": WAVES[0], "sampling_rate": 8000}, TypeError, "X is a dict"),
         (set(PATHS), TypeError, "X is a set, which has no order"),
@@ -291,6 +312,7 @@ def test_rows_that_are_not_finite_are_left_to_on_error():
         (frame(start="onset", stop="offset"), ValueError, "'onset', 'offset'"),
         (frame(stop="file"), ValueError, "'path', 'start', 'file'"),
         (iter([]), ValueError, "X is empty"),
+        (pd.DataFrame(), ValueError, r"columns \[\]"),
     ],
 )
 def test_what_is_no_container_of_clips(X, error, message):
@@ -383,6 +405,20 @@ def test_waveforms_of_other_libraries(library):
     for X in forms:
         np.testing.assert_array_equal(waveforms(X), WAVES[:, None])
     assert [wave.tolist() for wave in waveforms(unequal)] == [[[0.5, 1.0]], [[0.25]]]
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_tables_of_other_libraries_with_other_columns(library):
+    make = {"polars": "DataFrame", "pyarrow": "table"}[library]
+    X = getattr(pytest.importorskip(library), make)({"path": PATHS, "label": PATHS})
+    with pytest.raises(ValueError, match=r"columns \['path', 'label'\]"):
+        check(X)
+
+
+def test_a_lazy_frame_is_refused():
+    pl = pytest.importorskip("polars")
+    with pytest.raises(ValueError, match=r"X is .* of type LazyFrame"):
+        check(pl.LazyFrame({"path": PATHS}))
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
