@@ -175,8 +175,8 @@ def _from_mapping(clip, where):
     if len(paths) == 1 and keys <= {*paths, "start", "stop", "bytes"}:
         return clip[paths[0]], clip.get("start"), clip.get("stop")
     raise TypeError(
-        f"{where} is a dict with the keys {short(list(clip))}, but it must have 'array' and "
-        "'sampling_rate', or 'bytes' and 'path', or 'path', 'start' and 'stop'."
+        f"{where} is {short(clip)} of type {type(clip).__name__}, but a dict must have the keys "
+        "'array' and 'sampling_rate', or 'bytes' and 'path', or 'path', 'start' and 'stop'."
     )
 
 

@@ -268,8 +268,8 @@ def test_the_advice_for_unsigned_bytes_gives_what_the_file_holds(write_audio, si
         (np.int64(5), r"clip 3 is .*5.* of type int64"),
         (True, "clip 3 is True of type bool"),
         (object, "of type type"),
-        ({"audio": 1}, r"clip 3 is a dict with the keys \['audio'\]"),
-        ({"array": SAMPLES}, "clip 3 is a dict with the keys"),
+        ({"audio": 1}, "clip 3 is {'audio': 1} of type dict"),
+        ({"array": SAMPLES}, r"clip 3 is .* of type dict, but a dict must have"),
         (np.array(5.0), "clip 3 is .* of type ndarray"),
     ],
 )
