@@ -70,7 +70,7 @@ def check_clips(estimator, X, *, reset: bool, name: str = "X"):
     clips = [read_item(clip, f"{name}: clip {index}") for index, clip in enumerate(clips)]
     gap = next((clip for clip in clips if isinstance(clip, Gap)), None)
     if gap is not None and estimator.on_error == "raise":
-        raise gap.error(gap.cause)
+        raise gap.error(f"{gap.cause} Leave it out, or set on_error='skip'.")
     kinds = {type(clip) for clip in clips} - {Gap}
     if len(kinds) > 1:
         raise ValueError(
@@ -147,7 +147,7 @@ def _refuse_unordered(X, name):
         raise TypeError(
             f"{name} is a {type(X).__name__}, which has no order. Give a list, in the order of y."
         )
-    if isinstance(X, Mapping):
+    if isinstance(X, Mapping) and not sparse.issparse(X):  # one of them is a dict
         raise TypeError(
             f"{name} is a {type(X).__name__}, but must be an array-like of clips: [{name}] for a "
             f"single clip, list({name}.values()) for clips by name."
@@ -238,7 +238,7 @@ def _list_columns(X, name):
             "(n_clips, 3) of sections (path, start, stop)."
         )
     # NumPy makes texts of the numbers beside a text
-    return [(path, *map(_to_number, bounds)) for path, *bounds in X.tolist()]
+    return [Section(path, *map(_to_number, bounds)) for path, *bounds in X.tolist()]
 
 
 def _to_number(text):
@@ -257,7 +257,7 @@ def _list_table(X, name):
             list(X.iloc[:, columns[part]]) if part in columns else [None] * len(X)
             for part in (*paths, *_BOUNDS)
         ]
-        return list(zip(*parts, strict=True))
+        return [Section(*row) for row in zip(*parts, strict=True)]
     if columns and all(map(is_numeric_dtype, X.dtypes)):
         return X
     if X.shape[1] == 1:

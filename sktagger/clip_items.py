@@ -71,7 +71,11 @@ def read_item(clip, where: str) -> Section | Waveform | Gap:
     if is_file(clip):
         return _section((clip,), where)
     if isinstance(clip, tuple | list) and clip:
-        if is_file(clip[0]) or (is_missing(clip[0]) and len(clip) in (1, 3)):
+        if (
+            isinstance(clip, Section)
+            or is_file(clip[0])
+            or (is_missing(clip[0]) and len(clip) in (1, 3))
+        ):
             return _section(clip, where)
         pair = split_rate(clip)
         if pair is not None:
@@ -156,8 +160,15 @@ _REPR.maxstring = _REPR.maxother = 60
 def _gap(clip, where):
     return Gap(
         f"{where} is {clip!r}, but a clip must be a path, a section (path, start, stop), or an "
-        "array of samples. Leave it out, or set on_error='skip'.",
+        "array of samples.",
         ValueError if isinstance(clip, str | bytes) else TypeError,
+    )
+
+
+def _no_clip(clip, where):
+    return TypeError(
+        f"{where} is {short(clip)} of type {type(clip).__name__}, but a clip must be a path, a "
+        "section (path, start, stop), or an array of samples."
     )
 
 
@@ -173,7 +184,7 @@ def _from_mapping(clip, where):
         return MemoryFile(bytes(clip["bytes"]), repr(name) if name else f"<{where}>")
     paths = [key for key in PATH_NAMES if key in keys]
     if len(paths) == 1 and keys <= {*paths, "start", "stop", "bytes"}:
-        return clip[paths[0]], clip.get("start"), clip.get("stop")
+        return Section(clip[paths[0]], clip.get("start"), clip.get("stop"))
     raise TypeError(
         f"{where} is {short(clip)} of type {type(clip).__name__}, but a dict must have the keys "
         "'array' and 'sampling_rate', or 'bytes' and 'path', or 'path', 'start' and 'stop'."
@@ -215,6 +226,10 @@ def _path(path, where):
         isinstance(path, bytes) and (len(path) > _MAX_PATH or b"\0" in path)
     ):
         return MemoryFile(bytes(path), f"<{where}>")
+    if not isinstance(path, str | bytes | os.PathLike):
+        raise TypeError(
+            f"{where} has {short(path)} of type {type(path).__name__} in place of a path."
+        )
     path = str(os.fsdecode(path))
     if len(path) > _MAX_PATH:
         raise ValueError(
@@ -259,10 +274,7 @@ def _check_rate(rate, where):
 
 def _waveform(clip, where, rate=None):
     if not (hasattr(clip, "__array__") or isinstance(clip, tuple | list)) or is_number(clip):
-        raise TypeError(
-            f"{where} is {short(clip)} of type {type(clip).__name__}, but a clip must be a path, a "
-            "section (path, start, stop), or an array of samples."
-        )
+        raise _no_clip(clip, where)
     try:
         samples = as_array(clip)
     except (TypeError, ValueError) as error:
@@ -275,6 +287,8 @@ def _waveform(clip, where, rate=None):
             f"{where} is an array of shape {samples.shape} and type {samples.dtype}, but a "
             "waveform must be (n_samples,) or (n_channels, n_samples), not empty."
         )
+    if samples.dtype.kind not in "fiubc" and isinstance(clip, tuple | list):
+        raise _no_clip(clip, where)
     check_samples_type(samples.dtype, where)
     shape = samples.shape
     return Waveform(samples.T if has_channels_last(shape, where) else samples, rate, shape)

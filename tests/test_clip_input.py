@@ -280,6 +280,12 @@ def test_rows_that_are_not_finite_are_left_to_on_error():
         clips.load(1, 8000)
 
 
+def test_a_number_in_a_column_of_paths_is_refused():
+    for X in (pd.DataFrame({"path": [1, 2], "start": 0, "stop": 5}), [{"path": 1, "start": 0}]):
+        with pytest.raises(TypeError, match=r"clip 0 has .*1.* of type int\d* in place of a path"):
+            check(X)
+
+
 @pytest.mark.parametrize(
     ("X", "error", "message"),
     [
@@ -304,7 +310,8 @@ def test_rows_that_are_not_finite_are_left_to_on_error():
         (np.array([["a.wav", "b.wav"]]), ValueError, r"texts of shape \(1, 2\)"),
         (np.array(["2020-01-01"], dtype="M8[D]"), ValueError, "type datetime64"),
         (np.ma.masked_greater(WAVES, 0), TypeError, "masked array"),
-        (sparse.eye_array(3), TypeError, r"X\.toarray\(\)"),
+        (sparse.csr_array(np.eye(3)), TypeError, r"X\.toarray\(\)"),
+        (sparse.dok_array((3, 3)), TypeError, r"X\.toarray\(\)"),
         (None, ValueError, "None of type NoneType"),
         (5, ValueError, "5 of type int"),
         (frame().assign(label="dog"), ValueError, r"columns \['path', 'start', 'stop', 'label'\]"),
@@ -430,7 +437,7 @@ def test_gaps_of_other_libraries(library):
 
 
 def test_reusable_lists_only_what_is_read_once():
-    for X in (PATHS, WAVES, pd.Series(PATHS), torch.from_numpy(WAVES), sparse.eye_array(3)):
+    for X in (PATHS, WAVES, pd.Series(PATHS), torch.from_numpy(WAVES), sparse.csr_array(np.eye(3))):
         assert reusable(X) is X
     assert reusable(iter(PATHS)) == PATHS
     assert reusable(dict.fromkeys(PATHS).keys()) == PATHS

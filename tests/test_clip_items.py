@@ -269,6 +269,8 @@ def test_the_advice_for_unsigned_bytes_gives_what_the_file_holds(write_audio, si
         (True, "clip 3 is True of type bool"),
         (object, "of type type"),
         ({"audio": 1}, "clip 3 is {'audio': 1} of type dict"),
+        ((5, None, None), r"clip 3 is \(5, None, None\) of type tuple"),
+        ((), r"clip 3 is \(\) of type tuple"),
         ({"array": SAMPLES}, r"clip 3 is .* of type dict, but a dict must have"),
         (np.array(5.0), "clip 3 is .* of type ndarray"),
     ],
