@@ -70,17 +70,12 @@ def read_item(clip, where: str) -> Section | Waveform | Gap:
         return _gap(clip, where)
     if is_file(clip):
         return _section((clip,), where)
-    if isinstance(clip, tuple | list) and clip:
-        if (
-            isinstance(clip, Section)
-            or is_file(clip[0])
-            or (is_missing(clip[0]) and len(clip) in (1, 3))
-        ):
-            return _section(clip, where)
-        pair = split_rate(clip)
-        if pair is not None:
-            samples, rate = pair
-            return _waveform(samples, where, _check_rate(rate, where))
+    if _is_section(clip):
+        return _section(clip, where)
+    pair = split_rate(clip)
+    if pair is not None:
+        samples, rate = pair
+        return _waveform(samples, where, _check_rate(rate, where))
     return _waveform(clip, where)
 
 
@@ -189,6 +184,13 @@ def _from_mapping(clip, where):
         f"{where} is {short(clip)} of type {type(clip).__name__}, but a dict must have the keys "
         "'array' and 'sampling_rate', or 'bytes' and 'path', or 'path', 'start' and 'stop'."
     )
+
+
+def _is_section(clip):
+    if not isinstance(clip, tuple | list) or not clip:
+        return False
+    is_gap = is_missing(clip[0]) and len(clip) in (1, 3)
+    return isinstance(clip, Section) or is_file(clip[0]) or is_gap
 
 
 def _section(clip, where):
