@@ -14,9 +14,11 @@ from skorch.history import History
 from sktagger import persistence
 from sktagger._settings import TaggerSettings
 from sktagger._training_setup import make_net, to_machine
-from sktagger._validation import align_events, check_clips, check_lengths
+from sktagger._validation import align_events, check_lengths
 from sktagger.batching import ClipDataset
 from sktagger.callbacks import copy_state
+from sktagger.clip_input import check_clips
+from sktagger.clips import warn_of_short_sections
 from sktagger.inference import read_lengths, run, segment_table
 from sktagger.metrics import mean_average_precision
 from sktagger.modules import WALNet, check_state
@@ -337,6 +339,7 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
             clips, lengths = clips.take(kept), lengths[kept]
             indicator = None if indicator is None else indicator[kept]
             weights = None if weights is None else weights[kept]
+        warn_of_short_sections(clips, lengths, sizes)
         if weights is not None and len(weights):
             weights = (weights / weights.mean()).astype(np.float32)
         device = resolve_device(self.device)

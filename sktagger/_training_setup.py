@@ -7,8 +7,9 @@ import torch
 from sklearn.exceptions import UndefinedMetricWarning
 from skorch.callbacks import GradientNormClipping
 
-from sktagger._validation import align_events, check_clips, check_lengths
+from sktagger._validation import align_events, check_lengths
 from sktagger.callbacks import OneCycle, Progress, Validation
+from sktagger.clip_input import check_clips
 from sktagger.model_selection import MultilabelStratifiedGroupKFold
 from sktagger.modules import N_MELS, WALNet
 from sktagger.plans import TrainingPlan
@@ -23,7 +24,7 @@ def hold_out(tagger, clips, targets, X_val, Y_val, seed):
     if (X_val is None) != (Y_val is None):
         raise ValueError("X_val and Y_val go together: give both or neither.")
     if X_val is not None:
-        clips_val = check_clips(tagger, X_val, reset=False)
+        clips_val = check_clips(tagger, X_val, reset=False, name="X_val")
         events_val = align_events(Y_val, targets.classes, targets.multilabel)
         check_lengths(clips_val, events_val, ("X_val", "Y_val"))
         kept = everything

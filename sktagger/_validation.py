@@ -1,6 +1,5 @@
 """Checks of what users pass in; the only file that imports scikit-learn's private helpers."""
 
-import os
 from typing import NamedTuple
 
 import numpy as np
@@ -14,11 +13,9 @@ from sklearn.utils._param_validation import (
     validate_parameter_constraints,
 )
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _num_samples, check_array, column_or_1d, validate_data
+from sklearn.utils.validation import _num_samples, check_array, column_or_1d
 
 from sktagger._text import nearest
-from sktagger.audio import Section
-from sktagger.clips import ArrayClips, FileClips
 
 __all__ = [
     "HasMethods",
@@ -26,7 +23,6 @@ __all__ = [
     "StrOptions",
     "Targets",
     "align_events",
-    "check_clips",
     "check_lengths",
     "check_params",
     "check_targets",
@@ -60,113 +56,6 @@ class Targets(NamedTuple):
     indicator: np.ndarray
     classes: np.ndarray
     multilabel: bool
-
-
-def check_clips(estimator, X, *, reset: bool):
-    """Turn any container of clips into one of two.
-
-    Parameters
-    ----------
-    estimator : BaseEstimator
-        Gets, or is asked for, ``n_features_in_`` if `X` is a 2-D array of waveforms.
-    X : array-like
-        See :class:`sktagger.WALNetTagger`.
-    reset : bool
-        True in fit.
-
-    Returns
-    -------
-    FileClips or ArrayClips
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `X` is no container of clips. The message names the first clip that is wrong.
-    """
-    if isinstance(X, str | os.PathLike):
-        raise ValueError(
-            f"X is the single path {os.fspath(X)!r}, but it must be an array-like of clips. "
-            f"Give a list: [{os.fspath(X)!r}]."
-        )
-    if sparse.issparse(X):
-        raise TypeError(
-            "X is a sparse matrix, but waveforms must be a dense array: X.toarray() makes one."
-        )
-    if isinstance(X, pd.DataFrame) and X.shape[1] == 1 and X.dtypes.iloc[0].kind not in "fiub":
-        X = X.iloc[:, 0]
-    clips = X if _is_matrix(X) else list(X)
-    if _is_matrix(clips):
-        # integers of sound cards are scaled by their range, others taken as they are
-        keep = getattr(X, "dtype", None) in (np.int16, np.int32)
-        dtype = None if keep else [np.float32, np.float64]
-        return ArrayClips(validate_data(estimator, X, reset=reset, dtype=dtype))
-    if not clips:
-        raise ValueError("X is empty, but at least 1 clip is needed.")
-    kinds = {_kind(clip, index) for index, clip in enumerate(clips)}
-    if len(kinds) > 1:
-        raise ValueError(
-            "X mixes files and waveforms in memory. Give either, not both: read the files, or "
-            "write the waveforms to files."
-        )
-    if kinds == {"file"}:
-        return FileClips([_section(clip, index) for index, clip in enumerate(clips)])
-    return ArrayClips([_waveform(clip, index) for index, clip in enumerate(clips)])
-
-
-def _is_matrix(X):
-    """Whether X is one array of numbers, for scikit-learn's checks, and not a list of clips."""
-    if isinstance(X, list):
-        return bool(X) and (
-            (np.isscalar(X[0]) and not isinstance(X[0], str))
-            or (isinstance(X[0], list) and not (X[0] and isinstance(X[0][0], str | os.PathLike)))
-        )
-    if isinstance(X, pd.Series) or not hasattr(X, "shape"):
-        return not hasattr(X, "__iter__")
-    return isinstance(X, pd.DataFrame) or X.ndim != 1 or X.dtype.kind not in "OUST"
-
-
-def _kind(clip, index):
-    if isinstance(clip, str | os.PathLike):
-        return "file"
-    if isinstance(clip, tuple | list) and clip and isinstance(clip[0], str | os.PathLike):
-        return "file"
-    if hasattr(clip, "__array__") and getattr(clip, "ndim", 0) > 0:
-        return "waveform"
-    raise TypeError(
-        f"X: clip {index} is {_short(clip)} of type {type(clip).__name__}, but a clip must be a "
-        "path, a section (path, start, stop), or an array of samples."
-    )
-
-
-def _section(clip, index):
-    if isinstance(clip, str | os.PathLike):
-        return Section(os.fspath(clip))
-    path, *bounds = clip
-    valid = len(bounds) == 2 and all(
-        b is None or (isinstance(b, int | np.integer) and not isinstance(b, bool)) for b in bounds
-    )
-    if not valid:
-        raise ValueError(
-            f"X: clip {index} is {_short(clip)}, but a section must be (path, start, stop) with "
-            "start and stop integers (samples at the file's own rate) or None."
-        )
-    return Section(os.fspath(path), *(None if b is None else int(b) for b in bounds))
-
-
-def _waveform(clip, index):
-    waveform = np.asarray(clip)
-    if waveform.dtype.kind not in "fi" or waveform.ndim > 2 or waveform.size == 0:
-        raise ValueError(
-            f"X: clip {index} is an array of shape {waveform.shape} and type {waveform.dtype}, but "
-            "a waveform must be (n_samples,) or (n_channels, n_samples), not empty, of floats or "
-            "signed integers."
-        )
-    return waveform
-
-
-def _short(value):
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def check_targets(Y) -> Targets:

@@ -4,7 +4,9 @@ Nothing is decoded before it is asked for.
 """
 
 import os
+import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -13,7 +15,13 @@ from joblib import Memory
 
 from sktagger._audio_files import file_version
 from sktagger._files import expand_path
-from sktagger.audio import audio_info, check_finite, read_audio, resampled_length
+from sktagger.audio import (
+    audio_info,
+    check_finite,
+    read_audio,
+    resample,
+    resampled_length,
+)
 
 # what else decides what is read from a file; the first counts changes of `read_audio` itself
 _READERS = (
@@ -25,12 +33,27 @@ _READERS = (
 )
 
 
+class Gap(NamedTuple):
+    """A clip that is not there.
+
+    Parameters
+    ----------
+    cause : str
+        What there is instead, for the error on reading it.
+    error : type, default=ValueError
+        Of the error where gaps are refused at once.
+    """
+
+    cause: str
+    error: type = ValueError
+
+
 class FileClips:
     """Clips in audio files, decoded when asked for.
 
     Parameters
     ----------
-    sections : list of Section
+    sections : list of Section or Gap
     read : callable or None, default=None
         Cached reader, see :meth:`cached`.
     positions : sequence of int or None, default=None
@@ -67,11 +90,13 @@ class FileClips:
 
     def n_samples(self, index: int, sample_rate: int) -> int:
         """Give a clip's length at `sample_rate` from the header."""
-        n_samples, orig_sr = audio_info(self.sections[index])
+        n_samples, orig_sr = audio_info(_present(self.sections[index]))
         return resampled_length(n_samples, orig_sr, sample_rate)
 
     def identity(self, index: int) -> tuple[bytes, ...]:
         """Give what tells a clip from others: the file and the section of it."""
+        if isinstance(self.sections[index], Gap):
+            return (b"",)
         path, *bounds = self.sections[index]
         if hasattr(path, "content"):  # of a file in memory
             return path.content, repr(bounds).encode()
@@ -79,7 +104,7 @@ class FileClips:
 
     def load(self, index: int, sample_rate: int) -> np.ndarray:
         """Decode a clip to (n_channels, n_samples) float32."""
-        section = self.sections[index]
+        section = _present(self.sections[index])
         if self.read is None or not isinstance(section.path, str | os.PathLike):
             return read_audio(section, sample_rate)
         # the time of modification alone does not tell files apart: `cp -p`, `rsync -t`, `tar` and
@@ -91,19 +116,22 @@ class FileClips:
 
 
 class ArrayClips:
-    """Clips in memory, at the sample rate of whoever asks.
+    """Clips in memory.
 
     Parameters
     ----------
-    arrays : sequence of ndarray of shape (n_samples,) or (n_channels, n_samples)
-        Floats, or int16 or int32, which are scaled by their range.
+    arrays : sequence of ndarray of shape (n_samples,) or (n_channels, n_samples), or of Gap
+        Floats, or signed integers, which are scaled by their range.
     positions : sequence of int or None, default=None
         See :class:`FileClips`.
+    rates : sequence of int or None, default=None
+        Sample rates of the clips in Hz. None, for all or for one: that of whoever asks.
     """
 
-    def __init__(self, arrays, positions=None):
+    def __init__(self, arrays, positions=None, rates=None):
         self.arrays = arrays
         self.positions = range(len(arrays)) if positions is None else positions
+        self.rates = [None] * len(arrays) if rates is None else rates
 
     def __len__(self) -> int:
         return len(self.arrays)
@@ -111,7 +139,8 @@ class ArrayClips:
     def take(self, indices):
         """Give some of the clips."""
         arrays = [self.arrays[i] for i in indices]
-        return ArrayClips(arrays, [self.positions[i] for i in indices])
+        positions = [self.positions[i] for i in indices]
+        return ArrayClips(arrays, positions, [self.rates[i] for i in indices])
 
     def cached(self, memory):
         """Give the same clips; those in memory need no cache."""
@@ -122,22 +151,56 @@ class ArrayClips:
         return f"Clip {self.positions[index]}"
 
     def n_samples(self, index: int, sample_rate: int) -> int:
-        """Give a clip's length."""
-        return self.arrays[index].shape[-1]
+        """Give a clip's length at `sample_rate`."""
+        n_samples = _present(self.arrays[index]).shape[-1]
+        return resampled_length(n_samples, self.rates[index] or sample_rate, sample_rate)
 
     def identity(self, index: int) -> tuple[bytes, ...]:
         """Give what tells a clip from others: its samples."""
+        if isinstance(self.arrays[index], Gap):
+            return (b"",)
         array = np.ascontiguousarray(self.arrays[index])
-        return f"{array.dtype} {array.shape}".encode(), array.tobytes()
+        return f"{array.dtype} {array.shape} {self.rates[index]}".encode(), array.tobytes()
 
     def load(self, index: int, sample_rate: int) -> np.ndarray:
         """Give a clip as (n_channels, n_samples) float32."""
-        waveform = np.atleast_2d(self.arrays[index])
-        scale = -np.iinfo(waveform.dtype).min if waveform.dtype in (np.int16, np.int32) else 1
+        waveform = np.atleast_2d(_present(self.arrays[index]))
+        scale = -np.iinfo(waveform.dtype).min if waveform.dtype.kind == "i" else 1
         with np.errstate(over="ignore"):  # what overflows is refused below
-            waveform = waveform.astype(np.float32) / np.float32(scale)
+            # in one order, by which sums are rounded
+            waveform = waveform.astype(np.float32, order="C") / np.float32(scale)
         check_finite(waveform.T, self.name(index))
-        return waveform
+        return resample(waveform, self.rates[index] or sample_rate, sample_rate)
+
+
+def warn_of_short_sections(clips, lengths, sizes) -> None:
+    """Warn of sections without a full window, as those are whose bounds are in seconds.
+
+    Parameters
+    ----------
+    clips : FileClips or ArrayClips
+    lengths : ndarray of shape (n_clips,), int
+        In samples at the rate of `sizes`.
+    sizes : STFTSizes
+    """
+    if not isinstance(clips, FileClips):
+        return
+    short = np.flatnonzero(lengths < sizes.win_length)
+    short = [k for k in short if clips.sections[k][1:] != (None, None)]
+    if short:
+        warnings.warn(
+            f"{clips.name(short[0])}: the section is shorter than one window of the STFT "
+            f"({len(short)} such sections in all). Its bounds are in samples at the file's own "
+            "rate: multiply seconds by the rate.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def _present(clip):
+    if isinstance(clip, Gap):
+        raise ValueError(clip.cause)
+    return clip
 
 
 def _memory(memory):

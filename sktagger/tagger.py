@@ -20,13 +20,13 @@ from sktagger._validation import (
     StrOptions,
     Targets,
     align_events,
-    check_clips,
     check_lengths,
     check_targets,
     check_weights,
 )
 from sktagger.augmentation import Augmentation
 from sktagger.callbacks import load_checkpoint
+from sktagger.clip_input import check_clips, reusable
 from sktagger.cross_fitting import out_of_fold_scores
 from sktagger.fine_tuning import freeze_layers, start_from
 from sktagger.model_selection import MultilabelStratifiedGroupKFold
@@ -49,7 +49,7 @@ class WALNetTagger(BaseTagger):
     ----------
     sample_rate : int, default=44100
         Rate at which audio is processed, in Hz. Files of another rate are resampled; waveforms
-        in memory must have it.
+        in memory must have it, or come with theirs.
     stft : STFT or None, default=None
         Settings of the short-time Fourier transform. None: windows of 40 ms every 20 ms.
     fmin : float, default=50.0
@@ -119,10 +119,10 @@ class WALNetTagger(BaseTagger):
         files are pickles: name one that only you write to. It is not saved with the tagger.
     on_error : {"raise", "warn", "skip"}, default="raise"
         What is done about clips that cannot be read: files that are missing, damaged, or change
-        while they are used, and samples that are not finite. "raise": the first is an error, before
-        training starts if its header tells. "warn": each is left out, with a warning. "skip": they
-        are left out, with one warning at the end. Those left out of a training are listed in
-        `skipped_`; their scores are NaN.
+        while they are used, samples that are not finite, and None, NaN or "" in place of a clip.
+        "raise": the first is an error, before training starts if its header tells. "warn": each is
+        left out, with a warning. "skip": they are left out, with one warning at the end. Those left
+        out of a training are listed in `skipped_`; their scores are NaN.
     callbacks : list or None, default=None
         Further skorch callbacks, or (name, callback) pairs.
     device : str, default="auto"
@@ -168,9 +168,20 @@ class WALNetTagger(BaseTagger):
 
     Notes
     -----
-    `X` is an array-like of clips: paths, sections ``(path, start, stop)`` in samples of the file,
-    or waveforms at `sample_rate`: a 2-D array (n_clips, n_samples), or a list of 1-D or
-    (n_channels, n_samples) arrays of any lengths. Clips are mixed to mono, centred and scaled.
+    `X` is an array-like of clips: a list, array or Series, or a DataFrame with a column of clips,
+    also of polars or pyarrow. Clips are files or waveforms; they are mixed to mono, centred and
+    scaled.
+
+    A file is given as its path, as its bytes or an open binary file, or as a section
+    ``(path, start, stop)`` in samples of the file; None means its beginning and its end. Sections
+    may also be the rows of a DataFrame with columns `path`, `start` and `stop`.
+
+    Waveforms are a 2-D array (n_clips, n_samples), or a list of arrays of any lengths:
+    (n_samples,), (n_channels, n_samples) or (n_samples, n_channels), where channels are the axis of
+    at most 32, beside one of more. They are at `sample_rate`, or resampled to it where they come
+    with their rate: ``(array, rate)``, ``(rate, array)`` or ``{"array": ..., "sampling_rate":
+    ...}``. Signed integers are scaled by their range; those of 64 bits by that of 16 bits if all of
+    `X` fit into it, else by that of 32.
 
     `Y` is an indicator matrix (array, sparse matrix, or DataFrame whose columns name the events),
     a list of event lists, or 1-D labels: then each clip has one event, `predict` gives it, and the
@@ -438,6 +449,7 @@ class WALNetTagger(BaseTagger):
         UserWarning
             Without `cross_fit`.
         """
+        X = reusable(X)
         if self.cross_fit is None:
             warnings.warn(
                 "fit_transform scores the clips that the network was just trained on. Such scores "

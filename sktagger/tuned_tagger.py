@@ -17,6 +17,7 @@ from sktagger._validation import (
     check_params,
     check_targets,
 )
+from sktagger.clip_input import reusable
 from sktagger.cross_fitting import out_of_fold_scores
 from sktagger.metrics import mean_f1
 from sktagger.model_selection import MultilabelStratifiedGroupKFold
@@ -120,6 +121,7 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         """
         check_params(self)
         targets = check_targets(y)
+        X = reusable(X)
         check_lengths(X, targets.indicator, ("X", "y"))
         X, y = indexable(X, y)
         self._check_enough(targets)

@@ -8,8 +8,8 @@ import pytest
 import soundfile
 from joblib import Memory
 
-from sktagger.audio import Section, read_audio
-from sktagger.clips import _READERS, ArrayClips, FileClips
+from sktagger.audio import Section, read_audio, resample, to_mono
+from sktagger.clips import _READERS, ArrayClips, FileClips, Gap, warn_of_short_sections
 
 
 def test_file_clips_know_their_resampled_length(write_audio, sine):
@@ -37,13 +37,47 @@ def test_array_clips_of_any_shape():
 
 
 @pytest.mark.parametrize(
-    ("dtype", "full"), [(np.int16, 2**15), (np.int32, 2**31), (np.float32, 1), (np.float64, 1)]
+    ("dtype", "full"),
+    [("i1", 2**7), ("i2", 2**15), (">i2", 2**15), ("i4", 2**31), ("f4", 1), (">f8", 1)],
 )
 def test_array_clips_scale_integers_by_their_range(dtype, full):
     values = np.array([-1.0, -0.5, 0.0, 0.25, 0.5])
     waveform = ArrayClips([(values * full).astype(dtype)]).load(0, 16000)
     assert waveform.dtype == np.float32
     np.testing.assert_array_equal(waveform, [values])
+
+
+def test_array_clips_with_rates_are_resampled(sine):
+    samples = sine(0.25, 22050)
+    clips = ArrayClips([samples, samples, samples], rates=[22050, None, 8000]).take([0, 2, 1])
+    expected = resample(samples[None], 22050, 8000)
+    assert [clips.n_samples(index, 8000) for index in range(3)] == [2000, 5512, 5512]
+    np.testing.assert_array_equal(clips.load(0, 8000), expected)
+    for index in (1, 2):
+        np.testing.assert_array_equal(clips.load(index, 8000), samples[None])
+
+
+def test_order_in_memory_changes_no_bit(rng):
+    stereo = rng.standard_normal((2, 1000)).astype(np.float32)
+    clips = ArrayClips([stereo, np.asfortranarray(stereo)])
+    assert clips.load(1, 8000).flags.c_contiguous
+    np.testing.assert_array_equal(to_mono(clips.load(1, 8000)), to_mono(clips.load(0, 8000)))
+
+
+@pytest.mark.parametrize("container", [FileClips, ArrayClips])
+def test_gaps_are_errors_when_they_are_read(container):
+    clips = container([Gap("X: clip 0 is None")])
+    for method in (clips.n_samples, clips.load):
+        with pytest.raises(ValueError, match="X: clip 0 is None"):
+            method(0, 8000)
+
+
+def test_only_sections_without_a_full_window_are_warned_of(sizes):
+    clips = FileClips([Section("a.wav"), Section("b.wav", 0, 5), Section("c.wav", 7, None)])
+    with pytest.warns(UserWarning, match=r"b\.wav.*samples 0 to 5.*\(1 such sections"):
+        warn_of_short_sections(clips, np.array([5, 5, 40]), sizes)
+    for short, lengths in [(clips, [5, 40, 41]), (ArrayClips([np.zeros(5)]), [5])]:
+        warn_of_short_sections(short, np.array(lengths), sizes)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import soundfile
 from scipy import sparse
+from sklearn.ensemble import BaggingClassifier
 from sklearn.model_selection import GridSearchCV, KFold, cross_validate, train_test_split
 from sklearn.pipeline import Pipeline
 
@@ -53,6 +54,8 @@ CLIPS = {
     "Series": lambda paths, waves: pd.Series(paths, index=np.arange(len(paths))[::-1]),
     "Series of string dtype": lambda paths, waves: pd.Series(paths, dtype="string"),
     "DataFrame of paths": lambda paths, waves: pd.DataFrame({"path": paths}),
+    "column of paths": lambda paths, waves: np.array(paths, dtype=object)[:, None],
+    "polars": lambda paths, waves: pytest.importorskip("polars").Series(paths),
     "sections": lambda paths, waves: [(path, 0, 4000) for path in paths],
     "array of sections": lambda paths, waves: objects([(path, 100, None) for path in paths]),
     "float32 matrix": lambda paths, waves: waves,
@@ -102,6 +105,13 @@ def test_clips_go_everywhere(name, paths, waveforms):
         error_score="raise",
     )  # fmt: skip
     assert search.fit(X, Y).predict_proba(X).shape == (N_CLIPS, 2)
+
+
+def test_bagging_takes_a_column_of_paths(paths):
+    X, y = np.array(paths, dtype=object)[:, None], TARGETS["str labels"]
+    bagging = BaggingClassifier(make(), n_estimators=1, bootstrap=False, random_state=0).fit(X, y)
+    only = make().set_params(random_state=bagging.estimators_[0].random_state).fit(paths, y)
+    np.testing.assert_allclose(bagging.predict_proba(X), only.predict_proba(paths), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", TARGETS)

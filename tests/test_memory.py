@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sktagger import WALNetTagger
-from sktagger._validation import check_clips
+from sktagger.clip_input import check_clips
 from sktagger.memory import ClipLimit, is_out_of_memory, take_clips
 from sktagger.modules import WALNet
 from sktagger.plans import plain_plan
