@@ -14,12 +14,13 @@ from skorch.history import History
 from sktagger import persistence
 from sktagger._settings import TaggerSettings
 from sktagger._training_setup import make_net
-from sktagger._validation import align_events, check_clips, check_lengths
+from sktagger._validation import check_clips, check_lengths
 from sktagger.batching import ClipDataset
 from sktagger.callbacks import copy_state
 from sktagger.inference import read_lengths, run, segment_table
 from sktagger.metrics import mean_average_precision
 from sktagger.modules import WALNet, check_state
+from sktagger.targets import align_score_targets
 from sktagger.training import PlainBatches, resolve_device
 from sktagger.unreadable import Unreadable, check_scored, scored
 
@@ -158,13 +159,15 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
         Returns
         -------
         float
-            Mean over the events that occur in `y`. Clips that cannot be read (`on_error`) do not
-            count.
+            Mean over the events that occur in `y`. A label that training had not counts with
+            scores of 0. Clips that cannot be read (`on_error`) do not count.
         """
+        check_is_fitted(self)
+        events = align_score_targets(y, self.classes_, self._multilabel)
         scores = self.predict_proba(X)
-        kept = scored(scores)
-        events = align_events(y, self.classes_, self._multilabel)
         check_lengths(scores, events, ("X", "y"))
+        kept = scored(scores)
+        scores = np.pad(scores, ((0, 0), (0, events.shape[1] - scores.shape[1])))
         return mean_average_precision(events[kept], scores[kept])
 
     @property
