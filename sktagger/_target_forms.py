@@ -148,7 +148,8 @@ def read_form(Y, name: str = "Y", n_events: int | None = None) -> Form:
         raise ValueError(f"{name} is empty (0 samples), but at least 1 clip is needed.")
     rows = [_as_row(value) for value in values]
     if all(row is None for row in rows):
-        return Form("labels", _check_labels(values, name, getattr(Y, "dtype", None) == object))
+        as_objects = not isinstance(Y, list) and Y.dtype.kind == "O"
+        return Form("labels", _check_labels(values, name, as_objects))
     return _read_rows(values, rows, name, n_events)
 
 

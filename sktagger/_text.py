@@ -14,10 +14,10 @@ _LATIN = str.maketrans(
 
 
 def printable(text: object) -> str:
-    """Return a text as `str` gives it, with what a terminal would not print as itself escaped.
+    r"""Return a text as `str` gives it, with what a terminal would not print as itself escaped.
 
     Line breaks, escape sequences, marks that change the direction of writing, invisible
-    characters and unpaired surrogates become ``\\n``, ``\\x1b``, ``\\u202e`` and so on; letters of
+    characters and unpaired surrogates become ``\n``, ``\x1b``, ``\u202e`` and so on; letters of
     any script stay.
     """
     text = str(text)
