@@ -3,8 +3,10 @@
 import argparse
 import os
 import sys
+import warnings
 
 from sktagger import __version__
+from sktagger._text import printable
 from sktagger.commands import demo, evaluate, train
 
 COMMANDS = {"demo": demo, "train": train, "evaluate": evaluate}
@@ -43,12 +45,21 @@ def main(argv=None) -> int:
     # threads that wait by spinning slow each other down as soon as a core is busy otherwise, with
     # reading audio for one; it has to be said before PyTorch is imported
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    formatwarning = warnings.formatwarning
+    warnings.formatwarning = _format_warning
     try:
         args.main(args)
     except (ValueError, TypeError, OSError, ImportError, FloatingPointError, MemoryError) as error:
-        print(f"sktagger {args.command}: error: {error}", file=sys.stderr)
+        print(f"sktagger {args.command}: error: {printable(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as interrupt:
-        print(interrupt if interrupt.args else "Interrupted.", file=sys.stderr)
+        print(printable(interrupt) if interrupt.args else "Interrupted.", file=sys.stderr)
         return 130
+    finally:
+        warnings.formatwarning = formatwarning
     return 0
+
+
+def _format_warning(message, category, filename, lineno, line=None):
+    """Lay a warning out on one line: it may have names from files of strangers."""
+    return f"{category.__name__}: {printable(message)} ({filename}:{lineno})\n"

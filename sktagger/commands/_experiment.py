@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from sktagger import __version__
 from sktagger._json import are_events, parse_json
-from sktagger._text import nearest
+from sktagger._text import nearest, printable
 from sktagger.augmentation import Augmentation
 from sktagger.callbacks import load_checkpoint, logger
 from sktagger.commands._config import parse_config
@@ -211,6 +211,16 @@ def new_directory(root):
             return directory
 
 
+class _Formatter(logging.Formatter):
+    """Writes one line per message: it may have names from files of strangers."""
+
+    def __init__(self):
+        super().__init__("%(asctime)s  %(message)s", "%H:%M:%S")
+
+    def format(self, record):
+        return printable(super().format(record))
+
+
 class _TqdmHandler(logging.Handler):
     """Writes above a progress bar, not into it."""
 
@@ -225,7 +235,7 @@ def logging_to(path):
     level = logger.level
     logger.setLevel(logging.INFO)
     for handler in handlers:
-        handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
+        handler.setFormatter(_Formatter())
         logger.addHandler(handler)
     try:
         yield
