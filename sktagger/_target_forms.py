@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_array, column_or_1d
 
 from sktagger._text import quoted, short
 
+_NUMBERS = Number | np.bool_
 _FORMS = "an indicator matrix, a list of event lists, or 1-D labels"
 
 
@@ -57,7 +58,8 @@ def plain_container(values, name: str):
             f"{_FORMS}."
         )
     if isinstance(values, np.ma.MaskedArray):
-        return values.astype(object).filled(None) if values.mask.any() else values.data
+        mask, values = np.ma.getmaskarray(values), values.data
+        return np.where(mask, None, values) if mask.any() else values
     if isinstance(values, np.ndarray):
         return np.asarray(values)
     values = plain_table(values)
@@ -86,7 +88,7 @@ def plain_table(values):
         return _make_frame(values.column_names, [c.to_pylist() for c in values.columns])
     if hasattr(values, "get_columns"):  # polars
         return _make_frame(values.columns, [column.to_list() for column in values.get_columns()])
-    if hasattr(values, "columns") and hasattr(values, "to_pandas"):
+    if hasattr(values, "to_pandas") and hasattr(values, "columns"):
         return values.to_pandas()
     return values
 
@@ -120,7 +122,8 @@ def read_form(Y, name: str = "Y", n_events: int | None = None) -> Form:
     name : str, default="Y"
         Of the argument, for messages.
     n_events : int or None, default=None
-        Number of events where it is known: lists of numbers of another width list class ids.
+        Number of events where it is known: rows of another length that are not of 0 and 1 list
+        class ids.
 
     Returns
     -------
@@ -182,11 +185,9 @@ def _read_array(Y, name, n_events):
             return Form("labels", _check_labels(column_or_1d(Y, warn=True), name))
         if Y.shape[1] == 1 and len(Y) and isinstance(Y[0, 0], str | list | tuple | np.ndarray):
             return read_form(Y[:, 0], name, n_events)
-        if Y.dtype.kind != "O" and not np.isin(Y, ["0", "1"]).all():
+        texts = Y.dtype.kind != "O" or any(isinstance(value, str) for value in Y[:1].ravel())
+        if texts and not np.isin(Y, ["0", "1"]).all():
             return read_form(Y.tolist(), name, n_events)
-        if any(isinstance(value, str) for value in Y[:1].ravel()):
-            return read_form(Y.tolist(), name, n_events)
-    if Y.ndim == 2 and Y.dtype.kind in "OUT":
         return Form("indicator", _check_indicator(Y, None, name))
     Y = check_array(Y, ensure_2d=False, dtype=None, input_name=name, ensure_all_finite="allow-nan")
     # a single column is an indicator if it can be one, else scikit-learn's way to pass labels
@@ -201,10 +202,11 @@ def _read_rows(values, rows, name, n_events):
         if row is None:
             raise _error_of_single(name, clip, values[clip])
     entry = next((entry for row in rows for entry in row), "")
-    if isinstance(entry, Number | np.bool_) and entry == entry:
+    if isinstance(entry, _NUMBERS) and entry == entry:
         is_set = any(isinstance(row, set | frozenset) for row in rows)
         widths = {len(row) for row in rows}
-        if is_set or len(widths) > 1 or (n_events or max(widths)) not in widths:
+        no_matrix = n_events not in widths and not all(e in (0, 1) for row in rows for e in row)
+        if is_set or len(widths) > 1 or (n_events is not None and no_matrix):
             _check_entries(rows, name, "class ids", _is_id)
             _check_repeated(rows, name)
             return Form("lists", [list(row) for row in rows])
@@ -226,8 +228,8 @@ def _check_entries(rows, name, what: str, is_valid: Callable):
             if not is_valid(entry):
                 raise ValueError(
                     f"{name}: clip {clip} has {short(entry)} of type {type(entry).__name__} among "
-                    f"its events, but those of other clips are {what}. An event list holds {what} "
-                    "only, none missing; rows of 0 and 1 must be of one length."
+                    f"its events. These event lists must hold {what} only, none missing. If they "
+                    "are rows of an indicator matrix, give all of them one length."
                 )
             if isinstance(entry, str) and not entry.strip():
                 raise ValueError(
@@ -240,8 +242,9 @@ def _check_repeated(rows, name):
     for clip, row in enumerate(rows):
         if len(set(row)) < len(row):
             raise ValueError(
-                f"{name}: clip {clip} has {len(row)} entries, {short(row)}, and others more or "
-                "fewer. Rows of 0 and 1 must be of one length; a list of class ids holds each once."
+                f"{name}: clip {clip} has {len(row)} entries, {short(row)}, and other clips have "
+                "more or fewer. Rows of 0 and 1 must be of one length; class ids must be listed "
+                "once each."
             )
 
 
@@ -269,13 +272,15 @@ def _check_labels(values, name, as_objects=False):
     if len(missing):
         clip = missing[0]
         raise ValueError(
-            f"{name}: clip {clip} has no label, but {short(values[clip])} (NaN; {len(missing)} "
-            "such clips in all). Each clip must have one. Leave such clips out, or give event "
-            "lists, where [] is a clip without events."
+            f"{name}: clip {clip} has no label, it is {short(values[clip])} ({len(missing)} such "
+            "clips in all). Each clip must have one. Leave such clips out, or give event lists, "
+            "where [] is a clip without events."
         )
     if not isinstance(values, np.ndarray):
         _check_label_types(values, name)
         labels = objects if as_objects and isinstance(values[0], str) else np.asarray(values)
+    if labels.dtype.kind == "f":
+        check_array(labels, ensure_2d=False, dtype=None, input_name=name)
     check_classification_targets(labels)
     return labels
 
@@ -283,10 +288,10 @@ def _check_labels(values, name, as_objects=False):
 def _check_label_types(values, name):
     is_text = isinstance(values[0], str)
     for clip, value in enumerate(values):
-        if isinstance(value, str) != is_text:
+        if isinstance(value, str) != is_text or not isinstance(value, str | bytes | _NUMBERS):
             raise ValueError(
                 f"{name}: clip {clip} has the label {short(value)} of type {type(value).__name__}, "
-                f"but clip 0 has {short(values[0])}. Labels must be all text or all numbers."
+                f"and clip 0 {short(values[0])}. Labels must be all text or all numbers."
             )
         if is_text and not value.strip():
             raise ValueError(
@@ -311,10 +316,11 @@ def _check_indicator(values, names, name):
                 "hold 0 and 1 only. Give 0 where the event does not occur, and leave out clips "
                 "that nobody labeled."
             )
+        ids = isinstance(value, Integral)
         raise ValueError(
             f"{name}: clip {clip} has {short(value)} for {place}, but an indicator matrix must "
-            "hold 0 and 1 only. Threshold soft labels first; give lists of class ids, if they are "
-            "all of one length, as sets."
+            "hold 0 and 1 only. "
+            + ("Give class ids as sets, {0, 2}." if ids else "Threshold soft labels first.")
         )
     return indicator
 
