@@ -97,7 +97,8 @@ def evaluate(
     Raises
     ------
     ValueError
-        If a set has events that training had not; the message names them.
+        If a set has events that training had not, unless they are ignored; the message names
+        them.
     """
     from sktagger.commands import _experiment
     from sktagger.database import load_database
@@ -112,13 +113,15 @@ def evaluate(
     db = load_database(config["database"] if database is None else database)
     names = validation_set, test_set
     unknown = [db.unknown_events(name, events=tagger.classes_) for name in names]
-    if unknown_events == "error" and any(unknown):
+    try:
+        sets = [db.to_xy(n, events=tagger.classes_, unknown_events=unknown_events) for n in names]
+    except ValueError as error:
+        if not any(unknown):
+            raise
         found = [_describe_unknown(*pair) for pair in zip(names, unknown, strict=True) if pair[1]]
         raise ValueError(
-            f"{db.path}: {' '.join(found)} Correct the names, or leave such events out of the "
-            "truth: --unknown-events ignore (in Python, unknown_events='ignore')."
-        )
-    sets = [db.to_xy(n, events=tagger.classes_, unknown_events=unknown_events) for n in names]
+            f"{error} On the command line: --unknown-events ignore. {' '.join(found)}"
+        ) from error
     scores_val, Y_val, skipped_val = _score(tagger, *sets[0])
     scores_test, Y_test, skipped_test = _score(tagger, *sets[1])
     if strategy is None:
