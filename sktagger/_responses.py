@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from sktagger.targets import Targets, match_form, read_form
+
 
 def event_scores(estimator, X, n_events: int | None = None) -> np.ndarray:
     """Score each event in each clip.
@@ -35,6 +37,29 @@ def select_event(scores, estimator):
     if scores.shape[1] != 2 or not is_single_event(classes) or of_two:
         return scores
     return scores[:, list(classes).index(1), np.newaxis]
+
+
+def scores_and_targets(estimator, X, y) -> tuple[np.ndarray, Targets]:
+    """Score clips, and bring their events into the columns of the scores.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted, with `predict_proba`. If it has no names of events, `y` gives them, by position.
+    X : array-like of clips
+    y : array-like
+        Events of the clips in any form.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_clips, n_events), float
+    targets : Targets
+    """
+    classes = getattr(estimator, "classes_", None)
+    n_events = len(classes) if isinstance(classes, np.ndarray) else None
+    form = read_form(y, "y", n_events)
+    scores = event_scores(estimator, X, form.values.shape[1] if form.kind == "indicator" else None)
+    return scores, match_form(form, event_names(estimator, scores.shape[1]), name="y")
 
 
 def is_list_of_events(scores) -> bool:

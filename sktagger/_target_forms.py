@@ -205,8 +205,8 @@ def _read_rows(values, rows, name, n_events):
     if isinstance(entry, _NUMBERS) and entry == entry:
         is_set = any(isinstance(row, set | frozenset) for row in rows)
         widths = {len(row) for row in rows}
-        no_matrix = n_events not in widths and not all(e in (0, 1) for row in rows for e in row)
-        if is_set or len(widths) > 1 or (n_events is not None and no_matrix):
+        of_one = len(widths) == 1 and not is_set
+        if not of_one or (n_events is not None and n_events not in widths and _are_ids(rows)):
             _check_entries(rows, name, "class ids", _is_id)
             _check_repeated(rows, name)
             return Form("lists", [list(row) for row in rows])
@@ -216,6 +216,10 @@ def _read_rows(values, rows, name, n_events):
         return _read_array(matrix, name, n_events)
     _check_entries(rows, name, "names", lambda entry: isinstance(entry, str))
     return Form("lists", [list(row) for row in rows])
+
+
+def _are_ids(rows):
+    return not all(entry in (0, 1) for row in rows for entry in row)
 
 
 def _is_id(entry):

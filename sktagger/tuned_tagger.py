@@ -9,14 +9,14 @@ from sklearn.utils import check_random_state, get_tags, indexable
 from sklearn.utils.validation import check_is_fitted
 
 from sktagger import persistence
-from sktagger._responses import event_names, event_scores
+from sktagger._responses import event_scores, scores_and_targets
 from sktagger._text import short
 from sktagger._validation import HasMethods, Interval, StrOptions, check_lengths, check_params
 from sktagger.cross_fitting import out_of_fold_scores
 from sktagger.metrics import mean_f1
 from sktagger.model_selection import MultilabelStratifiedGroupKFold
 from sktagger.tagger import WALNetTagger
-from sktagger.targets import align_score_targets, check_targets, match_events, plain_container
+from sktagger.targets import align_score_targets, check_targets, match_events
 from sktagger.thresholds import ThresholdTuner
 from sktagger.unreadable import check_scored
 
@@ -127,7 +127,9 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         check_params(self)
         (X,) = indexable(X)
         if self.cv == "prefit":
-            targets, scores = self._score_prefit(X, y)
+            check_is_fitted(self.estimator)
+            scores, targets = scores_and_targets(self.estimator, X, y)
+            check_lengths(X, targets.indicator, ("X", "y"))
             self.estimator_, indicator = self.estimator, targets.indicator
         else:
             targets = check_targets(y, name="y")
@@ -274,15 +276,6 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         tuned.tuner_.n_features_in_ = len(thresholds)
         tuned._multilabel = tagger._multilabel
         return tuned
-
-    def _score_prefit(self, X, y):
-        """Score clips by the fitted estimator, and bring their events into the same columns."""
-        check_is_fitted(self.estimator)
-        y = plain_container(y, "y")
-        scores = event_scores(self.estimator, X, getattr(y, "shape", (0, 0))[-1])
-        targets = match_events(y, event_names(self.estimator, scores.shape[1]), name="y")
-        check_lengths(X, targets.indicator, ("X", "y"))
-        return targets, scores
 
     def _splits(self, X, indicator, groups):
         if isinstance(self.cv, Integral | Real):

@@ -3,9 +3,8 @@
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from sktagger._responses import event_names, event_scores
+from sktagger._responses import scores_and_targets
 from sktagger._text import nearest
-from sktagger.targets import match_events, plain_container
 
 # Okabe and Ito's colours, which people with any colour vision can tell apart; dark ones first
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
@@ -43,9 +42,7 @@ def respond(estimator, X, y):
 
     Events are matched by name; an estimator without names has them from `y`, by position.
     """
-    y = plain_container(y, "y")
     last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-    scores = event_scores(estimator, X, getattr(y, "shape", (0, 0))[-1])
-    targets = match_events(y, event_names(estimator, scores.shape[1]), name="y")
+    scores, targets = scores_and_targets(estimator, X, y)
     y_true = pd.DataFrame(targets.indicator.astype(int), columns=pd.Index(targets.classes))
     return y_true, scores, getattr(last, "thresholds_", None)
