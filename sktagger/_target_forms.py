@@ -107,7 +107,7 @@ def column_names(frame: pd.DataFrame, name: str) -> np.ndarray | None:
         raise ValueError(
             f"{name} has more than one column for {quoted(twice)}. Give each event one column."
         )
-    if columns.hasnans:
+    if not isinstance(columns, pd.MultiIndex) and columns.hasnans:
         raise ValueError(f"{name} has a column without a name. Name its event, or leave it out.")
     return columns.to_numpy()
 

@@ -178,7 +178,8 @@ class WALNetTagger(BaseTagger):
 
     `Y` is an indicator matrix (array, sparse matrix, or DataFrame whose columns name the events),
     a list of event lists, or 1-D labels: then each clip has one event, `predict` gives it, and the
-    rows of `predict_proba` sum to 1.
+    rows of `predict_proba` sum to 1. Tables and columns of polars and pyarrow are taken as those of
+    pandas. Events of other clips are matched with those of training by name.
 
     References
     ----------

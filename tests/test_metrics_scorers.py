@@ -352,3 +352,16 @@ def test_unknown_events_are_printable(named, X):
     with pytest.warns(UndefinedMetricWarning, match="absent in training") as caught:
         map_scorer(tagger, X, [["Rain"], ["Dog", "x\x1b[2J"], ["Bell"]] * 20)
     assert all(str(warning.message).isprintable() for warning in caught)
+
+
+def test_metrics_see_the_names_of_tables_of_other_libraries(named, X):
+    _, Y = named
+    S = pd.DataFrame(X[:, :3], columns=Y.columns)
+    for make in (pytest.importorskip("polars").DataFrame, pytest.importorskip("pyarrow").table):
+        y_true, y_score = make(Y.to_dict("list")), make(S.to_dict("list"))
+        expected = metrics.mean_average_precision(Y, S, average=None)
+        pd.testing.assert_series_equal(
+            metrics.mean_average_precision(y_true, y_score, average=None), expected
+        )
+        with pytest.raises(ValueError, match="same events in the same order"):
+            metrics.mean_average_precision(make(Y[["Rain", "Dog", "Bell"]].to_dict("list")), S)

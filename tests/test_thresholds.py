@@ -2,8 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import norm
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import balanced_accuracy_score, f1_score
+from sklearn.pipeline import make_pipeline
 from sklearn.utils._param_validation import InvalidParameterError
 
 from sktagger import ThresholdTuner
@@ -522,3 +524,30 @@ def test_scores_of_a_forest_are_a_list_of_arrays(tables):
     tuner = ThresholdTuner().fit(of_events, Y)
     np.testing.assert_array_equal(tuner.thresholds_, ThresholdTuner().fit(present, Y).thresholds_)
     np.testing.assert_array_equal(tuner.predict(of_events), tuner.predict(present))
+
+
+class Scores(TransformerMixin, BaseEstimator):
+    """Scores are the input, under names that `set_output` shows."""
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        return np.asarray(X)
+
+    def get_feature_names_out(self, input_features=None):
+        return np.array(["siren", "bell", "rain"], dtype=object)
+
+
+@pytest.mark.parametrize("output", ["default", "pandas", "polars"])
+def test_names_are_matched_at_the_end_of_a_pipeline(tables, output):
+    pytest.importorskip("polars")
+    S, Y = tables
+    expected = ThresholdTuner().fit(S, Y).thresholds_
+    pipe = make_pipeline(Scores(), ThresholdTuner()).set_output(transform=output)
+    pipe.fit(S.to_numpy(), Y)
+    np.testing.assert_array_equal(pipe[-1].thresholds_, expected)
+    assert pipe.score(S.to_numpy(), Y[OTHER_ORDER]) == mean_f1(Y, expected < S)
+    if output != "default":
+        pipe.fit(S.to_numpy(), Y[OTHER_ORDER])
+        np.testing.assert_array_equal(pipe[-1].thresholds_, expected)

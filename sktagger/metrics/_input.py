@@ -9,6 +9,7 @@ from sklearn.utils.validation import column_or_1d
 
 from sktagger._text import listed
 from sktagger.metrics._clip_scores import ClipScores
+from sktagger.targets import plain_table
 
 __all__ = ["as_sparse", "check_average", "check_decisions", "check_positive", "check_scores"]
 
@@ -42,6 +43,7 @@ def check_scores(y_true, y_score, sample_weight=None):
     TypeError
         If scores are sparse or not numbers.
     """
+    y_true, y_score = plain_table(y_true), plain_table(y_score)
     names = _event_names(y_true=y_true, y_score=y_score)
     clip_names = _clip_names(y_true, y_score)
     scores = _as_float_matrix(y_score, "y_score")
@@ -80,6 +82,7 @@ def check_decisions(y_true, y_pred, sample_weight=None):
     ValueError
         If shapes or event names differ, or an entry is not 0/1.
     """
+    y_true, y_pred = plain_table(y_true), plain_table(y_pred)
     names = _event_names(y_true=y_true, y_pred=y_pred)
     true_clip, true_event, shape = _positives(y_true, "y_true")
     pred_clip, pred_event, pred_shape = _positives(y_pred, "y_pred")
