@@ -4,6 +4,7 @@ Targets are an indicator matrix, event lists, or 1-D labels. Names decide which 
 wherever both sides have them, positions only where one has none.
 """
 
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -17,13 +18,13 @@ __all__ = [
     "Targets",
     "align_events",
     "align_score_targets",
-    "are_numbers",
     "check_classes",
     "check_targets",
     "column_names",
     "match_columns",
     "match_events",
     "match_form",
+    "matched_by_name",
     "plain_container",
     "plain_table",
     "read_form",
@@ -159,7 +160,7 @@ def match_columns(Y, columns, *, name: str = "Y") -> Targets:
 def match_form(form: Form, classes, *, name: str = "Y", unknown: set | None = None) -> Targets:
     """Do as :func:`match_events`, for targets that :func:`read_form` has read."""
     kind, values, names = form
-    numbered = are_numbers(classes)
+    numbered = _are_numbers(classes)
     if kind == "labels":
         lists = [[label] for label in values.tolist()]
         return Targets(_place(lists, classes, name, unknown), classes, multilabel=False)
@@ -171,7 +172,7 @@ def match_form(form: Form, classes, *, name: str = "Y", unknown: set | None = No
                 "or train with names."
             )
         return Targets(_place(values, classes, name, unknown), classes, multilabel=True)
-    if names is not None and not numbered:
+    if matched_by_name(names, classes):
         return Targets(_select(values, names, classes, name), classes, multilabel=True)
     if values.shape[1] != len(classes):
         raise ValueError(
@@ -223,7 +224,7 @@ def align_score_targets(Y, classes, multilabel: bool, *, name: str = "y") -> np.
     Y = plain_container(Y, name)
     unknown = set()
     _check_form(match_events(Y, classes, name=name, unknown=unknown), multilabel, name)
-    everything = np.array([*np.asarray(classes).tolist(), *unknown], dtype=object)
+    everything = np.array([*np.asarray(classes).tolist(), *sorted(unknown)], dtype=object)
     return match_events(Y, everything, name=name).indicator
 
 
@@ -239,9 +240,19 @@ def check_classes(classes) -> np.ndarray:
     return classes
 
 
-def are_numbers(classes: np.ndarray) -> bool:
+def _are_numbers(classes: np.ndarray) -> bool:
     """Say whether the names of events are but the numbers of their columns."""
     return classes.dtype.kind in "iu" and np.array_equal(classes, np.arange(len(classes)))
+
+
+def matched_by_name(names: np.ndarray | None, classes: np.ndarray) -> bool:
+    """Say whether the names of a table's columns are to be found among events.
+
+    They are not where one side has no names, or mere numbers of columns.
+    """
+    if names is None:
+        return False
+    return not _are_numbers(classes) or all(isinstance(name, Integral) for name in names.tolist())
 
 
 def _check_form(targets, multilabel, name):

@@ -14,10 +14,10 @@ from sktagger._tuning import Criterion, pick_best, pick_expected
 from sktagger._validation import Interval, StrOptions, check_lengths, check_params
 from sktagger.metrics import mean_f1
 from sktagger.targets import (
-    are_numbers,
     column_names,
     match_columns,
     match_events,
+    matched_by_name,
     plain_table,
     read_targets,
 )
@@ -260,7 +260,7 @@ class ThresholdTuner(ClassifierMixin, TransformerMixin, BaseEstimator):
         """Bring scores under names into the order of `fit`."""
         X, names = _read_scores(X)
         had_names = hasattr(self, "feature_names_in_")
-        if names is None or (are_numbers(self.classes_) and not had_names):
+        if names is None or not (had_names or matched_by_name(names, self.classes_)):
             return X
         events = self.feature_names_in_ if had_names else self.classes_
         given, wanted = list(map(str, names)), list(map(str, events))

@@ -291,6 +291,16 @@ def test_class_ids_are_matched_by_value():
     assert align_events([9, 3], ids, False).tolist() == [[0, 0, 1], [1, 0, 0]]
 
 
+def test_columns_named_by_numbers_are_matched():
+    Y = pd.DataFrame([[1, 1, 0], [0, 0, 1]])
+    for classes in (np.arange(3), np.array([1, 0, 2])):
+        expected = Y.to_numpy()[:, classes].tolist()
+        for y in (Y.iloc[:, ::-1], Y[[2, 0, 1]]):
+            assert align_events(y, classes, True).tolist() == expected
+    with pytest.raises(ValueError, match="Y has the event 7"):
+        align_events(Y.set_axis([0, 1, 7], axis=1), np.arange(3), True)
+
+
 def test_columns_without_names_take_those_of_the_table():
     targets = match_events(FRAME, np.arange(2))
     assert targets.classes.tolist() == ["a", "b"]

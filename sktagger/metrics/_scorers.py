@@ -18,7 +18,7 @@ from sktagger._text import listed
 from sktagger.metrics._decisions import mean_f1
 from sktagger.metrics._lwlrap import lwlrap
 from sktagger.metrics._ranking_metrics import mean_average_precision, mean_roc_auc
-from sktagger.targets import are_numbers, match_form, plain_container, read_form
+from sktagger.targets import match_form, matched_by_name, plain_container, read_form
 from sktagger.unreadable import scored
 
 __all__ = ["lwlrap_scorer", "map_scorer", "mauc_scorer", "mf1_scorer", "scorers"]
@@ -128,7 +128,7 @@ def _as_indicator(y, estimator):
     form = read_form(y, "y", None if classes is None else len(classes))
     if form.kind == "labels" and is_single_event(classes):
         return (form.values == 1)[:, np.newaxis]
-    if form.kind == "indicator" and (classes is None or form.names is None or are_numbers(classes)):
+    if form.kind == "indicator" and (classes is None or not matched_by_name(form.names, classes)):
         indicator, names = form.values, form.names
     elif classes is None:
         raise ValueError(
