@@ -151,10 +151,12 @@ def match_columns(Y, columns, *, name: str = "Y") -> Targets:
         events = set(form.values.tolist())
     else:
         events = range(form.values.shape[1]) if form.names is None else form.names.tolist()
-    spelled = {str(event): event for event in events}
-    classes = [spelled.get(column, column) for column in columns.tolist()]
-    mixed = len({isinstance(event, str) for event in classes}) > 1
-    return match_form(form, np.array(classes, dtype=object if mixed else None), name=name)
+    numbers = {str(event): event for event in events if not isinstance(event, str)}
+    known = [column in numbers for column in columns.tolist()]
+    if any(known):
+        classes = [numbers.get(column, column) for column in columns.tolist()]
+        columns = np.array(classes, dtype=None if all(known) else object)
+    return match_form(form, columns, name=name)
 
 
 def match_form(form: Form, classes, *, name: str = "Y", unknown: set | None = None) -> Targets:
