@@ -14,7 +14,7 @@ from skorch.history import History
 from sktagger import persistence
 from sktagger._settings import TaggerSettings
 from sktagger._training_setup import make_net, to_machine
-from sktagger._validation import align_events, check_lengths
+from sktagger._validation import check_lengths
 from sktagger.batching import ClipDataset
 from sktagger.callbacks import copy_state
 from sktagger.clip_input import check_clips
@@ -22,6 +22,7 @@ from sktagger.clips import warn_of_short_sections
 from sktagger.inference import read_lengths, run, segment_table
 from sktagger.metrics import mean_average_precision
 from sktagger.modules import WALNet, check_state
+from sktagger.targets import align_score_targets
 from sktagger.training import PlainBatches, resolve_device
 from sktagger.unreadable import Unreadable, check_scored, scored
 
@@ -180,13 +181,15 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
         Returns
         -------
         float
-            Mean over the events that occur in `y`. Clips that cannot be read (`on_error`) do not
-            count.
+            Mean over the events that occur in `y`. A label that training had not counts with
+            scores of 0. Clips that cannot be read (`on_error`) do not count.
         """
+        check_is_fitted(self)
+        events = align_score_targets(y, self.classes_, self._multilabel)
         scores = self.predict_proba(X)
-        kept = scored(scores)
-        events = align_events(y, self.classes_, self._multilabel)
         check_lengths(scores, events, ("X", "y"))
+        kept = scored(scores)
+        scores = np.pad(scores, ((0, 0), (0, events.shape[1] - scores.shape[1])))
         return mean_average_precision(events[kept], scores[kept])
 
     @property
@@ -296,6 +299,7 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
 
     def __getstate__(self):
         state = dict(super().__getstate__())
+        state.pop("_raises_interrupt", None)  # a clone is the same as what it was made from
         if "net_" in state:  # without optimiser, callbacks and batches
             rows = [{**row, "batches": []} for row in self.net_.history]
             # as arrays: the pickle of a tensor tells where it lay, so that no two are alike

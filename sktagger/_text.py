@@ -1,11 +1,78 @@
-"""Words for messages."""
+"""Words for messages: names that anyone may have chosen, made safe to print and told apart."""
 
+import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
+from itertools import islice
+
+_N_LISTED = 5
+_N_SHORT = 60
+# Cyrillic and Greek letters that print like Latin ones
+_LATIN = str.maketrans(
+    "АВЕКМНОРСТХаеорсухѕіјΑΒΕΖΗΙΚΜΝΟΡΤΥΧο", "ABEKMHOPCTXaeopcyxsijABEZHIKMNOPTYXo"
+)
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Return '; nearest: ...' for messages, or nothing where no name is near."""
-    spelled = {known.casefold(): known for known in map(str, names)}
-    near = get_close_matches(str(name).casefold(), spelled)
+def printable(text: object) -> str:
+    r"""Return a text as `str` gives it, with what a terminal would not print as itself escaped.
+
+    Line breaks, escape sequences, marks that change the direction of writing, invisible
+    characters and unpaired surrogates become ``\n``, ``\x1b``, ``\u202e`` and so on; letters of
+    any script stay.
+    """
+    text = str(text)
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
+def listed(names: Iterable[object], n_listed: int = _N_LISTED) -> str:
+    """Return the first of some names, printable and separated by commas."""
+    names = iter(names)
+    shown = ", ".join(map(printable, islice(names, n_listed)))
+    return shown if next(names, None) is None else f"{shown}, ..."
+
+
+def quoted(names: Iterable[object], n_listed: int = _N_LISTED) -> str:
+    """Return the first of some names in quotation marks (numbers without)."""
+    return listed((short(name) for name in names), n_listed)
+
+
+def short(value: object) -> str:
+    """Return the `repr` of what a user passed, cut to some 60 characters."""
+    value = value.item() if hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0 else value
+    text = repr(str(value) if isinstance(value, str) else value)
+    text = " ".join(text.split())  # arrays are printed in lines
+    return printable(text if len(text) <= _N_SHORT else text[: _N_SHORT - 3] + "...")
+
+
+def nearest(name: object, names: Iterable[object]) -> str:
+    """Return '; nearest: ...' for messages, or nothing where no name is near.
+
+    A name that prints alike is shown with escapes, as are the characters in which it differs.
+    """
+    names, name = list(map(str, names)), str(name)
+    alike = [known for known in names if known != name and _print(known) == _print(name)]
+    if alike:
+        return f"; {alike[0]!a} looks alike, but is not {name!a}"
+    spelled = {known.casefold(): known for known in names}
+    near = get_close_matches(name.casefold(), spelled)
     return f"; nearest: {', '.join(repr(spelled[match]) for match in near)}" if near else ""
+
+
+def find_twins(names: Iterable[object]) -> list[list[str]]:
+    """Return groups of names that differ only in case, blanks or the form of characters."""
+    groups = {}
+    for name in names:
+        if isinstance(name, str):
+            groups.setdefault(_print(name).casefold(), []).append(str(name))
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _print(name: str) -> str:
+    """Reduce a name to what is seen of it on a screen."""
+    composed = unicodedata.normalize("NFKC", name).translate(_LATIN)
+    visible = (char for char in composed if unicodedata.category(char) != "Cf")
+    return " ".join("".join(visible).split())

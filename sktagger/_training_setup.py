@@ -7,12 +7,14 @@ import torch
 from sklearn.exceptions import UndefinedMetricWarning
 from skorch.callbacks import GradientNormClipping
 
-from sktagger._validation import align_events, check_lengths
+from sktagger._text import listed
+from sktagger._validation import check_lengths
 from sktagger.callbacks import OneCycle, Progress, Validation
 from sktagger.clip_input import check_clips
 from sktagger.model_selection import MultilabelStratifiedGroupKFold
 from sktagger.modules import N_MELS, WALNet
 from sktagger.plans import TrainingPlan
+from sktagger.targets import align_events
 from sktagger.training import TaggerNet, TrainingRounds, resolve_device, resolve_precision
 from sktagger.weighting import draw_probabilities
 
@@ -25,7 +27,7 @@ def hold_out(tagger, clips, targets, X_val, Y_val, seed):
         raise ValueError("X_val and Y_val go together: give both or neither.")
     if X_val is not None:
         clips_val = check_clips(tagger, X_val, reset=False, name="X_val")
-        events_val = align_events(Y_val, targets.classes, targets.multilabel)
+        events_val = align_events(Y_val, targets.classes, targets.multilabel, name="Y_val")
         check_lengths(clips_val, events_val, ("X_val", "Y_val"))
         kept = everything
     elif tagger.validation_fraction is not None:
@@ -175,7 +177,7 @@ def _warn_of_absent_events(indicator, classes, where):
         }[where]
         warnings.warn(
             f"{len(absent)} of {len(classes)} events occur in no clip of {where} and "
-            f"{consequence}: {', '.join(map(str, absent[:5]))}{', ...' * (len(absent) > 5)}.",
+            f"{consequence}: {listed(absent)}.",
             UndefinedMetricWarning,
             stacklevel=4,
         )

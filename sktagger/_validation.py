@@ -1,10 +1,6 @@
 """Checks of what users pass in; the only file that imports scikit-learn's private helpers."""
 
-from typing import NamedTuple
-
 import numpy as np
-import pandas as pd
-from scipy import sparse
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -12,20 +8,14 @@ from sklearn.utils._param_validation import (
     StrOptions,
     validate_parameter_constraints,
 )
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _num_samples, check_array, column_or_1d
-
-from sktagger._text import nearest
+from sklearn.utils.validation import _num_samples, check_array
 
 __all__ = [
     "HasMethods",
     "Interval",
     "StrOptions",
-    "Targets",
-    "align_events",
     "check_lengths",
     "check_params",
-    "check_targets",
     "check_weights",
     "safe_indexing",
 ]
@@ -38,158 +28,6 @@ def check_params(estimator) -> None:
         estimator.get_params(deep=False),
         caller_name=type(estimator).__name__,
     )
-
-
-class Targets(NamedTuple):
-    """Checked targets.
-
-    Attributes
-    ----------
-    indicator : ndarray of shape (n_clips, n_events), float32
-        1 where an event occurs.
-    classes : ndarray of shape (n_events,)
-        Event names (or numbers), in the order of the columns.
-    multilabel : bool
-        False for 1-D labels, where each clip has one event.
-    """
-
-    indicator: np.ndarray
-    classes: np.ndarray
-    multilabel: bool
-
-
-def check_targets(Y) -> Targets:
-    """Turn any form of targets into an indicator matrix and event names.
-
-    Parameters
-    ----------
-    Y : array-like
-        Indicator matrix (dense, sparse, DataFrame), list of event lists, or 1-D labels.
-
-    Returns
-    -------
-    Targets
-
-    Raises
-    ------
-    ValueError
-        If `Y` is none of these.
-    """
-    if Y is None:
-        raise ValueError(
-            "requires y to be passed, but the target y is None. Give the events of each clip: an "
-            "indicator matrix, a list of event lists, or 1-D labels."
-        )
-    if isinstance(Y, pd.DataFrame):
-        names = Y.columns.to_numpy()
-        if not Y.columns.is_unique:
-            twice = Y.columns[Y.columns.duplicated()].unique().tolist()
-            raise ValueError(f"Y has more than one column for {twice}. Give each event one column.")
-        return _check_indicator(Y.to_numpy(), names)
-    if sparse.issparse(Y):
-        return _check_indicator(Y.toarray(), np.arange(Y.shape[1]))
-    if _is_event_lists(Y):
-        classes = sorted({event for events in Y for event in events})
-        if not classes:
-            raise ValueError("Y lists no events for any clip. At least 1 event is needed.")
-        return _binarize_lists(Y, np.array(classes))
-    Y = check_array(Y, ensure_2d=False, dtype=None, input_name="Y", ensure_all_finite=True)
-    # a single column is an indicator if it can be one, else scikit-learn's way to pass labels
-    if Y.ndim == 2 and (Y.shape[1] > 1 or np.isin(Y, [0, 1]).all()):
-        return _check_indicator(Y, np.arange(Y.shape[1]))
-    labels = column_or_1d(Y, warn=True)
-    check_classification_targets(labels)
-    classes, codes = np.unique(labels, return_inverse=True)
-    return Targets(np.eye(len(classes), dtype=np.float32)[codes], classes, multilabel=False)
-
-
-def _is_event_lists(Y):
-    if not isinstance(Y, list | tuple | np.ndarray | pd.Series) or np.ndim(Y[:0]) > 1:
-        return False
-    lists = len(Y) > 0 and all(isinstance(row, list | tuple | set | frozenset) for row in Y)
-    return lists and all(isinstance(event, str) for row in Y for event in row)
-
-
-def _binarize_lists(Y, classes):
-    column = {event: k for k, event in enumerate(classes)}
-    indicator = np.zeros((len(Y), len(classes)), dtype=np.float32)
-    for row, events in enumerate(Y):
-        for event in events:
-            if event not in column:
-                raise ValueError(
-                    f"Y: clip {row} has the event {event!r}, which is not among the "
-                    f"{len(classes)} events of training{nearest(event, classes)}."
-                )
-            indicator[row, column[event]] = 1
-    return Targets(indicator, classes, multilabel=True)
-
-
-def _check_indicator(Y, names):
-    try:
-        indicator = np.asarray(Y, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"Y: an indicator matrix must hold 0 and 1 only ({error}).") from error
-    wrong = ~((indicator == 0) | (indicator == 1))
-    if wrong.any():
-        row, column = np.argwhere(wrong)[0]
-        raise ValueError(
-            f"Y: clip {row} has {np.asarray(Y)[row, column]!r} for the event {names[column]!r}, "
-            "but an indicator matrix must hold 0 and 1 only. Threshold soft labels first."
-        )
-    return Targets(indicator, names, multilabel=True)
-
-
-def align_events(Y, classes, multilabel: bool) -> np.ndarray:
-    """Bring the targets of other clips into the columns of training.
-
-    Parameters
-    ----------
-    Y : array-like
-        As for :func:`check_targets`.
-    classes : ndarray of shape (n_events,)
-        Events of training.
-    multilabel : bool
-        Whether training had more than 1-D labels.
-
-    Returns
-    -------
-    indicator : ndarray of shape (n_clips, n_events), float32
-
-    Raises
-    ------
-    ValueError
-        If `Y` has events that training had not, or lacks columns.
-    """
-    if multilabel and _is_event_lists(Y):
-        return _binarize_lists(Y, classes).indicator
-    targets = check_targets(Y)
-    named = isinstance(Y, pd.DataFrame) or not targets.multilabel
-    if targets.multilabel != multilabel:
-        raise ValueError(
-            "Y_val and Y must be of one form: both indicator matrices or event lists, or both 1-D "
-            "labels."
-        )
-    if not named:
-        if len(targets.classes) != len(classes):
-            raise ValueError(
-                f"Y has {len(targets.classes)} columns, but there are {len(classes)} events."
-            )
-        return targets.indicator
-    column = {event: k for k, event in enumerate(targets.classes)}
-    for event in targets.classes:
-        if event not in set(classes):
-            raise ValueError(
-                f"Y has the event {event!r}, which is not among the {len(classes)} events of "
-                f"training{nearest(event, classes)}."
-            )
-    if multilabel and len(column) < len(classes):
-        missing = [event for event in classes if event not in column]
-        raise ValueError(f"Y lacks the columns of the events {missing[:5]}.")
-    indicator = np.zeros((len(targets.indicator), len(classes)), dtype=np.float32)
-    for k, event in enumerate(classes):
-        if event in column:
-            indicator[:, k] = targets.indicator[:, column[event]]
-    return indicator
 
 
 def check_lengths(X, Y, names=("X", "Y")) -> None:

@@ -1,13 +1,18 @@
 """Scores of clips by estimators that were not trained on them."""
 
+import warnings
+
 import numpy as np
-import pandas as pd
 from sklearn.base import clone
+from sklearn.exceptions import UndefinedMetricWarning
 
-from sktagger._validation import Targets, safe_indexing
+from sktagger._responses import event_scores
+from sktagger._text import listed, quoted
+from sktagger._validation import safe_indexing
+from sktagger.targets import Targets
 
 
-def out_of_fold_scores(estimator, X, y, targets: Targets, splits, *, fitted=None, **fit_params):
+def out_of_fold_scores(estimator, X, targets: Targets, splits, *, fitted=None, **fit_params):
     """Fit clones on the training part of splits, and score the other part.
 
     Parameters
@@ -15,10 +20,8 @@ def out_of_fold_scores(estimator, X, y, targets: Targets, splits, *, fitted=None
     estimator : estimator
         With `predict_proba`; not fitted itself.
     X : array-like of clips
-    y : array-like
-        Events of the clips in any form.
     targets : Targets
-        `y`, checked.
+        Events of the clips.
     splits : iterable of (ndarray of int, ndarray of int)
         Clips to train on and to score.
     fitted : list or None, default=None
@@ -32,16 +35,28 @@ def out_of_fold_scores(estimator, X, y, targets: Targets, splits, *, fitted=None
         The clips that were scored.
     scores : ndarray of shape (n_scored, n_events), float
         0 for labels that a training part lacked.
+
+    Raises
+    ------
+    ValueError
+        If a training part has one label only.
+
+    Warns
+    -----
+    UndefinedMetricWarning
+        If a training part lacks labels that its other part has; names them.
     """
     # under their names, events keep their columns also where a fold has no clip with some
-    Y = pd.DataFrame(targets.indicator, columns=targets.classes) if targets.multilabel else y
+    Y, splits = targets.to_y(), list(splits)
+    if not targets.multilabel:
+        _check_labels_of_parts(targets, splits)
     weights = fit_params.pop("sample_weight", None)
     rows, scores = [], []
     for train, test in splits:
         if weights is not None:
             fit_params["sample_weight"] = safe_indexing(weights, train)
         fold = clone(estimator).fit(safe_indexing(X, train), safe_indexing(Y, train), **fit_params)
-        proba = fold.predict_proba(safe_indexing(X, test))
+        proba = event_scores(fold, safe_indexing(X, test), len(targets.classes))
         if not targets.multilabel:
             known = np.isin(targets.classes, fold.classes_)
             aligned = np.zeros((len(test), len(known)), dtype=proba.dtype)
@@ -52,3 +67,26 @@ def out_of_fold_scores(estimator, X, y, targets: Targets, splits, *, fitted=None
         rows.append(test)
         scores.append(proba)
     return np.concatenate(rows), np.concatenate(scores)
+
+
+def _check_labels_of_parts(targets, splits):
+    """Look for labels that training parts lack."""
+    lacking = np.zeros(len(targets.classes), dtype=bool)
+    for train, test in splits:
+        trained, tested = (targets.indicator[part].any(axis=0) for part in (train, test))
+        if trained.sum() == 1 and len(targets.classes) > 1:
+            raise ValueError(
+                f"y has too few clips of the label {quoted(targets.classes[tested & ~trained])}: a "
+                f"training part of the folds has {quoted(targets.classes[trained])} only. Give "
+                "each label two clips or more (or groups, if clips are grouped), or take fewer "
+                "folds."
+            )
+        lacking |= tested & ~trained
+    if lacking.any():
+        warnings.warn(
+            f"{lacking.sum()} of {len(lacking)} labels occur in no clip of the training part of "
+            f"a fold, and score 0 in its other clips: {listed(targets.classes[lacking])}. Give "
+            "each label two clips or more (or groups, if clips are grouped).",
+            UndefinedMetricWarning,
+            stacklevel=4,
+        )

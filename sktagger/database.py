@@ -29,7 +29,7 @@ import pandas as pd
 from sktagger._database_check import SECTION_KEYS, check_content, check_inside, foreign_path
 from sktagger._files import expand_path
 from sktagger._json import load_json
-from sktagger._text import nearest
+from sktagger._text import nearest, printable
 from sktagger.audio import Section, audio_info
 
 __all__ = ["Database", "load_database"]
@@ -73,7 +73,7 @@ class Database:
 
     def __repr__(self):
         sets = ", ".join(f"{len(clips)} in {name}" for name, clips in self._content.items())
-        return f"<Database {self.path.name}, clips: {sets}>"
+        return printable(f"<Database {self.path.name}, clips: {sets}>")
 
     def events(self, name: str) -> list[str]:
         """Return the sorted events that occur in a data set.
@@ -145,6 +145,7 @@ class Database:
         events: Iterable[str] | None = None,
         min_length: float = 0.0,
         on_error: str = "raise",
+        unknown_events: str = "error",
     ) -> tuple[np.ndarray, pd.DataFrame]:
         """Return a data set as clips ``X`` and an indicator ``Y``, as estimators take them.
 
@@ -162,6 +163,10 @@ class Database:
         on_error : {"raise", "warn", "skip"}, default="raise"
             What is done about a clip whose header is needed and cannot be read: "raise" is an
             error; else the clip is kept, for the tagger's `on_error` to decide.
+        unknown_events : {"error", "ignore"}, default="error"
+            What is done about events that are not among ``events``. "ignore" leaves them out of
+            ``Y``; the clips stay. :meth:`unknown_events` counts them.
+
 
         Returns
         -------
@@ -175,8 +180,9 @@ class Database:
         ------
         ValueError
             If there is no data set of that name, it is empty, no clip is left, ``events`` is not
-            made of distinct names, a clip has an event that is not among ``events``, or
-            ``min_length`` is negative or not a number.
+            made of distinct names, a clip has an event that is not among ``events``,
+            ``min_length`` is negative or not a number, or ``unknown_events`` is neither of its
+            values.
         FileNotFoundError, OSError
             If an audio file whose header is needed is missing or cannot be opened.
 
@@ -190,6 +196,11 @@ class Database:
         >>> X.shape, Y.shape, Y.index[0]
         ((9,), (9, 10), 'balanced_train_0000')
         """
+        if unknown_events not in ("error", "ignore"):
+            raise ValueError(
+                f"unknown_events: got {unknown_events!r}; allowed is 'error' or 'ignore'. "
+                "Give one of these."
+            )
         if not min_length >= 0:
             raise ValueError(
                 f"min_length: got {min_length!r}; allowed is a number of seconds from 0 up. "
@@ -214,10 +225,7 @@ class Database:
                 "Lower min_length or take another data set."
             )
 
-        if events is None:
-            columns = self.events(self.training_set if self.training_set in self.datasets else name)
-        else:
-            columns = _check_event_names(events)
+        columns = self._columns(name, events)
         column_of = {event: column for column, event in enumerate(columns)}
         indicator = np.zeros((len(kept), len(columns)), np.int8)
         X = np.empty(len(kept), object)
@@ -225,14 +233,46 @@ class Database:
             clip = self._content[name][example_id]
             X[row] = _clip_of(clip)
             for event in clip["events"]:
-                if event not in column_of:
+                if event in column_of:
+                    indicator[row, column_of[event]] = 1
+                elif unknown_events == "error":
                     raise ValueError(
                         f"{self.path}: clip {example_id!r} of {name!r} has the event {event!r}, "
                         f"which is not among the {len(columns)} events allowed"
-                        f"{nearest(event, columns)}. Correct the clip, or give `events` with it."
+                        f"{nearest(event, columns)}. Correct the clip, give `events` with it, or "
+                        "leave such events out by unknown_events='ignore'."
                     )
-                indicator[row, column_of[event]] = 1
         return X, pd.DataFrame(indicator, index=kept.index, columns=columns)
+
+    def unknown_events(self, name: str, *, events: Iterable[str] | None = None) -> dict[str, int]:
+        """Count the events of a data set that are not among the columns of `to_xy`.
+
+        Parameters
+        ----------
+        name : str
+            One of :attr:`datasets`.
+        events : iterable of str, default=None
+            As for :meth:`to_xy`.
+
+        Returns
+        -------
+        dict of str to int
+            Number of clips with each such event, sorted by name.
+
+        Raises
+        ------
+        ValueError
+            If there is no data set of that name, or ``events`` is not made of distinct names.
+        """
+        known = set(self._columns(name, events))
+        clips = self._examples(name).values()
+        counts = Counter(event for clip in clips for event in clip["events"])
+        return {event: counts[event] for event in sorted(counts) if event not in known}
+
+    def _columns(self, name: str, events: Iterable[str] | None) -> list[str]:
+        if events is not None:
+            return _check_event_names(events)
+        return self.events(self.training_set if self.training_set in self.datasets else name)
 
     def _examples(self, name: str) -> dict[str, dict[str, Any]]:
         if not isinstance(name, str) or name not in self._content:

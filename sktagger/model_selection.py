@@ -10,7 +10,7 @@ from scipy import sparse
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state
 
-from sktagger._validation import check_targets
+from sktagger.targets import read_targets
 
 __all__ = ["MultilabelStratifiedGroupKFold"]
 
@@ -118,7 +118,7 @@ class MultilabelStratifiedGroupKFold(BaseCrossValidator):
 
     def _iter_test_indices(self, X=None, y=None, groups=None):
         self._check_params()
-        indicator = sparse.csr_array(check_targets(y).indicator, dtype=float)
+        indicator = sparse.csr_array(read_targets(y, name="y").indicator, dtype=float)
         n_clips = indicator.shape[0]
         group_of = np.arange(n_clips) if groups is None else _check_groups(groups)
         n_groups = group_of.max() + 1

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from sktagger._files import expand_path, replacing
+from sktagger._text import printable
 from sktagger.metrics import event_report, lwlrap
 
 # names in event_report -> names in the files
@@ -36,6 +37,9 @@ class Evaluation(NamedTuple):
         A clip is reported to have the event if its score is greater.
     false_positives, false_negatives : list of (str, str)
         Clips and the event that was reported wrongly, or missed; sorted.
+    unknown_events : dict of str to int
+        Events of the set that are left out of all figures, for the tagger does not know them, with
+        the number of their clips.
     """
 
     overall: dict[str, float]
@@ -43,6 +47,7 @@ class Evaluation(NamedTuple):
     false_positives: list
     false_negatives: list
     thresholds: pd.Series
+    unknown_events: dict[str, int] = {}  # noqa: RUF012
 
 
 def evaluate_scores(Y: pd.DataFrame, scores: np.ndarray, thresholds: np.ndarray) -> Evaluation:
@@ -61,7 +66,8 @@ def evaluate_scores(Y: pd.DataFrame, scores: np.ndarray, thresholds: np.ndarray)
     Evaluation
     """
     table = event_report(Y, scores, thresholds=thresholds)
-    events = table.loc[Y.columns, list(_COLUMNS)].rename(columns=_COLUMNS)
+    # by position, for the last row has the means, whatever it is called
+    events = table.iloc[:-1][list(_COLUMNS)].rename(columns=_COLUMNS)
     overall = {mean: float(events[name].mean()) for name, mean in _MEANS.items()}
     overall["lwlrap"] = float(lwlrap(Y, scores))
     truth, decisions = Y.to_numpy(dtype=bool), scores > thresholds
@@ -126,6 +132,7 @@ def results_table(validation: Evaluation, test: Evaluation, names=("validate", "
         occur in the set and so are in the means.
     """
     columns = ["mAP", "mAUC", "lwlrap", "mF1"]
+    names = list(map(printable, names))
     width = max(map(len, names))
     lines = [f"{'':{width}}" + "".join(f"{column:>9}" for column in columns) + "   events"]
     for name, evaluation in zip(names, (validation, test), strict=True):

@@ -12,16 +12,14 @@ from sklearn.utils import check_random_state
 
 from sktagger._base import BaseTagger
 from sktagger._settings import AUGMENTATIONS
+from sktagger._text import quoted
 from sktagger._training_record import describe_training
 from sktagger._training_setup import go_on, hold_out, make_net, make_rounds
 from sktagger._validation import (
     HasMethods,
     Interval,
     StrOptions,
-    Targets,
-    align_events,
     check_lengths,
-    check_targets,
     check_weights,
 )
 from sktagger.augmentation import Augmentation
@@ -33,6 +31,15 @@ from sktagger.model_selection import MultilabelStratifiedGroupKFold
 from sktagger.modules import N_LAYERS, OUTPUT_WEIGHT, find_state
 from sktagger.persistence import warn_unless_savable
 from sktagger.spectral import STFT
+from sktagger.targets import (
+    Targets,
+    align_events,
+    check_classes,
+    check_targets,
+    match_events,
+    plain_container,
+    read_targets,
+)
 from sktagger.training import PlainBatches, TrainingData
 from sktagger.unreadable import no_clip_left, skipped_table
 from sktagger.weighting import check_class_weight, event_weights, label_weights
@@ -185,7 +192,8 @@ class WALNetTagger(BaseTagger):
 
     `Y` is an indicator matrix (array, sparse matrix, or DataFrame whose columns name the events),
     a list of event lists, or 1-D labels: then each clip has one event, `predict` gives it, and the
-    rows of `predict_proba` sum to 1.
+    rows of `predict_proba` sum to 1. Tables and columns of polars and pyarrow are taken as those of
+    pandas. Events of other clips are matched with those of training by name.
 
     References
     ----------
@@ -406,10 +414,12 @@ class WALNetTagger(BaseTagger):
         clips = check_clips(self, X, reset=not going_on)
         if going_on:
             classes, multilabel = self.classes_, self._multilabel
+        elif classes is None:
+            y = plain_container(y, "y")
+            _, classes, multilabel = check_targets(y)
         else:
-            targets = check_targets(y)
-            multilabel = targets.multilabel
-            classes = targets.classes if classes is None else np.asarray(classes)
+            y, classes = plain_container(y, "y"), check_classes(classes)
+            multilabel = match_events(y, classes).multilabel
         targets = Targets(align_events(y, classes, multilabel), classes, multilabel)
         check_lengths(clips, targets.indicator, ("X", "y"))
         weights = self._clip_weights(sample_weight, targets)
@@ -460,11 +470,12 @@ class WALNetTagger(BaseTagger):
             )
             return self.fit(X, y, **fit_params).transform(X)
         self._check_settings()
-        targets = check_targets(y)
+        y = plain_container(y, "y")
+        targets = read_targets(y)
         check_lengths(check_clips(self, X, reset=True), targets.indicator, ("X", "y"))
         splits = MultilabelStratifiedGroupKFold(self.cross_fit).split(X, targets.indicator)
         fold = clone(self).set_params(cross_fit=None)
-        rows, scores = out_of_fold_scores(fold, X, y, targets, splits, **fit_params)
+        rows, scores = out_of_fold_scores(fold, X, targets, splits, **fit_params)
         self.fit(X, y, **fit_params)
         return scores[np.argsort(rows)]
 
@@ -517,8 +528,8 @@ class WALNetTagger(BaseTagger):
     def _check_same_events(self, targets):
         if targets.multilabel != self._multilabel or list(targets.classes) != list(self.classes_):
             raise ValueError(
-                f"y has the events {list(targets.classes)[:5]}, but with warm_start=True they must "
-                f"be those of the earlier training, {list(self.classes_)[:5]}, in the same order "
+                f"y has the events {quoted(targets.classes)}, but with warm_start=True they must "
+                f"be those of the earlier training, {quoted(self.classes_)}, in the same order "
                 "and form. Set warm_start=False to begin anew."
             )
 

@@ -4,15 +4,24 @@ import warnings
 from numbers import Real
 
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sktagger._responses import is_list_of_events, stack_events
+from sktagger._text import listed, quoted
 from sktagger._tuning import Criterion, pick_best, pick_expected
-from sktagger._validation import Interval, StrOptions, check_lengths, check_params, check_targets
+from sktagger._validation import Interval, StrOptions, check_lengths, check_params
 from sktagger.metrics import mean_f1
+from sktagger.targets import (
+    column_names,
+    match_columns,
+    match_events,
+    matched_by_name,
+    plain_table,
+    read_targets,
+)
 from sktagger.unreadable import scored
-
-_N_NAMED = 5
 
 
 class ThresholdTuner(ClassifierMixin, TransformerMixin, BaseEstimator):
@@ -142,10 +151,13 @@ class ThresholdTuner(ClassifierMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_clips, n_events), float
-            Scores. Clips whose scores are all NaN, as those that cannot be read, are left out.
+            Scores. Clips whose scores are all NaN, as those that cannot be read, are left out. The
+            columns of a table name the events. What `predict_proba` of a forest gives, a list with
+            an array per event, is taken, too.
         y : array-like of shape (n_clips, n_events) or (n_clips,), or list of event lists
-            Events of the clips: an indicator matrix, event lists or 1-D labels. Columns are in the
-            order of those of `X`.
+            Events of the clips: an indicator matrix, event lists or 1-D labels. Where `X` and `y`
+            both name events, names decide. Otherwise columns are in the order of those of `X`;
+            the events of lists, and labels, in sorted order.
 
         Returns
         -------
@@ -154,7 +166,8 @@ class ThresholdTuner(ClassifierMixin, TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a parameter is out of range, a score NaN or infinite, or `X` and `y` do not fit.
+            If a parameter is out of range, a score NaN or infinite, or `X` and `y` do not fit, or
+            name other events.
 
         Warns
         -----
@@ -162,13 +175,18 @@ class ThresholdTuner(ClassifierMixin, TransformerMixin, BaseEstimator):
             If no threshold has the precision and recall asked for; names the events.
         """
         check_params(self)
+        X, names = _read_scores(X)
         scores = self._check_scores(X, reset=True)
-        targets = check_targets(y)
+        if names is None:
+            targets = read_targets(y, name="y")
+        else:
+            targets = match_columns(y, names, name="y")
         check_lengths(scores, targets.indicator, ("X", "y"))
         if scores.shape[1] != len(targets.classes):
             raise ValueError(
                 f"X has scores of {scores.shape[1]} events, but y has {len(targets.classes)} "
-                "events. Give one column of scores for each event."
+                f"events, {quoted(targets.classes)}. Give one column of scores for each event, and "
+                "tables with names where y lacks some."
             )
         kept = scored(scores)
         if not kept.any():
@@ -184,11 +202,11 @@ class ThresholdTuner(ClassifierMixin, TransformerMixin, BaseEstimator):
         criterion = Criterion(self.metric, self.beta, self.min_precision, self.min_recall)
         thresholds, allowed = pick(scores, positive, criterion)
         if not allowed.all():
-            lacking = [str(event) for event in events[~allowed]]
-            named = ", ".join(lacking[:_N_NAMED]) + (", ..." if len(lacking) > _N_NAMED else "")
+            lacking = events[~allowed]
             warnings.warn(
                 f"No threshold of {len(lacking)} of {len(events)} events has "
-                f"min_precision={self.min_precision} and min_recall={self.min_recall}: {named}. "
+                f"min_precision={self.min_precision} and min_recall={self.min_recall}: "
+                f"{listed(lacking)}. "
                 "They get the one that lacks least. Ask for less, or give more tuning clips.",
                 UserWarning,
                 stacklevel=3,
@@ -236,7 +254,26 @@ class ThresholdTuner(ClassifierMixin, TransformerMixin, BaseEstimator):
             `X`.
         """
         check_is_fitted(self)
-        return self._check_scores(X, reset=False)
+        return self._check_scores(self._sort_columns(X), reset=False)
+
+    def _sort_columns(self, X):
+        """Bring scores under names into the order of `fit`."""
+        X, names = _read_scores(X)
+        had_names = hasattr(self, "feature_names_in_")
+        if names is None or not (had_names or matched_by_name(names, self.classes_)):
+            return X
+        events = self.feature_names_in_ if had_names else self.classes_
+        given, wanted = list(map(str, names)), list(map(str, events))
+        if set(given) != set(wanted):
+            missing = [event for event in wanted if event not in given]
+            unknown = [event for event in given if event not in wanted]
+            raise ValueError(
+                f"X has other columns than the {len(wanted)} events of fit: missing are "
+                f"{quoted(missing) or 'none'}, unknown {quoted(unknown) or 'none'}. Give the "
+                "scores of each event under its name."
+            )
+        X = X.iloc[:, [given.index(event) for event in wanted]]
+        return X if had_names else X.to_numpy()
 
     def predict_from_scores(self, scores):
         """Decide as `predict` does, from scores that `predict_proba` gave.
@@ -273,15 +310,16 @@ class ThresholdTuner(ClassifierMixin, TransformerMixin, BaseEstimator):
         ----------
         X : array-like of shape (n_clips, n_events), float
             Scores.
-        y : array-like of shape (n_clips, n_events)
-            Events of the clips.
+        y : array-like of shape (n_clips, n_events) or (n_clips,), or list of event lists
+            Events of the clips, matched by name as in `fit`.
 
         Returns
         -------
         float
             Mean over the events that occur in `y`.
         """
-        return mean_f1(check_targets(y).indicator, self.predict(X))
+        check_is_fitted(self)
+        return mean_f1(match_events(y, self.classes_, name="y").indicator, self.predict(X))
 
     def get_feature_names_out(self, input_features=None):
         """Give the names of the columns of `transform`.
@@ -302,3 +340,11 @@ class ThresholdTuner(ClassifierMixin, TransformerMixin, BaseEstimator):
         tags.classifier_tags.multi_label = True
         tags.input_tags.allow_nan = True
         return tags
+
+
+def _read_scores(X):
+    """Return scores as a matrix or DataFrame, and the names of its columns if it has some."""
+    if is_list_of_events(X):
+        return stack_events(X), None
+    X = plain_table(X)
+    return X, column_names(X, "X") if isinstance(X, pd.DataFrame) else None

@@ -3,25 +3,21 @@
 from numbers import Integral, Real
 
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.utils import check_random_state, get_tags, indexable
 from sklearn.utils.validation import check_is_fitted
 
 from sktagger import persistence
-from sktagger._validation import (
-    HasMethods,
-    Interval,
-    StrOptions,
-    align_events,
-    check_lengths,
-    check_params,
-    check_targets,
-)
+from sktagger._responses import event_scores, scores_and_targets
+from sktagger._text import short
+from sktagger._validation import HasMethods, Interval, StrOptions, check_lengths, check_params
 from sktagger.clip_input import reusable
 from sktagger.cross_fitting import out_of_fold_scores
 from sktagger.metrics import mean_f1
 from sktagger.model_selection import MultilabelStratifiedGroupKFold
 from sktagger.tagger import WALNetTagger
+from sktagger.targets import align_score_targets, check_targets, match_events
 from sktagger.thresholds import ThresholdTuner
 from sktagger.unreadable import check_scored
 
@@ -35,7 +31,8 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     estimator : estimator
-        With `predict_proba` of shape (n_clips, n_events), such as :class:`WALNetTagger`.
+        With `predict_proba` of shape (n_clips, n_events), such as :class:`WALNetTagger`, or a list
+        of an array per event, as of forests.
     tuner : ThresholdTuner or None, default=None
         Learns the thresholds. None: ``ThresholdTuner()``.
     cv : float, int, splitter or "prefit", default=5
@@ -58,7 +55,8 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     thresholds_ : ndarray of shape (n_events,), float64
         A clip has an event if its score is greater.
     classes_ : ndarray of shape (n_events,)
-        Events, in the order of the columns.
+        Events, in the order of the columns: with ``cv="prefit"`` those of the estimator, if it has
+        such.
 
     See Also
     --------
@@ -104,7 +102,8 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         ----------
         X : array-like of clips
         y : array-like of shape (n_clips, n_events) or (n_clips,), or list of event lists
-            Events of the clips.
+            Events of the clips. With ``cv="prefit"``, they are matched with the events of the
+            estimator by name; those that event lists, or labels, do not have occur in no clip.
         groups : array-like of shape (n_clips,) or None, default=None
             Clips of one group are not split between training and tuning.
         **fit_params : dict
@@ -117,37 +116,44 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a parameter is out of range, or `refit` is False with more than one split.
+            If a parameter is out of range, `refit` is False with more than one split, a label is
+            too rare to be in all training parts with another, or a fitted estimator has other
+            events.
+
+        Warns
+        -----
+        UndefinedMetricWarning
+            If a label is missing from the training part of a fold: it scores 0 in the other part.
         """
         check_params(self)
-        targets = check_targets(y)
-        X = reusable(X)
-        check_lengths(X, targets.indicator, ("X", "y"))
-        X, y = indexable(X, y)
-        self._check_enough(targets)
+        (X,) = indexable(reusable(X))
         if self.cv == "prefit":
             check_is_fitted(self.estimator)
-            self.estimator_ = self.estimator
-            indicator = targets.indicator
-            scores = self.estimator_.predict_proba(X)
+            scores, targets = scores_and_targets(self.estimator, X, y)
+            check_lengths(X, targets.indicator, ("X", "y"))
+            self.estimator_, indicator = self.estimator, targets.indicator
         else:
+            targets = check_targets(y, name="y")
+            check_lengths(X, targets.indicator, ("X", "y"))
+            self._check_enough(targets)
             splits = self._splits(X, targets.indicator, groups)
             if not self.refit and len(splits) > 1:
                 raise ValueError(
                     f"refit=False with cv={self.cv!r} leaves {len(splits)} estimators, but needs "
                     "exactly one. Take cv=0.2 or another single split, or refit=True."
                 )
-            indicator = targets.indicator
             fits = []
             rows, scores = out_of_fold_scores(
-                self.estimator, X, y, targets, splits, fitted=fits, **fit_params
+                self.estimator, X, targets, splits, fitted=fits, **fit_params
             )
-            indicator = indicator[rows]
+            indicator = targets.indicator[rows]
             self.estimator_ = (
-                clone(self.estimator).fit(X, y, **fit_params) if self.refit else fits[0]
+                clone(self.estimator).fit(X, targets.to_y(), **fit_params)
+                if self.refit
+                else fits[0]
             )
         self.tuner_ = clone(ThresholdTuner() if self.tuner is None else self.tuner)
-        self.tuner_.fit(scores, indicator)
+        self.tuner_.fit(scores, pd.DataFrame(indicator, columns=pd.Index(targets.classes)))
         self.thresholds_ = self.tuner_.thresholds_
         self.classes_ = targets.classes
         self._multilabel = targets.multilabel
@@ -165,7 +171,7 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         ndarray of shape (n_clips, n_events), float
         """
         check_is_fitted(self)
-        return self.estimator_.predict_proba(X)
+        return event_scores(self.estimator_, X, len(self.classes_))
 
     def predict(self, X):
         """Decide which events occur.
@@ -204,18 +210,20 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of clips
-        y : array-like of shape (n_clips, n_events)
-            Events of the clips.
+        y : array-like of shape (n_clips, n_events) or (n_clips,), or list of event lists
+            Events of the clips, in the form of training.
 
         Returns
         -------
         float
-            Mean over the events that occur in `y`.
+            Mean over the events that occur in `y`. A label that training had not has an F1 of 0.
         """
-        truth, decisions = (
-            align_events(values, self.classes_, self._multilabel) for values in (y, self.predict(X))
-        )
-        return mean_f1(truth, decisions)
+        check_is_fitted(self)
+        truth = align_score_targets(y, self.classes_, self._multilabel)
+        check_lengths(X, truth, ("X", "y"))
+        decided = match_events(self.predict(X), self.classes_).indicator
+        n_unknown = truth.shape[1] - decided.shape[1]
+        return mean_f1(truth, np.pad(decided, ((0, 0), (0, n_unknown))))
 
     def save(self, path):
         """Write the tagger and its thresholds to a file without Python objects in it.
@@ -303,6 +311,6 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             )
         if not targets.multilabel and n_events < 2:
             raise ValueError(
-                f"y has only 1 class, {targets.classes[0]!r}, but thresholds need clips of two or "
-                "more."
+                f"y has only 1 class, {short(targets.classes[0])}, but thresholds need clips of "
+                "two or more."
             )

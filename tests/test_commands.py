@@ -495,6 +495,48 @@ def test_events_out_of_training_are_named(experiment, content, tmp_path):
         evaluate(experiment, database=tmp_path / "other.json")
 
 
+def test_events_out_of_training_can_be_left_out(experiment, content, tmp_path, capsys):
+    for clip in list(content["datasets"]["eval"].values())[:2]:
+        clip["events"].append("x\x1b[2J\n12:00  done")
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps(content))
+    command = ["evaluate", str(experiment), "--database", str(path)]
+    assert main(command) == 1
+    error = capsys.readouterr().err
+    assert "--unknown-events ignore" in error
+    assert "'eval' has 1 events that training had not, 2 times in all" in error
+    assert main([*command, "--unknown-events", "ignore"]) == 0
+    output = capsys.readouterr().out
+    assert r"Left out of the truth: 'eval' has 1 events that training had not, 2 times" in output
+    assert "\x1b" not in output + error
+    directory = Path(output.splitlines()[-1])
+    unknown = json.loads((directory / "unknown_events.json").read_text())
+    assert unknown == {"validation": {}, "test": {"x\x1b[2J\n12:00  done": 2}}
+    _, validation, test = evaluate(experiment)
+    overall = json.loads((directory / "overall.json").read_text())
+    assert overall["test"] == pytest.approx(test.overall)
+    assert overall["validation"] == pytest.approx(validation.overall)
+
+
+def test_names_cannot_forge_the_log(content, tmp_path):
+    evil = "x\x1b[2J\n12:00:00  epoch 99"
+    next(iter(content["datasets"]["balanced_train"].values()))["events"].append(evil)
+    (tmp_path / "db.json").write_text(json.dumps(content))
+    command = [sys.executable, "-m", "sktagger", "train", str(tmp_path / "db.json")]
+    settings = [f"--set={name}={value}" for name, value in SETTINGS.items()]
+    done = subprocess.run(
+        [*command, "--storage-root", str(tmp_path), *settings, "--set=max_epochs=1"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert r"x\x1b[2J\n12:00:00  epoch 99" in done.stderr
+    log = Path(done.stdout.splitlines()[-1], "log.txt").read_text()
+    for text in (done.stderr, done.stdout, log):
+        assert "\x1b" not in text
+        assert not any(line.startswith("12:00:00") for line in text.splitlines())
+
+
 def test_random_state_of_a_run_is_recorded(scenes, tmp_path, no_training):
     seeds = {
         json.loads((train(scenes.path, storage_root=tmp_path) / "config.json").read_text())[

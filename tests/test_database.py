@@ -633,3 +633,18 @@ def test_any_json_loads_or_gets_a_value_error(write, example):
         X, Y = db.to_xy("eval")
         assert len(X) == len(Y) == len(db.table("eval")) == 1
     assert message is None or message.startswith(str(file))
+
+
+def test_unknown_events_can_be_left_out(db):
+    X, Y = db.to_xy("eval", unknown_events="ignore")
+    assert len(X) == 1
+    assert Y.loc["e0"].to_dict() == {"Glocke ä": 0, "Rain": 0, "Siren": 0}
+    _, Y = db.to_xy("balanced_train", events=["Rain"], unknown_events="ignore")
+    assert Y["Rain"].tolist() == [1, 0, 0]
+    assert db.unknown_events("eval") == {"Sirene": 1}
+    assert db.unknown_events("balanced_train") == {}
+    assert db.unknown_events("balanced_train", events=["Rain"]) == {"Glocke ä": 1, "Siren": 1}
+    with pytest.raises(ValueError, match="unknown_events='ignore'"):
+        db.to_xy("eval")
+    with pytest.raises(ValueError, match="unknown_events: got 'drop'; allowed is 'error' or"):
+        db.to_xy("eval", unknown_events="drop")

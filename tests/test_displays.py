@@ -150,3 +150,40 @@ def test_without_matplotlib_the_error_says_what_to_install(clips, display, monke
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(ImportError, match=r"pip install sktagger\[plot\]"):
         display.from_predictions(*clips)
+
+
+@pytest.mark.parametrize("display", DISPLAYS)
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda Y: Y.iloc[:, ::-1],
+        lambda Y: [list(Y.columns[row]) for row in Y.to_numpy(bool)],
+        lambda Y: Y.to_numpy(),
+    ],
+)
+def test_events_are_matched_by_name(pyplot, clips, display, form):
+    Y, S = clips
+    S = pd.DataFrame(S, columns=Y.columns)[["event 1", "event 2", "event 0"]]
+    tuner = ThresholdTuner().fit(S, Y)
+    expected = display.from_estimator(tuner, S, Y[S.columns])
+    truth = form(Y[S.columns]) if form(Y).__class__ is np.ndarray else form(Y)
+    shown = display.from_estimator(tuner, S, truth)
+    for line, other in zip(shown.ax_.lines, expected.ax_.lines, strict=True):
+        np.testing.assert_array_equal(line.get_xydata(), other.get_xydata())
+    names = shown.report.index[:-1] if display is EventReportDisplay else shown.curves
+    assert list(names) == list(S)
+
+
+@pytest.mark.parametrize("display", DISPLAYS)
+def test_events_that_the_estimator_does_not_know_are_named(clips, display):
+    Y, S = clips
+    tuner = ThresholdTuner().fit(S, Y)
+    with pytest.raises(ValueError, match="y has the event 'other', which is not among"):
+        display.from_estimator(tuner, S, Y.rename(columns={"event 1": "other"}))
+
+
+def test_an_event_may_be_named_macro(pyplot, clips):
+    Y, S = clips
+    Y = Y.rename(columns={"event 1": "macro"})
+    shown = EventReportDisplay.from_predictions(Y, S)
+    assert shown.report.index.tolist() == ["event 0", "macro", "event 2", "(macro)"]

@@ -91,7 +91,7 @@ def test_other_errors_are_not_swallowed(data, small_memory):
 def test_gradients_of_parts_are_those_of_the_batch(data, monkeypatch):
     """As batch normalisation sees the parts, it is switched to its running statistics here."""
     X, Y = data
-    tagger = WALNetTagger(**SETTINGS).fit(X, Y)
+    tagger = WALNetTagger(**SETTINGS, precision="float32").fit(X, Y)
     net, n_clips = tagger.net_, len(X)
     monkeypatch.setattr(type(net), "_set_training", lambda self, training: self.module_.eval())
     weights = np.arange(1.0, n_clips + 1)

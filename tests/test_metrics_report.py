@@ -164,12 +164,22 @@ def test_event_names_replace_numbers(labels_and_scores):
     assert report.index.tolist() == ["a", "b", "c", "macro"]
 
 
+@pytest.mark.parametrize("names", [["macro", "b", "c"], ["macro", "(macro)", "c"]])
+def test_means_have_a_row_of_their_own_whatever_events_are_named(names, labels_and_scores):
+    y_true, y_score = (frame.to_numpy() for frame in labels_and_scores)
+    report = metrics.event_report(y_true, y_score, event_names=names)
+    assert report.index.is_unique
+    assert report.index.tolist()[:3] == names
+    assert report.index[-1] == ("(macro)" if names[1] == "b" else "((macro))")
+    expected = metrics.event_report(y_true, y_score)
+    np.testing.assert_array_equal(report.to_numpy(), expected.to_numpy())
+
+
 @pytest.mark.parametrize(
     ("options", "match"),
     [
         ({"event_names": ["a"]}, "event_names has 1 entries for 3 events"),
         ({"event_names": ["a", "b", "b"]}, "hold b more than once"),
-        ({"event_names": ["a", "b", "macro"]}, "An event is named 'macro'"),
         ({"thresholds": [0.5, 0.5]}, r"thresholds has shape \(2,\)"),
         ({"thresholds": np.nan}, "1 NaN"),
         ({"thresholds": pd.Series({"Cat": 0.5})}, "no entry for 2 events: Dog, Rain"),

@@ -294,3 +294,74 @@ def test_search_with_scorers_clones(X, Y):
 def test_scorers_name_their_metric():
     assert repr(map_scorer) == "EventScorer(mean_average_precision)"
     assert repr(mf1_scorer) == "EventScorer(mean_f1)"
+
+
+@pytest.fixture
+def named(X, Y):
+    """A tagger whose events have names, and the events of clips under these."""
+    Y = pd.DataFrame(Y, columns=["Bell", "Dog", "Rain"])
+    return FixedTagger().fit(X, Y), Y
+
+
+@pytest.mark.parametrize("name", scorers)
+def test_names_of_tables_of_other_libraries_are_matched(name, named, X):
+    tagger, Y = named
+    swapped = Y[["Rain", "Bell", "Dog"]].to_dict("list")
+    for make in (pytest.importorskip("polars").DataFrame, pytest.importorskip("pyarrow").table):
+        assert scorers[name](tagger, X, make(swapped)) == scorers[name](tagger, X, Y)
+
+
+@pytest.mark.parametrize("name", scorers)
+def test_columns_of_other_events_are_named(name, named, X):
+    tagger, Y = named
+    with pytest.raises(ValueError, match="y has the event 'Cat', which is not among the 3 events"):
+        scorers[name](tagger, X, Y.rename(columns={"Dog": "Cat"}))
+    with pytest.raises(ValueError, match="y lacks the columns of 1 of 3 events: 'Rain'"):
+        scorers[name](tagger, X, Y[["Bell", "Dog"]])
+
+
+def test_event_lists_in_any_container(named, X):
+    tagger, Y = named
+    lists = [list(Y.columns[row]) for row in Y.to_numpy(bool)]
+    for form in (tuple, pd.Series, lambda rows: [set(row) for row in rows]):
+        assert map_scorer(tagger, X, form(lists)) == map_scorer(tagger, X, Y)
+    arrays = pd.Series([np.array(row, dtype=object) for row in lists])
+    assert map_scorer(tagger, X, arrays) == map_scorer(tagger, X, Y)
+
+
+def test_event_lists_need_an_estimator_with_names(X, Y):
+    lists = [["Rain"]] * 60
+    with pytest.raises(ValueError, match="the estimator has no classes_"):
+        map_scorer(ESTIMATORS["forest"].fit(X, Y), X, lists)
+    with pytest.raises(ValueError, match="3 columns of scores have no names"):
+        map_scorer(ESTIMATORS["one vs rest"].fit(X, Y), X, lists)
+
+
+def test_folds_may_lack_events_of_lists(named, X):
+    tagger, Y = named
+    lists = [
+        [event for event in row if event != "Dog"]
+        for row in map(Y.columns.__getitem__, Y.to_numpy(bool))
+    ]
+    with pytest.warns(UndefinedMetricWarning, match="1 of 3 events"):
+        assert map_scorer(tagger, X, lists) == map_scorer(tagger, X, Y.assign(Dog=0))
+
+
+def test_unknown_events_are_printable(named, X):
+    tagger, _ = named
+    with pytest.warns(UndefinedMetricWarning, match="absent in training") as caught:
+        map_scorer(tagger, X, [["Rain"], ["Dog", "x\x1b[2J"], ["Bell"]] * 20)
+    assert all(str(warning.message).isprintable() for warning in caught)
+
+
+def test_metrics_see_the_names_of_tables_of_other_libraries(named, X):
+    _, Y = named
+    S = pd.DataFrame(X[:, :3], columns=Y.columns)
+    for make in (pytest.importorskip("polars").DataFrame, pytest.importorskip("pyarrow").table):
+        y_true, y_score = make(Y.to_dict("list")), make(S.to_dict("list"))
+        expected = metrics.mean_average_precision(Y, S, average=None)
+        pd.testing.assert_series_equal(
+            metrics.mean_average_precision(y_true, y_score, average=None), expected
+        )
+        with pytest.raises(ValueError, match="same events in the same order"):
+            metrics.mean_average_precision(make(Y[["Rain", "Dog", "Bell"]].to_dict("list")), S)

@@ -99,3 +99,20 @@ def test_json_is_strictly_valid(tmp_path):
     write_json({"a": np.nan, "b": [float("inf"), 1.5]}, tmp_path / "x.json")
     assert json.loads((tmp_path / "x.json").read_text()) == {"a": None, "b": [None, 1.5]}
     assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_an_event_may_be_named_macro(truth, scores, tmp_path):
+    evaluation = evaluate_scores(truth, scores, np.full(3, 0.6))
+    renamed = evaluate_scores(truth.rename(columns={"Bell": "macro"}), scores, np.full(3, 0.6))
+    assert renamed.overall == evaluation.overall
+    write_evaluation(tmp_path, renamed, renamed)
+    events = json.loads((tmp_path / "event_wise.json").read_text())
+    assert set(events) == {"Rain", "macro", "Dog"}
+    assert events["macro"]["test"] == pytest.approx(evaluation.events.loc["Bell"].to_dict())
+
+
+def test_names_of_sets_cannot_forge_the_table(truth, scores):
+    evaluation = evaluate_scores(truth, scores, np.full(3, 0.6))
+    table = results_table(evaluation, evaluation, ("a\x1b[2J\nb", "eval"))
+    assert len(table.splitlines()) == 3
+    assert "\x1b" not in table

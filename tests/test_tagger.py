@@ -207,6 +207,22 @@ def test_labels_give_a_classifier(scenes):
     np.testing.assert_array_equal(tagger.predict(X), tagger.classes_[scores.argmax(axis=1)])
 
 
+def test_unknown_label_counts_with_scores_of_zero():
+    X = np.random.default_rng(0).standard_normal((4, 4000))
+    tagger = WALNetTagger(**SETTINGS).fit(X, ["a", "b"] * 2)
+    scores = tagger.predict_proba(X)
+    truth = np.array([[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1]])
+    expected = mean_average_precision(truth, np.column_stack([scores, np.zeros(4)]))
+    assert tagger.score(X, ["a", "b", "a", "z"]) == expected
+
+
+def test_score_names_unknown_events(fitted, scenes):
+    X, Y = scenes.to_xy("validate")
+    assert fitted.score(X, Y.iloc[:, ::-1]) == fitted.score(X, Y)
+    with pytest.raises(ValueError, match="y: clip 0 has the event 'fog'"):
+        fitted.score(X[:2], [["fog"], []])
+
+
 def test_files_and_their_samples_score_alike(fitted, scenes):
     X, _ = scenes.to_xy("validate")
     waveforms = [soundfile.read(path, dtype="float32")[0] for path in X]

@@ -52,6 +52,15 @@ def test_partial_fit_takes_batches_without_some_events():
         tagger.partial_fit(X, [["c"], []])
 
 
+def test_partial_fit_may_begin_without_any_event():
+    X = np.random.default_rng(0).standard_normal((2, 4000))
+    tagger = WALNetTagger(**SETTINGS).partial_fit(X, [[], []], classes=["b", "a"])
+    assert tagger.classes_.tolist() == ["b", "a"]
+    assert tagger.partial_fit(X, [["a"], ["b"]]).predict_proba(X).shape == (2, 2)
+    with pytest.raises(ValueError, match="classes is 'a', 'a'"):
+        WALNetTagger(**SETTINGS).partial_fit(X, [["a"], []], classes=["a", "a"])
+
+
 def test_warm_start_goes_on_and_cold_start_does_not(data):
     X, Y = data
     tagger = WALNetTagger(**SETTINGS, warm_start=True).fit(X, Y)

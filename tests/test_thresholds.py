@@ -2,8 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import norm
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import balanced_accuracy_score, f1_score
+from sklearn.pipeline import make_pipeline
 from sklearn.utils._param_validation import InvalidParameterError
 
 from sktagger import ThresholdTuner
@@ -447,3 +449,105 @@ def test_own_curve_is_the_kernel_estimate():
 def test_counts_move_to_the_nearest_bin_in_reach():
     counts, places = np.array([[1.0, 2, 3, 4]]), np.array([[-9.0, 0.4, 0.6, 99]])
     assert shift_bins(counts, places, np.arange(3.0)).tolist() == [[3, 3, 4]]
+
+
+@pytest.fixture
+def tables(rng):
+    """Scores and events of three events under their names."""
+    Y = pd.DataFrame(rng.random((90, 3)) < [0.5, 0.3, 0.1], columns=["siren", "bell", "rain"])
+    return (rng.standard_normal(Y.shape) + 2 * Y), Y.astype(int)
+
+
+OTHER_ORDER = ["rain", "siren", "bell"]
+
+
+def test_names_of_scores_and_events_decide(tables):
+    S, Y = tables
+    expected = ThresholdTuner().fit(S.to_numpy(), Y.to_numpy()).thresholds_
+    lists = [list(Y.columns[row]) for row in Y.to_numpy(bool)]
+    for y in (Y, Y[OTHER_ORDER], lists, Y.to_numpy()):
+        tuner = ThresholdTuner().fit(S, y)
+        assert tuner.classes_.tolist() == list(S)
+        np.testing.assert_array_equal(tuner.thresholds_, expected)
+    assert tuner.score(S, Y) == tuner.score(S[OTHER_ORDER], Y[OTHER_ORDER])
+    assert tuner.score(S, Y) == tuner.score(S, lists) == mean_f1(Y, expected < S)
+
+
+def test_scores_are_matched_by_name(tables):
+    S, Y = tables
+    for tuner in (ThresholdTuner().fit(S, Y), ThresholdTuner().fit(S.to_numpy(), Y)):
+        expected = tuner.predict(S)
+        np.testing.assert_array_equal(tuner.predict(S[OTHER_ORDER]), expected)
+        for wrong, message in (
+            (S[["siren", "bell"]], "missing are 'rain', unknown none"),
+            (S.rename(columns={"bell": "Bell"}), "missing are 'bell', unknown 'Bell'"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                tuner.predict(wrong)
+
+
+def test_scores_in_tables_of_other_libraries(tables):
+    S, Y = tables
+    expected = ThresholdTuner().fit(S, Y)
+    swapped = S[OTHER_ORDER].to_dict("list")
+    makers = pytest.importorskip("polars").DataFrame, pytest.importorskip("pyarrow").table
+    for make in makers:
+        tuner = ThresholdTuner().fit(make(swapped), make(Y.to_dict("list")))
+        assert tuner.classes_.tolist() == OTHER_ORDER
+        np.testing.assert_array_equal(tuner.thresholds_, expected.thresholds_[[2, 0, 1]])
+        np.testing.assert_array_equal(expected.predict(make(swapped)), expected.predict(S))
+
+
+def test_events_that_scores_do_not_have_are_named(tables):
+    S, Y = tables
+    with pytest.raises(ValueError, match=r"the event 'Bell', .* nearest: 'bell'"):
+        ThresholdTuner().fit(S, Y.rename(columns={"bell": "Bell"}))
+    with pytest.raises(ValueError, match="y lacks the columns of 1 of 3 events: 'rain'"):
+        ThresholdTuner().fit(S, Y[["siren", "bell"]])
+    with pytest.raises(ValueError, match="3 events, but y has 2 events, 'bell', 'siren'"):
+        ThresholdTuner().fit(S.to_numpy(), [["siren"], ["bell"], []] * 30)
+
+
+def test_labels_that_are_numbers_match_columns_named_by_text(rng):
+    labels = rng.choice([3, 7, 12], 60)
+    S = pd.DataFrame(rng.random((60, 3)), columns=["12", "3", "7"])
+    tuner = ThresholdTuner().fit(S, labels)
+    assert tuner.classes_.tolist() == [12, 3, 7]
+    expected = ThresholdTuner().fit(S.to_numpy(), labels[:, None] == [12, 3, 7]).thresholds_
+    np.testing.assert_array_equal(tuner.thresholds_, expected)
+
+
+def test_scores_of_a_forest_are_a_list_of_arrays(tables):
+    S, Y = tables
+    present = (S.to_numpy() > 0.5) * 0.8 + 0.1
+    of_events = [np.column_stack([1 - score, score]) for score in present.T]
+    tuner = ThresholdTuner().fit(of_events, Y)
+    np.testing.assert_array_equal(tuner.thresholds_, ThresholdTuner().fit(present, Y).thresholds_)
+    np.testing.assert_array_equal(tuner.predict(of_events), tuner.predict(present))
+
+
+class Scores(TransformerMixin, BaseEstimator):
+    """Scores are the input, under names that `set_output` shows."""
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        return np.asarray(X)
+
+    def get_feature_names_out(self, input_features=None):
+        return np.array(["siren", "bell", "rain"], dtype=object)
+
+
+@pytest.mark.parametrize("output", ["default", "pandas", "polars"])
+def test_names_are_matched_at_the_end_of_a_pipeline(tables, output):
+    pytest.importorskip("polars")
+    S, Y = tables
+    expected = ThresholdTuner().fit(S, Y).thresholds_
+    pipe = make_pipeline(Scores(), ThresholdTuner()).set_output(transform=output)
+    pipe.fit(S.to_numpy(), Y)
+    np.testing.assert_array_equal(pipe[-1].thresholds_, expected)
+    assert pipe.score(S.to_numpy(), Y[OTHER_ORDER]) == mean_f1(Y, expected < S)
+    if output != "default":
+        pipe.fit(S.to_numpy(), Y[OTHER_ORDER])
+        np.testing.assert_array_equal(pipe[-1].thresholds_, expected)

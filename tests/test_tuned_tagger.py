@@ -1,9 +1,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.ensemble import ExtraTreesClassifier
-from sklearn.exceptions import NotFittedError
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+from sklearn.exceptions import NotFittedError, UndefinedMetricWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
 from sklearn.model_selection import KFold
 from sklearn.multiclass import OneVsRestClassifier
 
@@ -102,3 +104,176 @@ def test_bad_parameters(data, model, changes, error, message):
 def test_only_our_tagger_can_be_saved(data, model, tmp_path):
     with pytest.raises(TypeError, match="not a OneVsRestClassifier"):
         TunedThresholdTagger(model, cv=2).fit(*data).save(tmp_path / "x")
+
+
+class NamedScores(ClassifierMixin, BaseEstimator):
+    """Scores are the input; the columns have names."""
+
+    def __init__(self, names=("siren", "bell", "rain")):
+        self.names = names
+
+    def fit(self, X, y):
+        self.classes_ = np.array(self.names)
+        return self
+
+    def predict_proba(self, X):
+        return X
+
+
+@pytest.fixture
+def named(rng):
+    """Scores of three events, events under their names, and a fitted estimator."""
+    Y = pd.DataFrame(rng.random((80, 3)) < [0.5, 0.3, 0.1], columns=["siren", "bell", "rain"])
+    S = rng.standard_normal(Y.shape) + 2 * Y.to_numpy()
+    return S, Y.astype(int), NamedScores().fit(S, None)
+
+
+def as_lists(Y):
+    return [list(Y.columns[row]) for row in Y.to_numpy(bool)]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda Y: Y[["rain", "siren", "bell"]],
+        as_lists,
+        lambda Y: iter(as_lists(Y)),
+        lambda Y: pytest.importorskip("polars").DataFrame(
+            Y[["rain", "siren", "bell"]].to_dict("list")
+        ),
+        lambda Y: pytest.importorskip("pyarrow").table(
+            Y[["rain", "bell", "siren"]].to_dict("list")
+        ),
+        lambda Y: Y.to_numpy(),
+    ],
+)
+def test_prefit_estimator_has_the_names(named, form):
+    S, Y, estimator = named
+    tuned = TunedThresholdTagger(estimator, cv="prefit").fit(S, form(Y))
+    expected = ThresholdTuner().fit(S, Y.to_numpy())
+    assert tuned.classes_.tolist() == tuned.tuner_.classes_.tolist() == list(Y)
+    np.testing.assert_array_equal(tuned.thresholds_, expected.thresholds_)
+    assert tuned.score(S, form(Y)) == mean_f1(Y, expected.thresholds_ < S)
+
+
+def test_prefit_clips_may_lack_an_event(named):
+    S, Y, estimator = named
+    zeros = Y.assign(bell=0)
+    expected = ThresholdTuner().fit(S, zeros.to_numpy()).thresholds_
+    for y in (zeros, as_lists(zeros)):
+        tuned = TunedThresholdTagger(estimator, cv="prefit").fit(S, y)
+        np.testing.assert_array_equal(tuned.thresholds_, expected)
+    with pytest.raises(ValueError, match=r"y lacks the columns .* 'bell'"):
+        TunedThresholdTagger(estimator, cv="prefit").fit(S, Y.drop(columns="bell"))
+
+
+def test_events_that_a_prefit_estimator_does_not_know_are_named(named):
+    S, Y, estimator = named
+    with pytest.raises(ValueError, match=r"the event 'Rain', which is not .* nearest: 'rain'"):
+        TunedThresholdTagger(estimator, cv="prefit").fit(S, Y.rename(columns={"rain": "Rain"}))
+    with pytest.raises(ValueError, match="clip 0 has the event 'fog'"):
+        TunedThresholdTagger(estimator, cv="prefit").fit(S, [["fog"]] * len(S))
+
+
+def test_prefit_labels_are_matched_by_value(rng):
+    labels = rng.choice(["a", "b", "c"], 60)
+    X = rng.standard_normal((60, 4)) + (labels == "b")[:, None]
+    model = LogisticRegression().fit(X, labels)
+    tuned = TunedThresholdTagger(model, cv="prefit").fit(X[labels != "a"], labels[labels != "a"])
+    assert tuned.classes_.tolist() == ["a", "b", "c"]
+    assert set(tuned.predict(X)) <= {"a", "b", "c"}
+    with pytest.raises(ValueError, match="clip 1 has the event 'z'"):
+        TunedThresholdTagger(model, cv="prefit").fit(X[:2], ["a", "z"])
+
+
+def test_prefit_estimator_without_names_takes_columns_by_position(data, model):
+    X, Y = data
+    named = pd.DataFrame(Y, columns=["siren", "bell", "rain"])
+    tuned = TunedThresholdTagger(model.fit(X, Y), cv="prefit").fit(X, named)
+    assert tuned.classes_.tolist() == list(named)
+    expected = ThresholdTuner().fit(model.predict_proba(X), Y).thresholds_
+    np.testing.assert_array_equal(tuned.thresholds_, expected)
+    with pytest.raises(ValueError, match="3 columns of scores have no names"):
+        TunedThresholdTagger(model, cv="prefit").fit(X, as_lists(named))
+
+
+@pytest.mark.parametrize("cv", [3, "prefit"])
+def test_a_forest_has_an_array_per_event(data, cv):
+    X, Y = data
+    forest = RandomForestClassifier(5, random_state=0).fit(X, Y)
+    tuned = TunedThresholdTagger(forest, cv=cv, random_state=0).fit(X, Y)
+    expected = np.column_stack([of_event[:, 1] for of_event in forest.predict_proba(X)])
+    np.testing.assert_array_equal(tuned.predict_proba(X), expected)
+    np.testing.assert_array_equal(tuned.predict(X), expected > tuned.thresholds_)
+    if cv == "prefit":
+        np.testing.assert_array_equal(
+            tuned.thresholds_, ThresholdTuner().fit(forest.predict_proba(X), Y).thresholds_
+        )
+
+
+def test_an_event_that_a_forest_never_saw_scores_zero(data):
+    X, Y = data
+    Y = Y.copy()
+    Y[:, 1] = 0
+    forest = RandomForestClassifier(5, random_state=0)
+    tuned = TunedThresholdTagger(forest, cv=2, random_state=0).fit(X, Y)
+    assert not tuned.predict_proba(X)[:, 1].any()
+    assert not tuned.predict(X)[:, 1].any()
+
+
+@pytest.mark.parametrize("cv", [3, "prefit"])
+def test_a_single_event_has_one_column(data, model, cv):
+    X, Y = data
+    Y = Y[:, :1]
+    model.fit(X, Y)
+    tuned = TunedThresholdTagger(model, cv=cv, random_state=0).fit(X, Y)
+    np.testing.assert_array_equal(tuned.predict_proba(X), model.predict_proba(X)[:, 1:])
+    assert tuned.predict(X).shape == (120, 1)
+
+
+def test_event_lists_are_for_any_estimator(data, model):
+    X, Y = data
+    lists = [[f"event {k}" for k in np.flatnonzero(row)] for row in Y]
+    tuned = TunedThresholdTagger(model, cv=3, random_state=0).fit(X, iter(lists))
+    expected = TunedThresholdTagger(model, cv=3, random_state=0).fit(X, Y)
+    assert tuned.classes_.tolist() == ["event 0", "event 1", "event 2"]
+    np.testing.assert_array_equal(tuned.thresholds_, expected.thresholds_)
+
+
+@pytest.fixture
+def labels(rng):
+    """Clips of three labels, the last one rare."""
+    y = np.repeat(["a", "b", "rare"], [30, 30, 2])
+    return rng.standard_normal((62, 3)) + 2 * np.eye(3)[np.repeat([0, 1, 2], [30, 30, 2])], y
+
+
+def test_labels_may_be_rarer_than_folds(labels):
+    X, y = labels
+    tuned = TunedThresholdTagger(LogisticRegression(), cv=5, random_state=0).fit(X, y)
+    assert tuned.classes_.tolist() == ["a", "b", "rare"]
+    assert np.isfinite(tuned.thresholds_).all()
+
+
+def test_a_label_that_a_training_part_lacks_is_named(labels):
+    X, y = labels
+    tuned = TunedThresholdTagger(LogisticRegression(), cv=5, random_state=0)
+    with pytest.warns(UndefinedMetricWarning, match="1 of 3 labels .* score 0 .*: rare"):
+        tuned.fit(X[:-1], y[:-1])
+    assert tuned.classes_.tolist() == ["a", "b", "rare"]
+
+
+def test_folds_with_a_single_label_are_refused(labels):
+    X, y = labels
+    few = np.r_[0:10, 60]
+    with pytest.raises(ValueError, match=r"too few clips of the label 'rare'.*has 'a' only"):
+        TunedThresholdTagger(LogisticRegression(), cv=5).fit(X[few], y[few])
+
+
+def test_unknown_label_counts_as_wrong(labels):
+    X, y = labels
+    tuned = TunedThresholdTagger(LogisticRegression(), cv=2, random_state=0).fit(X, y)
+    predicted = tuned.predict(X)
+    assert tuned.score(X, predicted) == 1
+    other = np.where((predicted == "b") & (np.arange(62) % 2 == 0), "never seen", predicted)
+    expected = f1_score(other, predicted, average="macro", zero_division=0)
+    assert tuned.score(X, other) == pytest.approx(expected)

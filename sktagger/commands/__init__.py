@@ -4,9 +4,11 @@ import argparse
 import signal
 import sys
 import threading
+import warnings
 from contextlib import contextmanager
 
 from sktagger import __version__
+from sktagger._text import printable
 from sktagger.commands import demo, evaluate, train
 
 COMMANDS = {"demo": demo, "train": train, "evaluate": evaluate}
@@ -42,7 +44,7 @@ def main(argv=None) -> int:
         Ctrl-C, or 143 after SIGTERM, which ends a command in the same way.
     """
     args = build_parser().parse_args(argv)
-    with _terminable() as signals:
+    with _terminable() as signals, _warnings_on_one_line():
         try:
             args.main(args)
         except (
@@ -53,11 +55,11 @@ def main(argv=None) -> int:
             FloatingPointError,
             MemoryError,
         ) as error:
-            print(f"sktagger {args.command}: error: {error}", file=sys.stderr)
+            print(f"sktagger {args.command}: error: {printable(error)}", file=sys.stderr)
             return 1
         except KeyboardInterrupt as interrupt:
             word = "Terminated." if signals else "Interrupted."
-            print(interrupt if interrupt.args else word, file=sys.stderr)
+            print(printable(interrupt) if interrupt.args else word, file=sys.stderr)
             return 128 + (signals or [signal.SIGINT])[0]
     return 0
 
@@ -84,3 +86,18 @@ def _terminable():
         yield signals
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def _warnings_on_one_line():
+    """Lay warnings out on one line each: they may have names from files of strangers."""
+
+    def format_warning(message, category, filename, lineno, line=None):
+        return f"{category.__name__}: {printable(message)} ({filename}:{lineno})\n"
+
+    formatwarning = warnings.formatwarning
+    warnings.formatwarning = format_warning
+    try:
+        yield
+    finally:
+        warnings.formatwarning = formatwarning

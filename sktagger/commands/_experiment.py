@@ -22,7 +22,7 @@ from sktagger import __version__
 from sktagger._files import delete_partial, expand_path
 from sktagger._json import are_events, parse_json
 from sktagger._progress import logger
-from sktagger._text import nearest
+from sktagger._text import nearest, printable
 from sktagger.commands._config import parse_config
 
 # of Python, which people who set parameters there write instead of null, true and false
@@ -269,6 +269,16 @@ def new_directory(root):
             return directory
 
 
+class _Formatter(logging.Formatter):
+    """Writes one line per message: it may have names from files of strangers."""
+
+    def __init__(self):
+        super().__init__("%(asctime)s  %(message)s", "%H:%M:%S")
+
+    def format(self, record):
+        return printable(super().format(record))
+
+
 class _TqdmHandler(logging.Handler):
     """Writes above a progress bar, not into it."""
 
@@ -283,7 +293,7 @@ def logging_to(path):
     level = logger.level
     logger.setLevel(logging.INFO)
     for handler in handlers:
-        handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
+        handler.setFormatter(_Formatter())
         logger.addHandler(handler)
     try:
         yield

@@ -22,10 +22,18 @@ def add_arguments(parser):
         choices=["raise", "warn", "skip"],
         help="what is done about clips that cannot be read (default: as in training)",
     )
+    parser.add_argument(
+        "--unknown-events",
+        choices=["error", "ignore"],
+        default="error",
+        help="what is done about events of the sets that training had not: ignore leaves them out "
+        "of the truth, counts them, and writes unknown_events.json (default: error)",
+    )
 
 
 def main(args):
     """Evaluate and print the results table."""
+    names = args.validation_set, args.test_set
     directory, validation, test = evaluate(
         args.experiment,
         database=args.database,
@@ -34,10 +42,14 @@ def main(args):
         strategy=args.strategy,
         device=args.device,
         on_error=args.on_error,
+        unknown_events=args.unknown_events,
     )
     from sktagger.reports import results_table
 
-    print(results_table(validation, test, (args.validation_set, args.test_set)))
+    print(results_table(validation, test, names))
+    for name, evaluation in zip(names, (validation, test), strict=True):
+        if evaluation.unknown_events:
+            print(f"Left out of the truth: {_describe_unknown(name, evaluation.unknown_events)}")
     print(directory)
 
 
@@ -50,6 +62,7 @@ def evaluate(
     strategy=None,
     device="auto",
     on_error=None,
+    unknown_events="error",
 ):
     """Tune thresholds on the validation set, measure both sets, write the result files.
 
@@ -69,15 +82,24 @@ def evaluate(
     on_error : {"raise", "warn", "skip"} or None, default=None
         What is done about clips that cannot be read, see :class:`sktagger.WALNetTagger`: those that
         are left out do not count. None: as in training.
+    unknown_events : {"error", "ignore"}, default="error"
+        What is done about events of the sets that training had not. "ignore" leaves them out of the
+        truth: their clips count as clips without them.
 
     Returns
     -------
     directory : Path
         ``<experiment>/eval/<timestamp>``: ``overall.json``, ``event_wise.json``, ``fp.json``,
-        ``fn.json``, ``tagger.safetensors`` (the tagger with its thresholds, for
-        :meth:`sktagger.TunedThresholdTagger.load`), and, if clips were left out, their ids in
-        ``skipped.json``.
+        ``fn.json``, and ``tagger.safetensors``, the tagger with its thresholds, for
+        :meth:`sktagger.TunedThresholdTagger.load`; if clips were left out, their ids in
+        ``skipped.json``; if events were, their numbers of clips in ``unknown_events.json``.
     validation, test : sktagger.reports.Evaluation
+
+    Raises
+    ------
+    ValueError
+        If a set has events that training had not, unless they are ignored; the message names
+        them.
     """
     from sktagger.commands import _experiment
     from sktagger.database import load_database
@@ -94,21 +116,48 @@ def evaluate(
     tagger = _experiment.load_tagger(experiment, device=device)
     if on_error is not None:
         tagger.set_params(on_error=on_error)
-    sets = [db.to_xy(name, events=tagger.classes_) for name in (validation_set, test_set)]
+    names = validation_set, test_set
+    unknown = [db.unknown_events(name, events=tagger.classes_) for name in names]
+    try:
+        sets = [db.to_xy(n, events=tagger.classes_, unknown_events=unknown_events) for n in names]
+    except ValueError as error:
+        if not any(unknown):
+            raise
+        found = [_describe_unknown(*pair) for pair in zip(names, unknown, strict=True) if pair[1]]
+        raise ValueError(
+            f"{error} On the command line: --unknown-events ignore. {' '.join(found)}"
+        ) from error
     scores_val, Y_val, skipped_val = _score(tagger, *sets[0])
     scores_test, Y_test, skipped_test = _score(tagger, *sets[1])
     if strategy is None:
         strategy = "best" if config["recipe"] == "reference" else "expected"
     thresholds = ThresholdTuner(strategy=strategy).fit(scores_val, Y_val).thresholds_
     validation = evaluate_scores(Y_val, scores_val, thresholds)
+    validation = validation._replace(unknown_events=unknown[0])
     test = evaluate_scores(Y_test, scores_test, thresholds)
+    test = test._replace(unknown_events=unknown[1])
     directory = _experiment.new_directory(Path(experiment) / "eval")
     write_evaluation(directory, validation, test)
+    if any(unknown):
+        left_out = {"validation": unknown[0], "test": unknown[1]}
+        write_json(left_out, directory / "unknown_events.json")
     persistence.save(directory / "tagger.safetensors", tagger, thresholds=thresholds)
     if skipped_val or skipped_test:
         skipped = {"validation": skipped_val, "test": skipped_test}
         write_json(skipped, directory / "skipped.json")
     return directory, validation, test
+
+
+def _describe_unknown(name, unknown):
+    """Say which events of a set training had not, the most frequent first."""
+    from sktagger._text import quoted
+
+    frequent = sorted(unknown, key=lambda event: -unknown[event])
+    n_labels = sum(unknown.values())
+    return (
+        f"{name!r} has {len(unknown)} events that training had not, {n_labels} times in all: "
+        f"{quoted(frequent)}."
+    )
 
 
 def _score(tagger, X, Y):

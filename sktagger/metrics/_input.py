@@ -7,12 +7,13 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils.validation import column_or_1d
 
+from sktagger._text import listed
 from sktagger.metrics._clip_scores import ClipScores
+from sktagger.targets import plain_table
 
 __all__ = ["as_sparse", "check_average", "check_decisions", "check_positive", "check_scores"]
 
 _AVERAGES = ("macro", "micro", "weighted", None)
-_N_LISTED = 5
 _MAKE_INDICATOR = (
     "make one of event lists with sklearn.preprocessing.MultiLabelBinarizer, of labels with "
     "pandas.get_dummies."
@@ -42,6 +43,7 @@ def check_scores(y_true, y_score, sample_weight=None):
     TypeError
         If scores are sparse or not numbers.
     """
+    y_true, y_score = plain_table(y_true), plain_table(y_score)
     names = _event_names(y_true=y_true, y_score=y_score)
     clip_names = _clip_names(y_true, y_score)
     scores = _as_float_matrix(y_score, "y_score")
@@ -80,6 +82,7 @@ def check_decisions(y_true, y_pred, sample_weight=None):
     ValueError
         If shapes or event names differ, or an entry is not 0/1.
     """
+    y_true, y_pred = plain_table(y_true), plain_table(y_pred)
     names = _event_names(y_true=y_true, y_pred=y_pred)
     true_clip, true_event, shape = _positives(y_true, "y_true")
     pred_clip, pred_event, pred_shape = _positives(y_pred, "y_pred")
@@ -129,8 +132,8 @@ def _event_names(**tables):
     for key, columns in others:
         if not columns.equals(names):
             raise ValueError(
-                f"The columns of {key} are {_listed(columns)}, those of {first} are "
-                f"{_listed(names)}. Both must name the same events in the same order. "
+                f"The columns of {key} are {listed(columns)}, those of {first} are "
+                f"{listed(names)}. Both must name the same events in the same order. "
                 f"Select them: {key}[{first}.columns]."
             )
     return names
@@ -233,7 +236,7 @@ def _check_finite(scores, clip_names):
     if len(bad):
         where = bad if clip_names is None else clip_names[bad]
         raise ValueError(
-            f"y_score is NaN or infinite in {len(bad)} of {len(scores)} clips: {_listed(where)}. "
+            f"y_score is NaN or infinite in {len(bad)} of {len(scores)} clips: {listed(where)}. "
             "Scores must be finite. Check these clips, or leave them out."
         )
 
@@ -253,9 +256,3 @@ def _check_weight(sample_weight, n_clips):
             "at least 0, and not all 0. Leave a clip out by weight 0."
         )
     return weight
-
-
-def _listed(items) -> str:
-    """The first items as text."""
-    shown = ", ".join(map(str, items[:_N_LISTED]))
-    return shown if len(items) <= _N_LISTED else f"{shown}, ..."

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from sktagger._text import listed
 from sktagger.metrics._clip_scores import ClipScores
 from sktagger.metrics._counts import f_score, precision, ratio, recall
 from sktagger.metrics._input import check_positive, check_scores
@@ -261,7 +262,7 @@ class RankedScores:
             return int(event)
         known = f"a column from 0 to {n_events - 1}"
         if names is not None:
-            known = f"one of the event names ({', '.join(map(str, names[:5]))}, ...) or {known}"
+            known = f"one of the event names ({listed(names)}) or {known}"
         raise KeyError(f"event={event!r} is not known. It must be {known}. Check the spelling.")
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
+from sktagger._text import listed
 from sktagger.metrics._averaging import warn_undefined
 from sktagger.metrics._bootstrap import draw_weights, resampled_average_precision_and_auc
 from sktagger.metrics._counts import f_score, precision, ratio, recall
@@ -59,7 +60,8 @@ def event_report(
     Returns
     -------
     report : DataFrame of shape (n_events + 1, 13 or more)
-        One row for each event, and the row "macro". Columns:
+        One row for each event, and as the last one the row "macro" (in brackets, "(macro)", where
+        an event has this name). Columns:
 
         * ``support``: number of clips with the event; ``prior``: their share;
         * ``AP``, ``AUC``, ``d_prime``, ``lwlrap``: as by the functions of this module;
@@ -142,7 +144,10 @@ def event_report(
         **{name: counts[name] for name in ("TP", "FP", "FN")},
         **limits,
     }
-    return pd.DataFrame(columns, index=names.append(pd.Index([_MACRO])))
+    macro = _MACRO
+    while macro in names:
+        macro = f"({macro})"
+    return pd.DataFrame(columns, index=names.append(pd.Index([macro])))
 
 
 class _DecidedClips:
@@ -248,13 +253,8 @@ def _check_names(event_names, clip_scores):
     if not names.is_unique:
         repeated = names[names.duplicated()].unique()
         raise ValueError(
-            f"The event names hold {', '.join(map(str, repeated[:5]))} more than once. Every event "
+            f"The event names hold {listed(repeated)} more than once. Every event "
             "must have its own name. Pass such names as event_names=."
-        )
-    if _MACRO in names:
-        raise ValueError(
-            f"An event is named {_MACRO!r}. This name is kept for the row of means. "
-            "Rename the event through event_names=."
         )
     return names
 
@@ -263,9 +263,8 @@ def _check_thresholds(thresholds, names):
     if isinstance(thresholds, pd.Series):
         if len(missing := names.difference(thresholds.index)):
             raise ValueError(
-                f"thresholds has no entry for {len(missing)} events: "
-                f"{', '.join(map(str, missing[:5]))}. A Series must have one for each event name. "
-                "Pass an array to match events by position."
+                f"thresholds has no entry for {len(missing)} events: {listed(missing)}. A Series "
+                "must have one for each event name. Pass an array to match events by position."
             )
         thresholds = thresholds[names]
     thresholds = np.asarray(thresholds, dtype=np.float64)

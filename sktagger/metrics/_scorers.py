@@ -13,9 +13,12 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics._scorer import _BaseScorer
 from sklearn.pipeline import Pipeline
 
+from sktagger._responses import is_list_of_events, is_single_event, select_event, stack_events
+from sktagger._text import listed
 from sktagger.metrics._decisions import mean_f1
 from sktagger.metrics._lwlrap import lwlrap
 from sktagger.metrics._ranking_metrics import mean_average_precision, mean_roc_auc
+from sktagger.targets import match_form, matched_by_name, plain_container, read_form
 from sktagger.unreadable import scored
 
 __all__ = ["lwlrap_scorer", "map_scorer", "mauc_scorer", "mf1_scorer", "scorers"]
@@ -40,8 +43,8 @@ class _Responses(BaseEstimator):
         """Scores: ndarray of shape (n_clips, n_columns), columns as in `predict_proba`."""
         if hasattr(self.estimator, "predict_proba"):
             scores = self.estimator.predict_proba(X)
-            if isinstance(scores, list):
-                return self._stack(scores)
+            if is_list_of_events(scores):
+                return stack_events(scores, self.estimator.classes_)
             return np.asarray(scores)
         if hasattr(self.estimator, "decision_function"):
             scores = np.asarray(self.estimator.decision_function(X))
@@ -50,16 +53,6 @@ class _Responses(BaseEstimator):
         raise AttributeError(
             f"{type(self.estimator).__name__} has neither predict_proba nor decision_function. "
             "A scorer of scores needs one of them. Use mf1_scorer, which takes decisions."
-        )
-
-    def _stack(self, probabilities):
-        """One column for each event of the list that forests and neighbours return."""
-        return np.column_stack(
-            [
-                # An event without positives (or negatives) in training has a single class.
-                of_classes[:, list(classes).index(1)] if 1 in classes else np.zeros(len(of_classes))
-                for of_classes, classes in zip(probabilities, self.estimator.classes_, strict=True)
-            ]
         )
 
     def decisions(self, X):
@@ -122,72 +115,52 @@ class EventScorer(_BaseScorer):
 
 
 def _as_indicator(y, estimator):
-    """Indicator matrix (n_clips, n_events) of any target that estimators are fitted on."""
-    classes = getattr(estimator, "classes_", None)
-    if isinstance(y, pd.DataFrame):
-        # Estimators of list targets have a list of arrays, which name no events.
-        by_name = isinstance(classes, np.ndarray) and set(y.columns) == set(classes)
-        return y[classes] if by_name else y
+    """Indicator matrix (n_clips, n_events) of any target that estimators are fitted on.
+
+    Columns are matched by name with the events of the estimator, if both have names.
+    """
     if sparse.issparse(y):
         return y
-    if _holds_event_lists(y):
-        return _one_hot([list(events) for events in y], classes)
-    y = np.asarray(y)
-    if y.ndim != 1:
-        return y
-    if _is_single_event(classes):
-        return (y == 1)[:, np.newaxis]
-    return _one_hot([[label] for label in y.tolist()], classes)
-
-
-def _select_events(scores, y_true, estimator):
-    """Scores of the events of `y_true`: a classifier of 0 and 1 has two columns for one event."""
     classes = getattr(estimator, "classes_", None)
-    if y_true.shape[1] == 1 and scores.shape[1] != 1 and _is_single_event(classes):
-        return scores[:, list(classes).index(1), np.newaxis]
-    return scores
-
-
-def _is_single_event(classes):
-    """Whether 1-D labels tell an event's absence and presence, instead of naming events."""
-    return isinstance(classes, np.ndarray) and classes.tolist() == [0, 1]
-
-
-def _holds_event_lists(y):
-    """Whether `y` lists the names of each clip's events."""
-    if getattr(y, "ndim", 1) != 1:
-        return False
-    return all(
-        isinstance(events, (list, tuple, set, frozenset))
-        and all(isinstance(event, str) for event in events)
-        for events in y
-    )
-
-
-def _one_hot(event_lists, classes):
-    """Indicator of listed events; those that the estimator does not know have no column."""
-    if classes is None:
+    if not isinstance(classes, np.ndarray):
+        classes = None  # a list of arrays, of estimators that know no names
+    y = plain_container(y, "y")
+    form = read_form(y, "y", None if classes is None else len(classes))
+    if form.kind == "labels" and is_single_event(classes):
+        return (form.values == 1)[:, np.newaxis]
+    if form.kind == "indicator" and (classes is None or not matched_by_name(form.names, classes)):
+        indicator, names = form.values, form.names
+    elif classes is None:
         raise ValueError(
             "y names events, but the estimator has no classes_ that say which column is which. "
             "The estimator must be a fitted classifier. Or pass y as an indicator matrix."
         )
-    column = {event: index for index, event in enumerate(np.asarray(classes).tolist())}
-    indicator = np.zeros((len(event_lists), len(column)), dtype=bool)
-    unknown = set()
-    for clip, events in enumerate(event_lists):
-        for event in events:
-            if event in column:
-                indicator[clip, column[event]] = True
-            else:
-                unknown.add(event)
+    else:
+        unknown = set()
+        indicator = match_form(form, classes, name="y", unknown=unknown).indicator
+        names = None if form.names is None else classes
+        _warn_of_unknown(unknown)
+    return indicator if names is None else pd.DataFrame(indicator, _index(y), pd.Index(names))
+
+
+def _index(y):
+    return y.index if isinstance(y, pd.DataFrame) else None
+
+
+def _select_events(scores, y_true, estimator):
+    """Scores of the events of `y_true`: a classifier of 0 and 1 has two columns for one event."""
+    return select_event(scores, estimator) if y_true.shape[1] == 1 else scores
+
+
+def _warn_of_unknown(unknown):
+    """Warn of events, or labels, that the estimator does not know: they have no column."""
     if unknown:
         warnings.warn(
             f"{len(unknown)} events of the scored clips were absent in training and have no "
-            f"scores: {', '.join(sorted(map(str, unknown)))}. They are left out of the metric.",
+            f"scores: {listed(sorted(map(str, unknown)))}. They are left out of the metric.",
             UndefinedMetricWarning,
             stacklevel=2,
         )
-    return indicator
 
 
 #: Mean average precision of `predict_proba`; see :func:`mean_average_precision`.
