@@ -22,6 +22,7 @@ from sktagger.metrics import mean_average_precision
 from sktagger.modules import WALNet, check_state
 from sktagger.training import PlainBatches, resolve_device
 from sktagger.unreadable import Unreadable, check_scored, scored
+from sktagger.weighting import mean_one
 
 _HISTORY_COLUMNS = [
     "n_epochs",
@@ -294,7 +295,16 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
         return effective_n_jobs(self.n_jobs)
 
     def _dataset(self, clips, sizes, indicator=None, weights=None, *, container="X"):
-        """Make a dataset of the clips that can be read; it needs the length of each."""
+        """Make a dataset of the clips that can be read and count; it needs the length of each."""
+        if weights is not None and not weights.all():
+            counting = np.flatnonzero(weights)
+            if not len(counting):
+                raise ValueError(
+                    f"sample_weight is 0 for all {len(clips)} clips to train on. Give some of them "
+                    "a weight above 0."
+                )
+            clips, weights = clips.take(counting), weights[counting]
+            indicator = None if indicator is None else indicator[counting]
         if self.memory is not None:
             clips = clips.cached(self.memory)
         unreadable = Unreadable(self.on_error, container, len(clips))
@@ -305,7 +315,7 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
             indicator = None if indicator is None else indicator[kept]
             weights = None if weights is None else weights[kept]
         if weights is not None and len(weights):
-            weights = (weights / weights.mean()).astype(np.float32)
+            weights = mean_one(weights)
         device = resolve_device(self.device)
         return ClipDataset(
             clips,

@@ -24,7 +24,8 @@ def out_of_fold_scores(estimator, X, y, targets: Targets, splits, *, fitted=None
     fitted : list or None, default=None
         Gets the fitted clones.
     **fit_params : dict
-        Arguments of `fit`; `sample_weight` is split like `X`.
+        Arguments of `fit`; `sample_weight` and `groups`, also those of a step of a pipeline
+        (``step__groups``), are split like `X`.
 
     Returns
     -------
@@ -35,11 +36,15 @@ def out_of_fold_scores(estimator, X, y, targets: Targets, splits, *, fitted=None
     """
     # under their names, events keep their columns also where a fold has no clip with some
     Y = pd.DataFrame(targets.indicator, columns=targets.classes) if targets.multilabel else y
-    weights = fit_params.pop("sample_weight", None)
+    of_clips = {
+        name: values
+        for name, values in fit_params.items()
+        if values is not None and name.rpartition("__")[2] in ("sample_weight", "groups")
+    }
     rows, scores = [], []
     for train, test in splits:
-        if weights is not None:
-            fit_params["sample_weight"] = safe_indexing(weights, train)
+        for name, values in of_clips.items():
+            fit_params[name] = safe_indexing(values, train)
         fold = clone(estimator).fit(safe_indexing(X, train), safe_indexing(Y, train), **fit_params)
         proba = fold.predict_proba(safe_indexing(X, test))
         if not targets.multilabel:

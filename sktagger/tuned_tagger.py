@@ -1,11 +1,12 @@
 """TunedThresholdTagger: an estimator and thresholds tuned on clips it was not trained on."""
 
 from numbers import Integral, Real
+from typing import ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.utils import check_random_state, get_tags, indexable
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from sktagger import persistence
 from sktagger._validation import (
@@ -19,7 +20,11 @@ from sktagger._validation import (
 )
 from sktagger.cross_fitting import out_of_fold_scores
 from sktagger.metrics import mean_f1
-from sktagger.model_selection import MultilabelStratifiedGroupKFold
+from sktagger.model_selection import (
+    MultilabelStratifiedGroupKFold,
+    check_groups,
+    stratified_hold_out,
+)
 from sktagger.tagger import WALNetTagger
 from sktagger.thresholds import ThresholdTuner
 from sktagger.unreadable import check_scored
@@ -39,9 +44,9 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         Learns the thresholds. None: ``ThresholdTuner()``.
     cv : float, int, splitter or "prefit", default=5
         Which scores the thresholds are tuned on. An int: out-of-fold scores of so many
-        stratified folds. A float in (0, 0.5]: scores of that part of the clips, held out. A
-        splitter of scikit-learn's interface. "prefit": scores of all clips given to `fit` by the
-        fitted `estimator`; give other clips than it was trained on.
+        stratified folds. A float in (0, 0.5]: scores of that part of the clips, to within a clip
+        and at least one, held out. A splitter of scikit-learn's interface. "prefit": scores of all
+        clips given to `fit` by the fitted `estimator`; give other clips than it was trained on.
     refit : bool, default=True
         Whether the estimator is fitted on all clips in the end. False takes a single split, whose
         estimator is kept.
@@ -96,6 +101,8 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         self.refit = refit
         self.random_state = random_state
 
+    __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True}
+
     def fit(self, X, y, *, groups=None, **fit_params):
         """Tune the thresholds and fit the estimator.
 
@@ -105,9 +112,10 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         y : array-like of shape (n_clips, n_events) or (n_clips,), or list of event lists
             Events of the clips.
         groups : array-like of shape (n_clips,) or None, default=None
-            Clips of one group are not split between training and tuning.
+            Clips of one group are not split between training and tuning, nor by the estimator, if
+            its `fit` takes groups, too.
         **fit_params : dict
-            Further arguments of the estimator's `fit`.
+            Further arguments of the estimator's `fit`. `sample_weight` goes with the clips.
 
         Returns
         -------
@@ -121,6 +129,8 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         check_params(self)
         targets = check_targets(y)
         check_lengths(X, targets.indicator, ("X", "y"))
+        if groups is not None:
+            group_of = check_groups(groups, len(targets.indicator))
         X, y = indexable(X, y)
         self._check_enough(targets)
         if self.cv == "prefit":
@@ -130,6 +140,8 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             scores = self.estimator_.predict_proba(X)
         else:
             splits = self._splits(X, targets.indicator, groups)
+            if groups is not None and has_fit_parameter(self.estimator, "groups"):
+                fit_params["groups"] = group_of
             if not self.refit and len(splits) > 1:
                 raise ValueError(
                     f"refit=False with cv={self.cv!r} leaves {len(splits)} estimators, but needs "
@@ -269,15 +281,14 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return tuned
 
     def _splits(self, X, indicator, groups):
-        if isinstance(self.cv, Integral | Real):
-            part = not isinstance(self.cv, Integral)
-            splitter = MultilabelStratifiedGroupKFold(
-                max(2, round(1 / self.cv)) if part else self.cv,
-                shuffle=True,
-                random_state=check_random_state(self.random_state).randint(2**31 - 1),
-            )
-            splits = list(splitter.split(indicator, indicator, groups))
-            return splits[:1] if part else splits
+        if isinstance(self.cv, Real):
+            seed = check_random_state(self.random_state).randint(2**31 - 1)
+            if not isinstance(self.cv, Integral):
+                return [
+                    stratified_hold_out(indicator, self.cv, groups, random_state=seed, name="cv")
+                ]
+            splitter = MultilabelStratifiedGroupKFold(self.cv, shuffle=True, random_state=seed)
+            return list(splitter.split(indicator, indicator, groups))
         return list(self.cv.split(np.arange(len(indicator)), indicator, groups))
 
     def __sklearn_tags__(self):
