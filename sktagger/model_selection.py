@@ -206,8 +206,8 @@ def stratified_hold_out(
     of_equal_folds = math.isclose(k * fraction, 1, rel_tol=1e-6) and k <= n_groups
     sizes = np.ones(k) if of_equal_folds else np.array([fraction, 1 - fraction])
     held = _assign(counts, weights, sizes) == 0
-    # Folds are of one size to within a clip. Where events are rare, two parts of different sizes
-    # need not be as asked for, because most of such events come closest to their share in one way.
+    # Equal folds are of one size to within a clip. Two unequal parts may miss their sizes where
+    # events are rare: of each event with three clips, one is closest to a part of 0.4.
     _resize(held, counts, weights, fraction, tolerance=0.99 if of_equal_folds else 0.5)
     is_held = np.empty(n_groups, bool)
     is_held[order] = held
@@ -341,12 +341,12 @@ def _resize(held, counts, weights, fraction, *, tolerance):
     """
     shares = _shares(counts, weights)
     squares = shares.multiply(shares).sum(axis=1)
-    n_clips = counts[:, [-1]].toarray()[:, 0]
+    sizes = counts[:, [-1]].toarray()[:, 0]
     deviation = held @ shares - fraction * np.sqrt(weights)
-    excess = n_clips[held].sum() - fraction * n_clips.sum()
+    excess = sizes[held].sum() - fraction * sizes.sum()
     while abs(excess) > tolerance or not held.any():
         sign = 1 if excess < 0 else -1
-        after = np.abs(excess + sign * n_clips)
+        after = np.abs(excess + sign * sizes)
         movable = ~held if sign > 0 else held & (held.sum() > 1)
         if held.any():
             movable &= after < abs(excess)
@@ -358,5 +358,5 @@ def _resize(held, counts, weights, fraction, *, tolerance):
         rise = np.where(movable, 2 * sign * (shares @ deviation) + squares, np.inf)
         group = rise.argmin()
         held[group] = sign > 0
-        excess += sign * n_clips[group]
+        excess += sign * sizes[group]
         deviation = deviation + sign * shares[[group]].toarray()[0]
