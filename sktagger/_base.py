@@ -25,6 +25,7 @@ from sktagger.modules import WALNet, check_state
 from sktagger.targets import align_score_targets
 from sktagger.training import PlainBatches, resolve_device
 from sktagger.unreadable import Unreadable, check_scored, scored
+from sktagger.weighting import mean_one
 
 _HISTORY_COLUMNS = [
     "n_epochs",
@@ -332,8 +333,17 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
     def _dataset(
         self, clips, sizes, indicator=None, weights=None, *, container="X", sample_rate=None
     ):
-        """Make a dataset of the clips that can be read; it needs the length of each."""
+        """Make a dataset of the clips that can be read and count; it needs the length of each."""
         sample_rate = self.sample_rate if sample_rate is None else sample_rate
+        if weights is not None and not weights.all():
+            counting = np.flatnonzero(weights)
+            if not len(counting):
+                raise ValueError(
+                    f"sample_weight is 0 for all {len(clips)} clips to train on. Give some of them "
+                    "a weight above 0."
+                )
+            clips, weights = clips.take(counting), weights[counting]
+            indicator = None if indicator is None else indicator[counting]
         if self.memory is not None:
             clips = clips.cached(self.memory)
         unreadable = Unreadable(self.on_error, container, len(clips))
@@ -345,7 +355,7 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
             weights = None if weights is None else weights[kept]
         warn_of_short_sections(clips, lengths, sizes)
         if weights is not None and len(weights):
-            weights = (weights / weights.mean()).astype(np.float32)
+            weights = mean_one(weights)
         device = resolve_device(self.device)
         return ClipDataset(
             clips,

@@ -11,17 +11,47 @@ from sktagger._text import listed
 from sktagger._validation import check_lengths
 from sktagger.callbacks import OneCycle, Progress, Validation
 from sktagger.clip_input import check_clips
-from sktagger.model_selection import MultilabelStratifiedGroupKFold
+from sktagger.model_selection import check_groups, stratified_hold_out
 from sktagger.modules import N_MELS, WALNet
 from sktagger.plans import TrainingPlan
 from sktagger.targets import align_events
 from sktagger.training import TaggerNet, TrainingRounds, resolve_device, resolve_precision
-from sktagger.weighting import draw_probabilities
+from sktagger.weighting import draw_probabilities, mean_one
 
 
-def hold_out(tagger, clips, targets, X_val, Y_val, seed):
-    """Give the indices of the clips to train on, and the clips and events to validate on."""
-    _warn_of_absent_events(targets.indicator, targets.classes, "y")
+def hold_out(tagger, clips, targets, X_val, Y_val, seed, *, groups=None, weights=None):
+    """Set clips apart to validate on.
+
+    Parameters
+    ----------
+    tagger : BaseTagger
+    clips : FileClips or ArrayClips
+    targets : Targets
+    X_val, Y_val : array-like or None
+        Clips to validate on, and their events.
+    seed : int
+    groups : array-like of shape (n_clips,) or None, default=None
+        Clips of one group are not split.
+    weights : ndarray of shape (n_clips,) or None, default=None
+        `sample_weight`. Clips of weight 0 are not validated on either.
+
+    Returns
+    -------
+    kept : ndarray of shape (n_kept,), int
+        Clips to train on, with those of weight 0.
+    clips_val : FileClips, ArrayClips or None
+    events_val : ndarray of shape (n_held_out, n_events) or None
+
+    Raises
+    ------
+    ValueError
+        If the clips to validate on are not as described, too few can be held out, or all clips of
+        a part have weight 0.
+    """
+    used = np.ones(len(clips), bool) if weights is None else weights > 0
+    _warn_of_absent_events(targets.indicator[used], targets.classes, "y")
+    if groups is not None:
+        groups = check_groups(groups, len(clips))
     everything = np.arange(len(clips))
     if (X_val is None) != (Y_val is None):
         raise ValueError("X_val and Y_val go together: give both or neither.")
@@ -31,9 +61,18 @@ def hold_out(tagger, clips, targets, X_val, Y_val, seed):
         check_lengths(clips_val, events_val, ("X_val", "Y_val"))
         kept = everything
     elif tagger.validation_fraction is not None:
-        n_splits = max(2, round(1 / tagger.validation_fraction))
-        splitter = MultilabelStratifiedGroupKFold(n_splits, shuffle=True, random_state=seed)
-        kept, held_out = next(splitter.split(everything, targets.indicator))
+        fraction = tagger.validation_fraction
+        kept, held_out = stratified_hold_out(
+            targets.indicator, fraction, groups, random_state=seed, name="validation_fraction"
+        )
+        for part, purpose in ((kept, "train on"), (held_out, "validate on")):
+            if not used[part].any():
+                raise ValueError(
+                    f"sample_weight is 0 for all {len(part)} clips that validation_fraction="
+                    f"{fraction} leaves to {purpose}. Leave clips of weight 0 out of X, or give "
+                    "X_val and Y_val."
+                )
+        held_out = held_out[used[held_out]]
         clips_val, events_val = clips.take(held_out), targets.indicator[held_out]
     else:
         return everything, None, None
@@ -114,7 +153,18 @@ def _make_callbacks(tagger):
     return callbacks + list(tagger.callbacks or [])
 
 
-def make_rounds(tagger, train_set, augmentation, n_threads, seed, *, validated, n_epochs, after):
+def make_rounds(
+    tagger,
+    train_set,
+    augmentation,
+    n_threads,
+    seed,
+    *,
+    validated,
+    n_epochs,
+    after,
+    label_weight=None,
+):
     """Plan what to train on.
 
     Parameters
@@ -132,6 +182,8 @@ def make_rounds(tagger, train_set, augmentation, n_threads, seed, *, validated, 
         training whose end is not known.
     after : TaggerNet or None
         Net that is trained further.
+    label_weight : ndarray of shape (n_clips,) or None, default=None
+        Weights of the clips by their labels, which `sample_weight` is multiplied with.
 
     Returns
     -------
@@ -141,6 +193,13 @@ def make_rounds(tagger, train_set, augmentation, n_threads, seed, *, validated, 
         unit, length, every = "epoch", n_epochs or tagger.max_epochs, 1
     else:
         unit, length, every = "iteration", tagger.max_iterations, 1000
+    weights, probabilities = train_set.weights, None
+    if tagger.sampler == "balanced":
+        # of a clip that counts as several, each copy is drawn, and counts once
+        probabilities = draw_probabilities(train_set.targets, weights)
+        weights = np.ones_like(weights)
+    if label_weight is not None:
+        weights = mean_one(weights * label_weight)
     plan = TrainingPlan(
         train_set.lengths,
         train_set.sizes,
@@ -149,7 +208,8 @@ def make_rounds(tagger, train_set, augmentation, n_threads, seed, *, validated, 
         augmentation,
         N_MELS,
         seed,
-        draw_probabilities(train_set.targets) if tagger.sampler == "balanced" else None,
+        probabilities,
+        weights,
     )
     if after is not None:
         # an epoch of its own, so that its batches are not those of an earlier one

@@ -41,7 +41,7 @@ def check_lengths(X, Y, names=("X", "Y")) -> None:
 
 
 def check_weights(sample_weight, n_clips: int) -> np.ndarray:
-    """Check the weights of clips and scale them to an average of 1.
+    """Check the weights of clips.
 
     Parameters
     ----------
@@ -51,10 +51,11 @@ def check_weights(sample_weight, n_clips: int) -> np.ndarray:
 
     Returns
     -------
-    ndarray of shape (n_clips,), float32
+    ndarray of shape (n_clips,), float64
+        As they are. None: ones.
     """
     if sample_weight is None:
-        return np.ones(n_clips, dtype=np.float32)
+        return np.ones(n_clips)
     weights = check_array(
         sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
     )
@@ -65,4 +66,4 @@ def check_weights(sample_weight, n_clips: int) -> np.ndarray:
         )
     if (weights < 0).any() or not weights.any():
         raise ValueError("sample_weight must not be negative, and not be zero for all clips.")
-    return (weights / weights.mean()).astype(np.float32)
+    return weights

@@ -34,7 +34,9 @@ class Augmentation(BaseEstimator):
         factor from U(1 - stretch, 1 + stretch).
     mixup_prob : float, default=0.5
         Probability, in [0, 1], that another training clip is added to a clip; the mixture has
-        the events of both.
+        the events of both. Clips are added as often as they are to count (`sample_weight`,
+        `class_weight` of labels, `sampler`), so that one that counts as several may be added to
+        itself, distorted otherwise.
     mixup_overlap : float, default=0.8
         In [0.05, 1]: at most the rest of the added clip sticks out at either end of the first.
     mixup_max_length : float, default=15.0

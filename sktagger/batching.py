@@ -33,7 +33,7 @@ class ClipDataset(Dataset):
     targets : ndarray of shape (n_clips, n_events), float32, or None, default=None
         1 where an event occurs in a clip.
     weights : ndarray of shape (n_clips,), float32, or None, default=None
-        Weights of the clips, on average 1.
+        Weights of the clips, on average 1. They are those of examples whose plan gives none.
     device : torch.device, default=torch.device("cpu")
         Where batches go. For a GPU, they hold waveforms, which :func:`sktagger.transfer.to_device`
         transforms there.
@@ -189,8 +189,12 @@ class ClipDataset(Dataset):
             return torch.zeros(len(examples))
         indices = [[part.index for part in example.parts] for example in examples]
         events = np.stack([self.targets[i].max(axis=0) for i in indices])
-        weights = np.stack([self.weights[i].mean() for i in indices])
-        return torch.from_numpy(events), torch.from_numpy(weights)
+        # the plan drew what is mixed in as often as it is to count: it must not count again here
+        weights = [
+            self.weights[example.parts[0].index] if example.weight is None else example.weight
+            for example in examples
+        ]
+        return torch.from_numpy(events), torch.from_numpy(np.array(weights, np.float32))
 
 
 def prefetch(function, items, n_threads: int, *, initializer=None):

@@ -27,7 +27,8 @@ def out_of_fold_scores(estimator, X, targets: Targets, splits, *, fitted=None, *
     fitted : list or None, default=None
         Gets the fitted clones.
     **fit_params : dict
-        Arguments of `fit`; `sample_weight` is split like `X`.
+        Arguments of `fit`; `sample_weight` and `groups`, also those of a step of a pipeline
+        (``step__groups``), are split like `X`.
 
     Returns
     -------
@@ -50,11 +51,15 @@ def out_of_fold_scores(estimator, X, targets: Targets, splits, *, fitted=None, *
     Y, splits = targets.to_y(), list(splits)
     if not targets.multilabel:
         _check_labels_of_parts(targets, splits)
-    weights = fit_params.pop("sample_weight", None)
+    of_clips = {
+        name: values
+        for name, values in fit_params.items()
+        if values is not None and name.rpartition("__")[2] in ("sample_weight", "groups")
+    }
     rows, scores = [], []
     for train, test in splits:
-        if weights is not None:
-            fit_params["sample_weight"] = safe_indexing(weights, train)
+        for name, values in of_clips.items():
+            fit_params[name] = safe_indexing(values, train)
         fold = clone(estimator).fit(safe_indexing(X, train), safe_indexing(Y, train), **fit_params)
         proba = event_scores(fold, safe_indexing(X, test), len(targets.classes))
         if not targets.multilabel:

@@ -1,5 +1,6 @@
 """Splitters for cross-validation that scikit-learn lacks."""
 
+import math
 from collections.abc import Iterator
 from numbers import Integral
 from typing import ClassVar
@@ -118,9 +119,8 @@ class MultilabelStratifiedGroupKFold(BaseCrossValidator):
 
     def _iter_test_indices(self, X=None, y=None, groups=None):
         self._check_params()
-        indicator = sparse.csr_array(read_targets(y, name="y").indicator, dtype=float)
-        n_clips = indicator.shape[0]
-        group_of = np.arange(n_clips) if groups is None else _check_groups(groups)
+        indicator = read_targets(y, name="y").indicator
+        group_of = check_groups(groups, len(indicator))
         n_groups = group_of.max() + 1
         if n_groups < self.n_splits:
             what = "clips" if groups is None else "groups"
@@ -131,13 +131,9 @@ class MultilabelStratifiedGroupKFold(BaseCrossValidator):
         order = np.arange(n_groups)
         if self.shuffle:
             check_random_state(self.random_state).shuffle(order)
-        membership = sparse.csr_array((np.ones(n_clips), (group_of, np.arange(n_clips))))
-        # The number of clips is balanced like one event more, which every clip has.
-        columns = [indicator, sparse.csr_array(np.ones((n_clips, 1)))]
-        counts = (membership @ sparse.hstack(columns, format="csr"))[order]
-        weights = np.append(np.ones(indicator.shape[1]), _CLIPS_WEIGHT)
+        counts, weights = _count(indicator, group_of, order)
         fold_of = np.empty(n_groups, int)
-        fold_of[order] = _assign(counts, weights, self.n_splits)
+        fold_of[order] = _assign(counts, weights, np.ones(self.n_splits))
         for fold in range(self.n_splits):
             yield np.flatnonzero(fold_of[group_of] == fold)
 
@@ -159,14 +155,109 @@ class MultilabelStratifiedGroupKFold(BaseCrossValidator):
             )
 
 
-def _check_groups(groups: object) -> np.ndarray:
-    """Return the group of each clip as numbers from 0 on, shape (n_clips,)."""
+def stratified_hold_out(
+    indicator: np.ndarray,
+    fraction: float,
+    groups: object = None,
+    *,
+    random_state: int,
+    name: str = "fraction",
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hold out a part of the clips that keeps each event's share, and splits no group.
+
+    Parameters
+    ----------
+    indicator : ndarray of shape (n_clips, n_events)
+        1 where an event occurs.
+    fraction : float
+        In (0, 0.5]. That part of the clips is held out, to within a clip or, with `groups`, as
+        closely as moving any one group allows; but at least one clip or group.
+    groups : array-like of shape (n_clips,), default=None
+        Group of each clip. By default each clip is its own.
+    random_state : int
+        Order of the clips or groups, which makes a difference among those alike in their events.
+    name : str, default="fraction"
+        Of the parameter, for messages.
+
+    Returns
+    -------
+    kept, held_out : ndarray of int
+        Positions of the clips, sorted.
+
+    Raises
+    ------
+    ValueError
+        If `groups` has missing values or another length, or there is only one clip or group.
+    """
+    n_clips = len(indicator)
+    group_of = check_groups(groups, n_clips)
+    n_groups = group_of.max() + 1
+    if n_groups < 2:
+        what, where = ("clip", "X") if groups is None else ("group", "groups")
+        raise ValueError(
+            f"{name}={fraction} holds out a part of the {what}s, but {where} has only {n_groups} "
+            f"{what}. Give at least 2 {what}s."
+        )
+    order = np.arange(n_groups)
+    check_random_state(random_state).shuffle(order)
+    counts, weights = _count(indicator, group_of, order)
+    # Where the part is one of k equal ones, it is the first of k folds.
+    k = round(1 / fraction)
+    of_equal_folds = math.isclose(k * fraction, 1, rel_tol=1e-6) and k <= n_groups
+    sizes = np.ones(k) if of_equal_folds else np.array([fraction, 1 - fraction])
+    held = _assign(counts, weights, sizes) == 0
+    # Equal folds are of one size to within a clip. Two unequal parts may miss their sizes where
+    # events are rare: of each event with three clips, one is closest to a part of 0.4.
+    _resize(held, counts, weights, fraction, tolerance=0.99 if of_equal_folds else 0.5)
+    is_held = np.empty(n_groups, bool)
+    is_held[order] = held
+    return np.flatnonzero(~is_held[group_of]), np.flatnonzero(is_held[group_of])
+
+
+def _count(indicator, group_of, order) -> tuple[sparse.csr_array, np.ndarray]:
+    """Count what each group, in some order, has of each event, and weigh the events.
+
+    The number of clips is balanced like one event more, which every clip has.
+    """
+    n_clips, n_events = indicator.shape
+    membership = sparse.csr_array((np.ones(n_clips), (group_of, np.arange(n_clips))))
+    columns = [sparse.csr_array(indicator, dtype=float), sparse.csr_array(np.ones((n_clips, 1)))]
+    counts = (membership @ sparse.hstack(columns, format="csr"))[order]
+    return counts, np.append(np.ones(n_events), _CLIPS_WEIGHT)
+
+
+def check_groups(groups: object, n_clips: int) -> np.ndarray:
+    """Number the groups of clips.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_clips,) or None
+        Strings or numbers. None: each clip is a group of its own.
+    n_clips : int
+
+    Returns
+    -------
+    ndarray of shape (n_clips,), int
+        Group of each clip, from 0 on.
+
+    Raises
+    ------
+    ValueError
+        If `groups` is of another shape, or has missing values.
+    """
+    if groups is None:
+        return np.arange(n_clips)
     # A list goes to objects, for NumPy would turn a missing value among strings into a string.
     groups = np.asarray(groups, dtype=None if hasattr(groups, "dtype") else object)
     if groups.ndim != 1:
         raise ValueError(
             f"groups: got an array of shape {groups.shape}; allowed is one group per clip, shape "
             "(n_clips,). Give one column."
+        )
+    if len(groups) != n_clips:
+        raise ValueError(
+            f"groups: got {len(groups)} entries for {n_clips} clips; allowed is one per clip. Give "
+            "each clip its group."
         )
     group_of, _ = pd.factorize(groups)
     if (group_of < 0).any():
@@ -178,8 +269,8 @@ def _check_groups(groups: object) -> np.ndarray:
     return group_of
 
 
-def _assign(counts: sparse.csr_array, weights: np.ndarray, n_splits: int) -> np.ndarray:
-    """Assign groups to folds such that each column of counts is spread evenly.
+def _assign(counts: sparse.csr_array, weights: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Assign groups to folds such that each column of counts is spread as the folds' sizes are.
 
     Parameters
     ----------
@@ -187,26 +278,22 @@ def _assign(counts: sparse.csr_array, weights: np.ndarray, n_splits: int) -> np.
         What each group adds to each column; none adds nothing to the last.
     weights : ndarray of shape (n_columns,), float
         How much the balance of each column matters, above 0.
-    n_splits : int
-        Number of folds, at most n_groups.
+    sizes : ndarray of shape (n_splits,), float
+        Sizes of the folds relative to each other; at most n_groups folds.
 
     Returns
     -------
     fold_of : ndarray of shape (n_groups,), int
-        No fold is empty: an empty one lacks more of every column than any other.
+        No fold of equal ones is empty: an empty one lacks more of every column than any other.
     """
-    total = counts.sum(axis=0)
-    # As shares of their column, rare and frequent events matter alike. The root of the weight is
-    # the weight where shares are squared.
-    scale = np.sqrt(weights) / np.where(total > 0, total, 1)
-    shares = sparse.csr_array(counts * scale)
+    shares = _shares(counts, weights)
     rows = [
         (shares.indices[start:stop], shares.data[start:stop])
         for start, stop in zip(shares.indptr[:-1], shares.indptr[1:], strict=True)
     ]
     largest_first = np.argsort([-np.sum(share**2) for _, share in rows], kind="stable")
 
-    lacking = np.repeat(np.sqrt(weights)[:, None] / n_splits, n_splits, axis=1)
+    lacking = np.sqrt(weights)[:, None] * sizes / sizes.sum()
     fold_of = np.full(len(rows), -1)
     for _ in range(_MAX_ROUNDS):
         moved = False
@@ -227,3 +314,49 @@ def _assign(counts: sparse.csr_array, weights: np.ndarray, n_splits: int) -> np.
         if not moved:
             break
     return fold_of
+
+
+def _shares(counts, weights):
+    """Return what each group has of each column, such that squares of sums weigh columns."""
+    total = counts.sum(axis=0)
+    # As shares of their column, rare and frequent events matter alike. The root of the weight is
+    # the weight where shares are squared.
+    return sparse.csr_array(counts * (np.sqrt(weights) / np.where(total > 0, total, 1)))
+
+
+def _resize(held, counts, weights, fraction, *, tolerance):
+    """Move single groups into or out of what is held out until it has the size asked for.
+
+    Parameters
+    ----------
+    held : ndarray of shape (n_groups,), bool
+        Groups that are held out; changed in place.
+    counts : csr_array of shape (n_groups, n_columns), float
+        The last column counts clips.
+    weights : ndarray of shape (n_columns,), float
+    fraction : float
+        Part of the clips to be held out.
+    tolerance : float
+        Number of clips by which the size may differ.
+    """
+    shares = _shares(counts, weights)
+    squares = shares.multiply(shares).sum(axis=1)
+    sizes = counts[:, [-1]].toarray()[:, 0]
+    deviation = held @ shares - fraction * np.sqrt(weights)
+    excess = sizes[held].sum() - fraction * sizes.sum()
+    while abs(excess) > tolerance or not held.any():
+        sign = 1 if excess < 0 else -1
+        after = np.abs(excess + sign * sizes)
+        movable = ~held if sign > 0 else held & (held.sum() > 1)
+        if held.any():
+            movable &= after < abs(excess)
+        else:
+            movable &= after == after.min()
+        if not movable.any():
+            break
+        # the rise of the sum of squares that the splitter's notes describe
+        rise = np.where(movable, 2 * sign * (shares @ deviation) + squares, np.inf)
+        group = rise.argmin()
+        held[group] = sign > 0
+        excess += sign * sizes[group]
+        deviation = deviation + sign * shares[[group]].toarray()[0]

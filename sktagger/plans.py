@@ -33,11 +33,15 @@ class Part(NamedTuple):
 
 
 class Example(NamedTuple):
-    """What goes into one row of a batch: one clip, or two that are mixed."""
+    """What goes into one row of a batch: one clip, or two that are mixed.
+
+    Its weight in the loss is None where the plan does not weigh clips.
+    """
 
     n_frames: int
     parts: tuple[Part, ...]
     features: FeatureDraw | None = None
+    weight: float | None = None
 
 
 def bucket_by_length(examples, batch_size, *, max_padding=MAX_PADDING, max_age=MAX_BUCKET_AGE):
@@ -118,6 +122,16 @@ class TrainingPlan:
         The same seed gives the same batches.
     probabilities : ndarray of shape (n_clips,) or None, default=None
         By which the clips of an epoch are drawn, with replacement. None: every clip once.
+    weights : ndarray of shape (n_clips,) or None, default=None
+        Weights of the clips in the loss, above 0. None: the plan does not weigh clips.
+
+    Notes
+    -----
+    A clip takes part in the loss as often as if it were repeated by its share, which is its
+    probability times its weight. A mixture has the weight of its first clip. The second one is
+    drawn by the shares of the clips, each of which stands for so many copies, the least share for
+    one copy. It may be another copy of the first clip, but never the same copy: among clips of
+    equal shares, it is another clip.
 
     Attributes
     ----------
@@ -135,6 +149,7 @@ class TrainingPlan:
         n_mels,
         seed,
         probabilities=None,
+        weights=None,
     ):
         self.lengths = lengths
         self.sizes = sizes
@@ -144,6 +159,8 @@ class TrainingPlan:
         self.n_mels = n_mels
         self.seed = seed
         self.probabilities = probabilities
+        self.weights = weights
+        self._partners = _Partners(len(lengths), probabilities, weights)
         self.refine_from("epoch", np.inf)
         self.seek(0, 0, 0)
 
@@ -218,13 +235,14 @@ class TrainingPlan:
                 yield full
 
     def _draw(self, index, rng, a):
+        weight = None if self.weights is None else float(self.weights[index])
         if a is None:
-            return plain_example(index, self.lengths[index], self.sizes)
+            example = plain_example(index, self.lengths[index], self.sizes)
+            return example._replace(weight=weight)
         parts = [Part(index, self._draw_waveform(index, rng, a))]
         n_frames = parts[0].draw.n_frames
         if len(self.lengths) > 1 and rng.random() < a.mixup_prob:
-            other = int(rng.integers(len(self.lengths) - 1))
-            other += other >= index
+            other = self._partners.draw(index, rng)
             draw = self._draw_waveform(other, rng, a)
             max_frames = self.sizes.max_frames(a.mixup_max_length, self.sample_rate)
             onset = draw_mixup_onset(a, rng, n_frames, draw.n_frames, max_frames)
@@ -232,11 +250,35 @@ class TrainingPlan:
                 begin = min(0, onset)
                 n_frames = max(n_frames, onset + draw.n_frames) - begin
                 parts = [parts[0]._replace(onset=-begin), Part(other, draw, onset - begin)]
-        return Example(n_frames, tuple(parts), draw_features(a, rng, n_frames, self.n_mels))
+        features = draw_features(a, rng, n_frames, self.n_mels)
+        return Example(n_frames, tuple(parts), features, weight)
 
     def _draw_waveform(self, index, rng, a):
         n_samples = int(self.lengths[index])
         return draw_waveform(a, rng, n_samples, self.sizes, self.sample_rate)
+
+
+class _Partners:
+    """Draws the second clips of mixtures, as the notes of :class:`TrainingPlan` say."""
+
+    def __init__(self, n_clips, probabilities, weights):
+        given = [np.asarray(x, float) for x in (probabilities, weights) if x is not None]
+        shares = np.prod(given, axis=0) if given else np.ones(n_clips)
+        self.n_clips = n_clips
+        self.alike = not n_clips or np.ptp(shares) == 0
+        if not self.alike:
+            self.one_copy = shares[shares > 0].min()
+            self.ends = np.cumsum(shares)
+
+    def draw(self, index, rng):
+        if self.alike:
+            other = int(rng.integers(self.n_clips - 1))
+            return other + (other >= index)
+        # the clips' copies lie end to end; the last one of the first clip is passed over
+        place = rng.random() * (self.ends[-1] - self.one_copy)
+        if place >= self.ends[index] - self.one_copy:
+            place += self.one_copy
+        return min(int(np.searchsorted(self.ends, place, side="right")), self.n_clips - 1)
 
 
 def plain_example(index: int, n_samples: int, sizes: STFTSizes) -> Example:

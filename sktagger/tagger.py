@@ -4,6 +4,7 @@ import os
 import warnings
 from functools import partial
 from numbers import Integral, Real
+from typing import ClassVar
 
 import numpy as np
 from sklearn.base import clone
@@ -27,7 +28,7 @@ from sktagger.callbacks import load_checkpoint
 from sktagger.clip_input import check_clips, reusable
 from sktagger.cross_fitting import out_of_fold_scores
 from sktagger.fine_tuning import freeze_layers, start_from
-from sktagger.model_selection import MultilabelStratifiedGroupKFold
+from sktagger.model_selection import MultilabelStratifiedGroupKFold, check_groups
 from sktagger.modules import N_LAYERS, OUTPUT_WEIGHT, find_state
 from sktagger.persistence import warn_unless_savable
 from sktagger.spectral import STFT
@@ -92,7 +93,8 @@ class WALNetTagger(BaseTagger):
         epochs. None: 1 epoch, 1000 iterations.
     validation_fraction : float or None, default=None
         Part of the training clips, in (0, 0.5], that is set apart to validate on where `fit` is
-        given no `X_val`. Every event keeps its share.
+        given no `X_val`, to within a clip, and at least one. Every event keeps its share, as far as
+        that goes; clips of one group (`groups` of `fit`) are not split.
     patience : int or None, default=None
         Training ends after so many validations without a better mAP. None: it runs to its end.
     class_weight : dict, "balanced" or None, default=None
@@ -102,7 +104,8 @@ class WALNetTagger(BaseTagger):
         label as much as those of any other.
     sampler : "balanced" or None, default=None
         "balanced" draws clips with replacement, those of rare events more often: each event
-        gives as much probability, shared by its clips. None: every clip once an epoch.
+        gives as much probability, shared by its clips. None: every clip once an epoch. What is
+        mixed in by `augmentation` is drawn alike.
     warm_start : bool, default=False
         Whether `fit` goes on from the present weights and optimiser, instead of anew.
     init_from : WALNetTagger, FrozenEstimator, str, PathLike or None, default=None
@@ -318,7 +321,11 @@ class WALNetTagger(BaseTagger):
         self.verbose = verbose
         self.random_state = random_state
 
-    def fit(self, X, y, *, sample_weight=None, X_val=None, Y_val=None):
+    # Wherever groups of clips are routed to, this is where they belong. A fit without
+    # `validation_fraction` does not need them, and does not mind.
+    __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True}
+
+    def fit(self, X, y, *, sample_weight=None, groups=None, X_val=None, Y_val=None):
         """Learn to tag.
 
         Parameters
@@ -328,7 +335,13 @@ class WALNetTagger(BaseTagger):
         y : array-like of shape (n_clips, n_events) or (n_clips,), or list of event lists
             Events of the clips, the `Y` of the Notes.
         sample_weight : array-like of shape (n_clips,) or None, default=None
-            Weights of the clips in the loss, not negative; only their ratios matter.
+            Weights of the clips in the loss, not negative; only their ratios matter. A clip of
+            weight 3 counts as three such clips of weight 1 would, alone and in mixtures. One of
+            weight 0 is left out of training and of what `validation_fraction` sets apart; an event
+            that has no other clips keeps its column. Validation counts its clips alike.
+        groups : array-like of shape (n_clips,) or None, default=None
+            Group of each clip, strings or numbers: clips of one recording, say. Those of one group
+            are not split by `validation_fraction`, nor by `cross_fit` in `fit_transform`.
         X_val, Y_val : as `X` and `y`, or None
             Clips to validate on. With them, the weights with the best validation mAP are kept,
             among equals those with the lowest validation loss; without, the last ones.
@@ -340,8 +353,8 @@ class WALNetTagger(BaseTagger):
         Raises
         ------
         ValueError, TypeError
-            If a parameter, a container or the targets are not as described, or `init_from` holds
-            no weights that fit.
+            If a parameter, a container or the targets are not as described, `init_from` holds no
+            weights that fit, or `sample_weight` is 0 for all clips that are left to train on.
         FileNotFoundError, ValueError
             If a clip cannot be read; the message names it. Headers are read before training
             starts.
@@ -371,7 +384,9 @@ class WALNetTagger(BaseTagger):
             self._check_same_events(targets)
             self._check_same_features(network)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        kept, clips_val, events_val = hold_out(self, clips, targets, X_val, Y_val, seed)
+        kept, clips_val, events_val = hold_out(
+            self, clips, targets, X_val, Y_val, seed, groups=groups, weights=weights
+        )
 
         sizes = network.sizes
         net = self.net_ if going_on else self._begin_net(seed, targets.classes, network)
@@ -403,7 +418,7 @@ class WALNetTagger(BaseTagger):
         classes : array-like of shape (n_events,) or None, default=None
             All events that will ever come; only in the first call. None: those of `y`.
         sample_weight : array-like of shape (n_clips,) or None, default=None
-            Weights of the clips.
+            Weights of the clips, see `fit`.
 
         Returns
         -------
@@ -445,8 +460,8 @@ class WALNetTagger(BaseTagger):
         y : array-like
             See `fit`.
         **fit_params : dict
-            Further arguments of `fit`. With `cross_fit`, weights go with their clips, and the
-            validation clips serve each fold.
+            Further arguments of `fit`. With `cross_fit`, weights and groups go with their clips,
+            clips of one group are in one fold, and the validation clips serve each fold.
 
         Returns
         -------
@@ -473,7 +488,10 @@ class WALNetTagger(BaseTagger):
         y = plain_container(y, "y")
         targets = read_targets(y)
         check_lengths(check_clips(self, X, reset=True), targets.indicator, ("X", "y"))
-        splits = MultilabelStratifiedGroupKFold(self.cross_fit).split(X, targets.indicator)
+        splitter = MultilabelStratifiedGroupKFold(self.cross_fit)
+        if fit_params.get("groups") is not None:
+            fit_params["groups"] = check_groups(fit_params["groups"], len(targets.indicator))
+        splits = splitter.split(X, targets.indicator, fit_params.get("groups"))
         fold = clone(self).set_params(cross_fit=None)
         rows, scores = out_of_fold_scores(fold, X, targets, splits, **fit_params)
         self.fit(X, y, **fit_params)
@@ -546,10 +564,7 @@ class WALNetTagger(BaseTagger):
 
     def _clip_weights(self, sample_weight, targets):
         check_class_weight(self.class_weight, targets.classes)
-        weights = check_weights(sample_weight, len(targets.indicator))
-        if targets.multilabel:
-            return weights
-        return weights * label_weights(self.class_weight, targets.indicator, targets.classes)
+        return check_weights(sample_weight, len(targets.indicator))
 
     def _begin_net(self, seed, classes, network):
         """Make a net with the weights that training begins with."""
@@ -574,8 +589,12 @@ class WALNetTagger(BaseTagger):
             go_on(self, net)
         net.frozen = freeze_layers(net.module_, self.freeze)
         net.one_label = self.loss == "auto" and not targets.multilabel
+        label_weight = None
+        weighing = self.class_weight, train_set.targets, targets.classes, train_set.weights
         if targets.multilabel:
-            net.event_weight = event_weights(self.class_weight, train_set.targets, targets.classes)
+            net.event_weight = event_weights(*weighing)
+        elif self.class_weight is not None:
+            label_weight = label_weights(*weighing)
         rounds = make_rounds(
             self,
             train_set,
@@ -585,6 +604,7 @@ class WALNetTagger(BaseTagger):
             validated=validation is not None,
             n_epochs=n_epochs,
             after=net if going_on else None,
+            label_weight=label_weight,
         )
         data = TrainingData(rounds, validation, partial(record, began=began))
         try:

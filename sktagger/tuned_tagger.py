@@ -1,12 +1,13 @@
 """TunedThresholdTagger: an estimator and thresholds tuned on clips it was not trained on."""
 
 from numbers import Integral, Real
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.utils import check_random_state, get_tags, indexable
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from sktagger import persistence
 from sktagger._responses import event_scores, scores_and_targets
@@ -15,7 +16,11 @@ from sktagger._validation import HasMethods, Interval, StrOptions, check_lengths
 from sktagger.clip_input import reusable
 from sktagger.cross_fitting import out_of_fold_scores
 from sktagger.metrics import mean_f1
-from sktagger.model_selection import MultilabelStratifiedGroupKFold
+from sktagger.model_selection import (
+    MultilabelStratifiedGroupKFold,
+    check_groups,
+    stratified_hold_out,
+)
 from sktagger.tagger import WALNetTagger
 from sktagger.targets import align_score_targets, check_targets, match_events
 from sktagger.thresholds import ThresholdTuner
@@ -37,9 +42,9 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         Learns the thresholds. None: ``ThresholdTuner()``.
     cv : float, int, splitter or "prefit", default=5
         Which scores the thresholds are tuned on. An int: out-of-fold scores of so many
-        stratified folds. A float in (0, 0.5]: scores of that part of the clips, held out. A
-        splitter of scikit-learn's interface. "prefit": scores of all clips given to `fit` by the
-        fitted `estimator`; give other clips than it was trained on.
+        stratified folds. A float in (0, 0.5]: scores of that part of the clips, to within a clip
+        and at least one, held out. A splitter of scikit-learn's interface. "prefit": scores of all
+        clips given to `fit` by the fitted `estimator`; give other clips than it was trained on.
     refit : bool, default=True
         Whether the estimator is fitted on all clips in the end. False takes a single split, whose
         estimator is kept.
@@ -95,6 +100,8 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         self.refit = refit
         self.random_state = random_state
 
+    __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True}
+
     def fit(self, X, y, *, groups=None, **fit_params):
         """Tune the thresholds and fit the estimator.
 
@@ -105,9 +112,10 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             Events of the clips. With ``cv="prefit"``, they are matched with the events of the
             estimator by name; those that event lists, or labels, do not have occur in no clip.
         groups : array-like of shape (n_clips,) or None, default=None
-            Clips of one group are not split between training and tuning.
+            Clips of one group are not split between training and tuning, nor by the estimator, if
+            its `fit` takes groups, too.
         **fit_params : dict
-            Further arguments of the estimator's `fit`.
+            Further arguments of the estimator's `fit`. `sample_weight` goes with the clips.
 
         Returns
         -------
@@ -136,7 +144,11 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             targets = check_targets(y, name="y")
             check_lengths(X, targets.indicator, ("X", "y"))
             self._check_enough(targets)
+            if groups is not None:
+                groups = check_groups(groups, len(targets.indicator))
             splits = self._splits(X, targets.indicator, groups)
+            if groups is not None and has_fit_parameter(self.estimator, "groups"):
+                fit_params["groups"] = groups
             if not self.refit and len(splits) > 1:
                 raise ValueError(
                     f"refit=False with cv={self.cv!r} leaves {len(splits)} estimators, but needs "
@@ -279,15 +291,14 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return tuned
 
     def _splits(self, X, indicator, groups):
-        if isinstance(self.cv, Integral | Real):
-            part = not isinstance(self.cv, Integral)
-            splitter = MultilabelStratifiedGroupKFold(
-                max(2, round(1 / self.cv)) if part else self.cv,
-                shuffle=True,
-                random_state=check_random_state(self.random_state).randint(2**31 - 1),
-            )
-            splits = list(splitter.split(indicator, indicator, groups))
-            return splits[:1] if part else splits
+        if isinstance(self.cv, Real):
+            seed = check_random_state(self.random_state).randint(2**31 - 1)
+            if not isinstance(self.cv, Integral):
+                return [
+                    stratified_hold_out(indicator, self.cv, groups, random_state=seed, name="cv")
+                ]
+            splitter = MultilabelStratifiedGroupKFold(self.cv, shuffle=True, random_state=seed)
+            return list(splitter.split(indicator, indicator, groups))
         return list(self.cv.split(np.arange(len(indicator)), indicator, groups))
 
     def __sklearn_tags__(self):

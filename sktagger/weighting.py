@@ -25,7 +25,22 @@ def check_class_weight(class_weight, classes) -> None:
             )
 
 
-def event_weights(class_weight, indicator, classes):
+def mean_one(weights) -> np.ndarray:
+    """Scale weights to an average of 1.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_clips,), float
+        Not all 0.
+
+    Returns
+    -------
+    ndarray of shape (n_clips,), float32
+    """
+    return (weights / weights.mean()).astype(np.float32)
+
+
+def event_weights(class_weight, indicator, classes, copies=None):
     """Weight the terms of the loss.
 
     Parameters
@@ -33,6 +48,8 @@ def event_weights(class_weight, indicator, classes):
     class_weight : dict, "balanced" or None
     indicator : ndarray of shape (n_clips, n_events)
     classes : ndarray of shape (n_events,)
+    copies : ndarray of shape (n_clips,) or None, default=None
+        How many clips each one counts as: the `sample_weight`. None: one.
 
     Returns
     -------
@@ -45,13 +62,13 @@ def event_weights(class_weight, indicator, classes):
     if isinstance(class_weight, dict):
         present = [class_weight.get(event, 1.0) for event in classes]
         return np.array([np.ones(len(classes)), present], dtype=np.float32)
-    present = indicator.sum(axis=0)
-    counts = np.stack([len(indicator) - present, present])
-    balanced = len(indicator) / (2 * np.maximum(counts, 1))
+    copies = _copies(copies, indicator)
+    counts = np.stack([copies @ (1 - indicator), copies @ indicator])
+    balanced = copies.sum() / (2 * _divisor(counts))
     return np.where((counts > 0).all(axis=0), balanced, 1.0).astype(np.float32)
 
 
-def label_weights(class_weight, indicator, classes) -> np.ndarray:
+def label_weights(class_weight, indicator, classes, copies=None) -> np.ndarray:
     """Weight clips by their label, where each has one.
 
     Parameters
@@ -59,26 +76,30 @@ def label_weights(class_weight, indicator, classes) -> np.ndarray:
     class_weight : dict, "balanced" or None
     indicator : ndarray of shape (n_clips, n_labels)
     classes : ndarray of shape (n_labels,)
+    copies : ndarray of shape (n_clips,) or None, default=None
+        As for :func:`event_weights`.
 
     Returns
     -------
     ndarray of shape (n_clips,), float
-        "balanced" gives the clips of each label the same sum.
+        "balanced" gives the clips of each label, times their copies, the same sum.
     """
     if class_weight is None:
         return np.ones(len(indicator))
     if isinstance(class_weight, dict):
         return indicator @ np.array([class_weight.get(label, 1.0) for label in classes])
-    return indicator @ (1 / np.maximum(indicator.sum(axis=0), 1))
+    return indicator @ (1 / _divisor(_copies(copies, indicator) @ indicator))
 
 
-def draw_probabilities(indicator) -> np.ndarray:
+def draw_probabilities(indicator, copies=None) -> np.ndarray:
     """Give each clip the probability by which every event is drawn equally often.
 
     Parameters
     ----------
     indicator : ndarray of shape (n_clips, n_events)
         Clips without any event count as those of an event of their own.
+    copies : ndarray of shape (n_clips,) or None, default=None
+        As for :func:`event_weights`. The clips of an event share its probability by them.
 
     Returns
     -------
@@ -87,5 +108,15 @@ def draw_probabilities(indicator) -> np.ndarray:
     """
     without = ~indicator.any(axis=1, keepdims=True)
     indicator = np.hstack([indicator, without]).astype(float)
-    probabilities = (indicator / np.maximum(indicator.sum(axis=0), 1)).sum(axis=1)
+    copies = _copies(copies, indicator)
+    probabilities = copies * (indicator / _divisor(copies @ indicator)).sum(axis=1)
     return probabilities / probabilities.sum()
+
+
+def _copies(copies, indicator):
+    return np.ones(len(indicator), indicator.dtype) if copies is None else copies
+
+
+def _divisor(sums):
+    """Let what nothing adds up to be divided by."""
+    return np.where(sums > 0, sums, 1)

@@ -110,7 +110,14 @@ def test_mixture_adds_stfts_and_joins_events(make_dataset):
     np.testing.assert_allclose(inputs["stft"][0, 0, :26], expected, rtol=0, atol=1e-5)
     assert not inputs["stft"][0, 0, 26:].any()
     assert events.tolist() == [[1, 1, 0]]
-    assert weights[0] == pytest.approx(dataset.weights.mean())
+    assert weights[0] == dataset.weights[0]
+
+
+def test_weights_of_a_plan_come_before_those_of_the_clips(make_dataset):
+    dataset = make_dataset([500, 300])
+    batch = [plain_example(i, dataset.lengths[i], SIZES) for i in range(2)]
+    _, (_, weights) = dataset[[batch[0]._replace(weight=2.5), batch[1]]]
+    assert weights.tolist() == [2.5, dataset.weights[1]]
 
 
 @pytest.mark.parametrize("n_samples", [1, 2, 39, 41])

@@ -24,8 +24,8 @@ TUNED = TunedThresholdTagger(OneVsRestClassifier(LogisticRegression()), cv=2, ra
 EXPECTED_FAILURES = {
     WALNetTagger: {
         "check_sample_weight_equivalence_on_dense_data": (
-            "repeating a clip changes the batches, removing one their number: as for "
-            "scikit-learn's own estimators that are trained by batches"
+            "repeating a clip changes the batches: as for scikit-learn's own estimators that are "
+            "trained by batches"
         ),
     },
     TunedThresholdTagger: {

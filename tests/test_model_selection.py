@@ -18,7 +18,7 @@ from sklearn.model_selection import (
 )
 from sklearn.tree import DecisionTreeClassifier
 
-from sktagger.model_selection import MultilabelStratifiedGroupKFold
+from sktagger.model_selection import MultilabelStratifiedGroupKFold, stratified_hold_out
 
 
 def fold_of_clips(splitter, Y, groups=None):
@@ -342,3 +342,90 @@ def test_wrong_groups(groups, message):
 def test_fewer_clips_than_folds():
     with pytest.raises(ValueError, match="n_splits: got 5, but there are only 4 clips"):
         first_split([["a"], ["b"], ["a"], ["b"]], n_splits=5)
+
+
+def held_out_counts(Y, fraction, groups=None, seed=0):
+    kept, held_out = stratified_hold_out(Y, fraction, groups, random_state=seed)
+    np.testing.assert_array_equal(np.sort(np.concatenate([kept, held_out])), np.arange(len(Y)))
+    assert (np.diff(kept) > 0).all()
+    assert (np.diff(held_out) > 0).all()
+    return len(held_out), Y[held_out].sum(axis=0)
+
+
+@pytest.mark.parametrize("fraction", [0.5, 0.45, 0.4, 0.35, 1 / 3, 0.3, 0.29, 0.2, 0.15, 0.02])
+def test_part_that_is_held_out_is_as_large_as_asked_for(long_tailed, fraction):
+    n_held_out, of_event = held_out_counts(long_tailed, fraction)
+    assert abs(n_held_out - fraction * len(long_tailed)) < 1
+    assert np.abs(of_event - fraction * long_tailed.sum(axis=0)).max() < 3
+
+
+@pytest.mark.parametrize("n_clips", [2, 3, 7, 10, 61])
+@pytest.mark.parametrize("fraction", [0.5, 0.4, 0.25, 0.1, 0.001])
+def test_size_of_few_clips(n_clips, fraction):
+    Y = np.arange(n_clips)[:, None] % 2
+    n_held_out, _ = held_out_counts(Y, fraction)
+    assert abs(n_held_out - max(1, fraction * n_clips)) < 1
+
+
+def test_rare_events_do_not_change_the_size():
+    # of three clips, one is closest to 0.4 for each event, and two to 0.45 of four or five
+    for n_clips, fraction in ((3, 0.4), (4, 0.4), (5, 0.45), (3, 0.15)):
+        Y = np.repeat(np.eye(100, dtype=int), n_clips, axis=0)
+        n_held_out, of_event = held_out_counts(Y, fraction)
+        assert n_held_out == round(fraction * len(Y))
+        assert np.abs(of_event - fraction * n_clips).max() < 1
+
+
+@pytest.mark.parametrize("fraction", [0.5, 0.4, 0.3, 0.2, 0.1])
+def test_groups_are_held_out_as_a_whole(grouped, fraction):
+    Y, groups = grouped
+    kept, held_out = stratified_hold_out(Y, fraction, groups, random_state=0)
+    assert not set(np.asarray(groups)[kept]) & set(np.asarray(groups)[held_out])
+    assert abs(len(held_out) - fraction * len(Y)) < 1  # there are groups of a single clip
+
+
+def test_large_groups_come_as_close_as_they_can():
+    groups = np.repeat(np.arange(6), 10)
+    Y = np.arange(60)[:, None] % 2
+    for fraction, n_expected in ((0.5, 30), (0.4, 20), (0.29, 20), (0.2, 10), (0.001, 10)):
+        assert held_out_counts(Y, fraction, groups)[0] == n_expected
+
+
+def test_of_unequal_groups_a_small_one_makes_a_small_part():
+    groups = np.repeat([0, 1, 2], [50, 3, 7])
+    assert held_out_counts(np.ones((60, 1), int), 0.001, groups)[0] == 3
+
+
+@pytest.mark.parametrize("n_splits", [2, 3, 4, 5, 10])
+def test_a_whole_part_is_the_first_of_equal_folds(long_tailed, n_splits):
+    splitter = MultilabelStratifiedGroupKFold(n_splits, shuffle=True, random_state=3)
+    expected = next(splitter.split(long_tailed, long_tailed))
+    parts = stratified_hold_out(long_tailed, 1 / n_splits, random_state=3)
+    for part, expected_part in zip(parts, expected, strict=True):
+        np.testing.assert_array_equal(part, expected_part)
+
+
+def test_seed_changes_what_is_held_out(long_tailed):
+    first, same, other = (
+        stratified_hold_out(long_tailed, 0.3, random_state=seed)[1].tolist() for seed in (0, 0, 1)
+    )
+    assert first == same
+    assert first != other
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (["a"] * 4, "cv=0.2 holds out a part of the groups, but groups has only 1 group"),
+        ([1, 2, 3], "groups: got 3 entries for 4 clips"),
+        (["a", "b", None, "c"], "groups: got None for clip 2"),
+    ],
+)
+def test_groups_that_cannot_be_held_out(groups, message):
+    with pytest.raises(ValueError, match=message):
+        stratified_hold_out(np.ones((4, 1)), 0.2, groups, random_state=0, name="cv")
+
+
+def test_single_clip_cannot_be_held_out():
+    with pytest.raises(ValueError, match=r"fraction=0\.2 .* X has only 1 clip"):
+        stratified_hold_out(np.ones((1, 1)), 0.2, random_state=0)

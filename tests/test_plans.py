@@ -33,8 +33,10 @@ def flat(batches):
     return list(itertools.chain.from_iterable(batches))
 
 
-def plan_of(lengths, augmentation=None, batch_size=4, seed=0):
-    return TrainingPlan(np.asarray(lengths), SIZES, RATE, batch_size, augmentation, 128, seed)
+def plan_of(lengths, augmentation=None, batch_size=4, seed=0, **kwargs):
+    return TrainingPlan(
+        np.asarray(lengths), SIZES, RATE, batch_size, augmentation, 128, seed, **kwargs
+    )
 
 
 def plain(value):
@@ -322,3 +324,78 @@ def test_masks_fit_the_mixture():
         assert onset + width <= example.n_frames
         onset, width = example.features.mel_mask
         assert onset + width <= 128
+
+
+def test_plan_without_weights_leaves_them_to_the_dataset(lengths):
+    assert {e.weight for e in flat(plan_of(lengths, Augmentation()).take(n_epochs=1))} == {None}
+
+
+@pytest.mark.parametrize("augmentation", [None, Augmentation(mixup_prob=1)])
+def test_an_example_has_the_weight_of_its_first_clip(lengths, augmentation):
+    weights = np.linspace(0.5, 1.5, 60)
+    for example in flat(plan_of(lengths, augmentation, weights=weights).take(n_epochs=1)):
+        assert example.weight == weights[example.parts[0].index]
+
+
+def test_equal_weights_and_probabilities_leave_the_mixtures_as_they_are(lengths):
+    augmentation = Augmentation(mixup_prob=1)
+    plain_plans, equal_plans = (
+        [[e._replace(weight=None) for e in batch] for batch in plan.take(n_epochs=2)]
+        for plan in (
+            plan_of(lengths, augmentation),
+            plan_of(lengths, augmentation, weights=np.full(60, 0.3)),
+        )
+    )
+    assert plain(equal_plans) == plain(plain_plans)
+
+
+def appearances(plan, n_epochs):
+    """Loss in which each clip takes part, and that of mixtures of a clip with itself."""
+    loss, with_itself = np.zeros(len(plan.lengths)), 0
+    for example in flat(plan.take(n_epochs=n_epochs)):
+        weight = 1 if example.weight is None else example.weight
+        indices = [part.index for part in example.parts]
+        np.add.at(loss, indices, weight)
+        with_itself += weight * (len(indices) == 2 and indices[0] == indices[1])
+    return loss, with_itself
+
+
+@pytest.mark.parametrize("mixup_prob", [0.0, 0.5, 1.0])
+def test_weighted_clips_take_part_like_repeated_ones(mixup_prob):
+    # what matters are ratios, so that these are 6, 1, 1 and 2 copies
+    weights = np.array([3, 0.5, 0.5, 1])
+    augmentation = Augmentation(stretch=0, mixup_prob=mixup_prob)
+    plan = plan_of(np.full(4, 1000), augmentation, weights=weights)
+    plan.refine_from("epoch", 400)
+    loss, _ = appearances(plan, 500)
+    # each of ten copies is as much of the loss as any other
+    np.testing.assert_allclose(loss / loss.sum(), weights / 5, atol=0.02)
+
+
+def test_a_clip_is_mixed_with_itself_as_if_it_were_repeated():
+    plan = plan_of(np.full(3, 1000), Augmentation(stretch=0, mixup_prob=1), weights=[4, 1, 1])
+    _, with_itself = appearances(plan, 600)
+    # of six copies, four are of the first clip; three of the other five are, too
+    assert with_itself / (600 * 6) == pytest.approx(4 / 6 * 3 / 5, abs=0.02)
+    mixtures = [e.parts for e in flat(plan.take(n_epochs=100))]
+    assert all(a.index != b.index for a, b in mixtures if a.index > 0)
+
+
+def test_heavy_clips_are_mixed_in_by_their_weights():
+    weights = np.linspace(1, 9, 50)
+    plan = plan_of(np.full(50, 1000), Augmentation(stretch=0, mixup_prob=1), weights=weights)
+    loss, _ = appearances(plan, 80)
+    slope, intercept = np.polyfit(weights / weights.sum(), loss / loss.sum(), 1)
+    # uniformly drawn partners would give a slope of 0.5
+    assert slope == pytest.approx(1, abs=0.05)
+    assert intercept == pytest.approx(0, abs=0.001)
+
+
+@pytest.mark.parametrize("mixup_prob", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("n_rare", [1, 5])
+def test_events_drawn_equally_often_are_so_in_mixtures(mixup_prob, n_rare):
+    probabilities = np.repeat([0.5 / n_rare, 0.5 / (100 - n_rare)], [n_rare, 100 - n_rare])
+    augmentation = Augmentation(stretch=0, mixup_prob=mixup_prob)
+    plan = plan_of(np.full(100, 1000), augmentation, probabilities=probabilities)
+    loss, _ = appearances(plan, 60)
+    assert loss[:n_rare].sum() / loss[n_rare:].sum() == pytest.approx(1, abs=0.05)

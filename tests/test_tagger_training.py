@@ -14,7 +14,7 @@ from sktagger import Augmentation, ThresholdTuner, WALNetTagger, clips
 from sktagger.audio import read_audio
 from sktagger.callbacks import Checkpoint, load_checkpoint
 from sktagger.metrics import scorers
-from sktagger.model_selection import MultilabelStratifiedGroupKFold
+from sktagger.model_selection import MultilabelStratifiedGroupKFold, stratified_hold_out
 from sktagger.training import label_cross_entropy
 
 pytestmark = pytest.mark.usefixtures("each_precision")
@@ -566,3 +566,83 @@ def test_weight_decay_shrinks_weights(data):
         tagger = WALNetTagger(**SETTINGS, schedule="constant", lr=0.1, weight_decay=decay)
         norms.append(tagger.fit(*data).module_.cnn.convs[5].conv.weight.norm())
     assert norms[1] < 0.95 * norms[0]
+
+
+@pytest.mark.parametrize("settings", [{}, {"sampler": "balanced", "class_weight": "balanced"}])
+def test_clips_of_weight_zero_might_as_well_be_left_out(data, settings):
+    X, Y = data
+    weight = np.array([1.0, 0, 2, 1, 0, 1, 1, 1, 3, 1, 1, 1])
+    tagger = WALNetTagger(**SETTINGS | {"max_epochs": 2}, **settings)
+    with_them = weights(tagger.fit(X, Y, sample_weight=weight))
+    assert tagger.n_iter_ == 6
+    used = weight > 0
+    assert torch.equal(weights(tagger.fit(X[used], Y[used], sample_weight=weight[used])), with_them)
+
+
+def test_files_of_weight_zero_are_not_read(data, tmp_path):
+    _, Y = data
+    paths = [str(tmp_path / f"{i}.wav") for i in range(12)]
+    for path in paths[:-1]:
+        soundfile.write(path, np.zeros(4000), 8000)
+    tagger = WALNetTagger(**SETTINGS, on_error="skip")
+    tagger.fit(paths, Y, sample_weight=np.arange(12) < 11)
+    assert tagger.skipped_.empty
+
+
+@pytest.mark.parametrize("weight", [np.arange(12) != 2, np.arange(12) == 2])
+def test_partial_fit_leaves_clips_of_weight_zero_out(data, weight):
+    X, Y = data
+    tagger = WALNetTagger(**SETTINGS)
+    partly = weights(tagger.partial_fit(X, Y, sample_weight=weight))
+    alone = WALNetTagger(**SETTINGS).partial_fit(X[weight], Y[weight], classes=[0, 1])
+    assert torch.equal(partly, weights(alone))
+
+
+def test_groups_are_held_out_as_a_whole(data):
+    X, Y = data
+    groups = np.repeat(["a", "b", "c", "d"], 3)
+    tagger = WALNetTagger(**SETTINGS, validation_fraction=0.4).fit(X, Y, groups=groups)
+    seed = np.random.RandomState(0).randint(2**31 - 1)
+    kept, held = stratified_hold_out(Y, 0.4, groups, random_state=seed)
+    expected = WALNetTagger(**SETTINGS).fit(X[kept], Y[kept], X_val=X[held], Y_val=Y[held])
+    assert torch.equal(weights(tagger), weights(expected))
+    assert tagger.history_["valid_loss"].tolist() == expected.history_["valid_loss"].tolist()
+
+
+def test_cross_fit_keeps_groups_together(data):
+    X, Y = data
+    groups = list("aabbccddeeff")
+    settings = SETTINGS | {"validation_fraction": 0.4}
+    scores = WALNetTagger(**settings, cross_fit=2).fit_transform(X, Y, groups=groups)
+    group_of = np.repeat(np.arange(6), 2)
+    for train, test in MultilabelStratifiedGroupKFold(2).split(X, Y, groups):
+        assert not set(group_of[train]) & set(group_of[test])
+        fold = WALNetTagger(**settings).fit(X[train], Y[train], groups=group_of[train])
+        np.testing.assert_array_equal(scores[test], fold.predict_proba(X[test]))
+
+
+@pytest.mark.usefixtures("routing")
+@pytest.mark.filterwarnings("ignore:fit_transform scores")
+def test_groups_are_routed_without_being_asked_for(data):
+    X, Y = data
+    seen = []
+
+    class Spy(WALNetTagger):
+        def fit(self, X, y, *, groups=None):
+            seen.append(groups)
+            return super().fit(X, y, groups=groups)
+
+    groups = np.repeat(np.arange(6), 2)
+    params = {"params": {"groups": groups}, "error_score": "raise"}
+    cross_validate(Spy(**SETTINGS), X, Y, cv=MultilabelStratifiedGroupKFold(2), **params)
+    assert sorted(set(seen[0]) | set(seen[1])) == list(range(6))
+    assert not set(seen[0]) & set(seen[1])
+    Pipeline([("tagger", Spy(**SETTINGS)), ("tuner", ThresholdTuner())]).fit(X, Y, groups=groups)
+    np.testing.assert_array_equal(seen[2], groups)
+
+
+def test_groups_of_a_cross_validation_need_no_routing(data):
+    X, Y = data
+    cv = MultilabelStratifiedGroupKFold(2)
+    groups = np.repeat(np.arange(6), 2)
+    cross_validate(WALNetTagger(**SETTINGS), X, Y, cv=cv, groups=groups, error_score="raise")

@@ -1,13 +1,17 @@
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.exceptions import NotFittedError, UndefinedMetricWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.model_selection import KFold
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import Pipeline
 
 from sktagger import ThresholdTuner, TunedThresholdTagger
 from sktagger.metrics import mean_f1
@@ -277,3 +281,65 @@ def test_unknown_label_counts_as_wrong(labels):
     other = np.where((predicted == "b") & (np.arange(62) % 2 == 0), "never seen", predicted)
     expected = f1_score(other, predicted, average="macro", zero_division=0)
     assert tuned.score(X, other) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("fraction", [0.5, 0.4, 0.35, 0.3, 0.2, 0.001])
+def test_part_that_thresholds_are_tuned_on_is_as_large_as_asked_for(data, model, fraction):
+    sizes = []
+
+    class Spy(ThresholdTuner):
+        def fit(self, S, y):
+            sizes.append(len(S))
+            return super().fit(S, y)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedMetricWarning)  # of a single clip
+        TunedThresholdTagger(model, tuner=Spy(), cv=fraction, random_state=0).fit(*data)
+    assert sizes == [max(1, round(120 * fraction))]
+
+
+class Recorder(DummyClassifier):
+    """Takes groups, and notes what it was given with which clips."""
+
+    seen = []  # noqa: RUF012
+
+    def fit(self, X, y, sample_weight=None, groups=None):
+        type(self).seen.append((X[:, 0].astype(int), sample_weight, groups))
+        return super().fit(X, np.asarray(y)[:, 0])
+
+    def predict_proba(self, X):
+        return np.linspace(0, 1, 2 * len(X)).reshape(-1, 2)
+
+
+@pytest.mark.parametrize("cv", [3, 0.4])
+def test_groups_and_weights_reach_an_estimator_that_takes_them(cv):
+    Recorder.seen.clear()
+    X = np.arange(24)[:, None]
+    groups = [f"speaker {i // 4}" for i in range(24)]
+    Y = np.stack([np.arange(24) % 2, np.arange(24) % 4 < 2], axis=1).astype(int)
+    weight = np.arange(24) / 10
+    TunedThresholdTagger(Recorder(), cv=cv, random_state=0).fit(
+        X, Y, groups=groups, sample_weight=weight
+    )
+    assert len(Recorder.seen) == (4 if cv == 3 else 2)
+    for rows, weight_of_rows, groups_of_rows in Recorder.seen:
+        np.testing.assert_array_equal(weight_of_rows, weight[rows])
+        np.testing.assert_array_equal(groups_of_rows, rows // 4)
+    trained, *_ = Recorder.seen[0]
+    assert np.isin(np.arange(24) // 4, trained // 4).sum() == len(trained)
+
+
+def test_weights_of_a_step_go_with_the_clips():
+    Recorder.seen.clear()
+    X, Y = np.arange(12)[:, None], np.eye(2, dtype=int)[np.arange(12) % 2]
+    pipe = Pipeline([("model", Recorder())])
+    weight = np.arange(12.0)
+    TunedThresholdTagger(pipe, cv=2, random_state=0).fit(X, Y, model__sample_weight=weight)
+    for rows, weight_of_rows, groups in Recorder.seen:
+        np.testing.assert_array_equal(weight_of_rows, weight[rows])
+        assert groups is None
+
+
+def test_groups_of_another_length(data, model):
+    with pytest.raises(ValueError, match="groups: got 2 entries for 120 clips"):
+        TunedThresholdTagger(model).fit(*data, groups=[1, 2])

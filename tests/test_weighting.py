@@ -7,6 +7,7 @@ from sktagger.weighting import (
     draw_probabilities,
     event_weights,
     label_weights,
+    mean_one,
 )
 
 INDICATOR = np.array([[1, 1, 0], [1, 0, 0], [1, 0, 0], [0, 0, 0]])
@@ -56,3 +57,38 @@ def test_every_event_is_drawn_equally_often():
 def test_bad_weights_are_named(class_weight, message):
     with pytest.raises(ValueError, match=message):
         check_class_weight(class_weight, EVENTS)
+
+
+COPIES = np.array([3, 1, 2, 1])
+REPEATED = np.repeat(INDICATOR, COPIES, axis=0)
+
+
+def test_weighted_clips_are_balanced_like_repeated_ones():
+    weights = event_weights("balanced", INDICATOR, EVENTS, COPIES)
+    np.testing.assert_allclose(weights, event_weights("balanced", REPEATED, EVENTS))
+
+
+@pytest.mark.parametrize("scale", [1, 0.01])
+def test_only_ratios_of_weights_matter_to_the_balance(scale):
+    weights = event_weights("balanced", INDICATOR, EVENTS, scale * COPIES)
+    np.testing.assert_allclose(weights, event_weights("balanced", REPEATED, EVENTS), rtol=1e-6)
+
+
+def test_weighted_labels_are_balanced_like_repeated_ones():
+    indicator = np.eye(2)[[0, 0, 0, 1]]
+    weights = label_weights("balanced", indicator, np.arange(2), COPIES)
+    repeated = label_weights("balanced", np.repeat(indicator, COPIES, axis=0), np.arange(2))
+    np.testing.assert_allclose(np.repeat(weights, COPIES), repeated)
+
+
+def test_weighted_clips_are_drawn_like_repeated_ones():
+    p = draw_probabilities(INDICATOR, COPIES)
+    repeated = draw_probabilities(REPEATED)
+    first = np.cumsum(COPIES) - COPIES
+    np.testing.assert_allclose(p, np.add.reduceat(repeated, first))
+
+
+def test_weights_are_scaled_to_an_average_of_one():
+    scaled = mean_one(np.array([0.0, 1.0, 5.0]))
+    assert scaled.tolist() == [0.0, 0.5, 2.5]
+    assert scaled.dtype == np.float32
