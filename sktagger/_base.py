@@ -59,7 +59,7 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
         clips = check_clips(self, X, reset=False)
         scores = np.full((len(clips), len(self.classes_)), np.nan, dtype=np.float32)
         dataset = self._dataset(clips, self.sizes_)
-        for rows, output in self._run(self.module_, dataset, "have scores of NaN"):
+        for rows, output in self._run(dataset, "have scores of NaN"):
             scores[rows] = output.cpu().numpy()
         if not self._multilabel:
             scores /= scores.sum(axis=1, keepdims=True)
@@ -139,8 +139,7 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
         )
         nothing = np.empty((0, len(self.classes_)), np.float32)
         segments = [table(nothing, 0) for _ in range(len(clips))]
-        function = self.module_.segment_scores
-        for rows, output in self._run(function, dataset, "have no segments"):
+        for rows, output in self._run(dataset, "have no segments", segments=True):
             for row, scores, n_segments in zip(rows, *output, strict=True):
                 of_clip = scores[:, : int(n_segments)].cpu().numpy().T
                 segments[row] = table(of_clip, lengths[row])
@@ -318,8 +317,8 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
             unreadable=unreadable,
         )
 
-    def _run(self, function, dataset, consequence):
-        """Yield what a method of the network makes of clips, and which they are."""
+    def _run(self, dataset, consequence, *, segments=False):
+        """Yield what the network makes of clips, and which they are."""
         batches = PlainBatches(dataset, self.batch_size, self._n_threads())
-        yield from run(self.module_, function, batches, self.verbose)
+        yield from run(self.module_, batches, self.verbose, segments=segments)
         dataset.unreadable.summarise(consequence)

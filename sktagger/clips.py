@@ -8,6 +8,7 @@ import os
 import numpy as np
 from joblib import Memory
 
+from sktagger._audio_blocks import BLOCK_SAMPLES, audio_blocks, check_finite_block
 from sktagger.audio import audio_info, check_finite, open_audio, read_audio, resampled_length
 
 
@@ -64,6 +65,15 @@ class FileClips:
             modified = os.stat(section.path).st_mtime_ns
         return self.read(section, sample_rate, modified)
 
+    def blocks(self, index: int, sample_rate: int):
+        """Decode a clip block by block, past the cache, which holds clips as a whole.
+
+        Yields
+        ------
+        ndarray of shape (n_channels, n), float32
+        """
+        return audio_blocks(self.sections[index], sample_rate)
+
 
 class ArrayClips:
     """Clips in memory, at the sample rate of whoever asks.
@@ -102,12 +112,28 @@ class ArrayClips:
 
     def load(self, index: int, sample_rate: int) -> np.ndarray:
         """Give a clip as (n_channels, n_samples) float32."""
-        waveform = np.atleast_2d(self.arrays[index])
-        scale = -np.iinfo(waveform.dtype).min if waveform.dtype in (np.int16, np.int32) else 1
-        with np.errstate(over="ignore"):  # what overflows is refused below
-            waveform = waveform.astype(np.float32) / np.float32(scale)
+        waveform = _as_float32(np.atleast_2d(self.arrays[index]))
         check_finite(waveform.T, self.name(index))
         return waveform
+
+    def blocks(self, index: int, sample_rate: int):
+        """Give a clip block by block.
+
+        Yields
+        ------
+        ndarray of shape (n_channels, n), float32
+        """
+        waveform = np.atleast_2d(self.arrays[index])
+        for start in range(0, waveform.shape[1], BLOCK_SAMPLES):
+            block = _as_float32(waveform[:, start : start + BLOCK_SAMPLES])
+            check_finite_block(block, start, self.name(index))
+            yield block
+
+
+def _as_float32(waveform):
+    scale = -np.iinfo(waveform.dtype).min if waveform.dtype in (np.int16, np.int32) else 1
+    with np.errstate(over="ignore"):  # what overflows is refused by whoever asks
+        return waveform.astype(np.float32) / np.float32(scale)
 
 
 def _memory(memory):

@@ -9,13 +9,15 @@ from skorch import NeuralNet
 from skorch.utils import to_tensor
 from torch import nn
 
-from sktagger.batching import ClipDataset, prefetch
+from sktagger.batching import ClipDataset, n_frames_of, prefetch
+from sktagger.long_clips import CHUNK_FRAMES, LongClip
 from sktagger.memory import ClipLimit, take_clips
-from sktagger.plans import TrainingPlan, plain_plan
+from sktagger.plans import FRAMES_PER_CLIP, TrainingPlan, plain_plan
 from sktagger.transfer import to_device
 from sktagger.unreadable import Unreadable, no_clip_left
 
 _LEAST_SCORE = 1e-7  # whose logarithm is taken
+_BATCHES_AHEAD = 4  # at most, of as many frames as a batch can have
 
 if hasattr(os, "register_at_fork"):
     # OpenMP's threads do not live on in a forked process, which would wait for them forever
@@ -75,6 +77,33 @@ def resolve_precision(precision: str, device: torch.device) -> str:
     return "bfloat16" if faster else "float32"
 
 
+def load_ahead(load, plan, n_threads: int, batch_size: int):
+    """Load the batches of a plan in threads, as far ahead as memory should go.
+
+    Parameters
+    ----------
+    load : callable
+        Makes a batch of a list of examples.
+    plan : iterable of list of Example
+    n_threads : int
+    batch_size : int
+        Greatest number of clips of a batch.
+
+    Yields
+    ------
+    examples : list of Example
+    batch : object
+        What `load` made of them.
+    """
+    return prefetch(
+        lambda examples: (examples, load(examples)),
+        plan,
+        n_threads,
+        size=n_frames_of,
+        max_size=_BATCHES_AHEAD * batch_size * FRAMES_PER_CLIP,
+    )
+
+
 class PlainBatches:
     """Batches of undistorted clips, for validation and prediction.
 
@@ -82,18 +111,58 @@ class PlainBatches:
     ----------
     dataset : ClipDataset
     batch_size : int
+        Greatest number of clips in a batch; fewer where they are long.
     n_threads : int
         Number of loader threads.
+
+    Attributes
+    ----------
+    plan : list of list of Example
+        Long clips, of more than `CHUNK_FRAMES` frames, are alone in theirs.
+    examples : list of Example
+        The batch that iteration gave last.
     """
 
     def __init__(self, dataset: ClipDataset, batch_size: int, n_threads: int):
         self.dataset = dataset
+        self.batch_size = batch_size
         self.n_threads = n_threads
-        self.plan = plain_plan(dataset.lengths, dataset.sizes, batch_size)
+        self.plan = self.limited(batch_size * FRAMES_PER_CLIP)
+
+    def limited(self, max_frames: int) -> list:
+        """Plan the same batches, or smaller ones of `max_frames` frames at most."""
+        return plain_plan(
+            self.dataset.lengths,
+            self.dataset.sizes,
+            self.batch_size,
+            max_frames=min(max_frames, self.batch_size * FRAMES_PER_CLIP),
+            long_frames=CHUNK_FRAMES,
+        )
 
     def __iter__(self):
-        """Yield what the dataset makes of each batch; None if none of its clips can be read."""
-        return prefetch(self.dataset.load, self.plan, self.n_threads)
+        """Yield what the dataset makes of each batch; None if none of its clips can be read.
+
+        The inputs of a batch of a long clip are the :class:`LongClip` and `n_frames`.
+        """
+        for examples, batch in self.load(self.plan):
+            self.examples = examples
+            yield batch
+
+    def load(self, plan):
+        """Yield the batches of a plan, and what is made of each."""
+        return load_ahead(self._load, plan, self.n_threads, self.batch_size)
+
+    def _load(self, examples):
+        if not is_long(examples):
+            return self.dataset.load(examples)
+        n_frames = torch.tensor([examples[0].n_frames])
+        inputs = {"long_clip": LongClip(self.dataset, examples[0]), "n_frames": n_frames}
+        return inputs, self.dataset.targets_of(examples)
+
+
+def is_long(examples) -> bool:
+    """Say whether a batch of undistorted clips is a long clip, which is scored in chunks."""
+    return examples[0].n_frames > CHUNK_FRAMES
 
 
 class TrainingRounds:
@@ -114,6 +183,11 @@ class TrainingRounds:
         is wrong with the validation set then shows in seconds, not hours.
     ends : bool, default=True
         Whether training ends with these rounds, as far as is known.
+
+    Attributes
+    ----------
+    examples : list of Example
+        The batch that iteration gave last.
     """
 
     def __init__(
@@ -154,7 +228,13 @@ class TrainingRounds:
             return iter(())
         length = min(self.every, self.total - self.done)
         batches = self.plan.take(**{f"n_{self.unit}s": length})
-        return prefetch(self.dataset.load, batches, self.n_threads)
+        return self._load(batches)
+
+    def _load(self, plan):
+        loaded = load_ahead(self.dataset.load, plan, self.n_threads, self.plan.batch_size)
+        for examples, batch in loaded:
+            self.examples = examples
+            yield batch
 
     @property
     def n_clips(self) -> int:
@@ -239,6 +319,10 @@ class TaggerNet(NeuralNet):
         Whether the last training ran to its end, by plan or by early stopping.
     training_limit_, validation_limit_ : ClipLimit
         How many clips go through the network at once.
+    sizes_ : STFTSizes
+        Of the clips.
+    longest_ : str
+        Name of the longest clip of the batch.
     """
 
     def __init__(
@@ -258,17 +342,20 @@ class TaggerNet(NeuralNet):
         self.frozen = frozen
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
-        """Train or validate on the batches of a round, brought to the device one by one."""
+        """Train or validate on the batches of a round."""
         n_batches = n_empty = 0
         for loaded in () if iterator is None else iterator:
             n_batches += 1
             if loaded is None:
                 n_empty += 1
                 continue
-            inputs, targets = loaded
-            batch = to_device(inputs, self.device, iterator.dataset.sizes), targets
+            batch = inputs, _ = loaded
+            self.longest_ = iterator.dataset.longest(iterator.examples)
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
+            if step is None:
+                n_empty += 1
+                continue
             self.history.record_batch(prefix + "_loss", step["loss"].item())
             self.history.record_batch(prefix + "_batch_size", len(inputs["n_frames"]))
             self.notify("on_batch_end", batch=batch, training=training, **step)
@@ -307,6 +394,7 @@ class TaggerNet(NeuralNet):
     def fit_loop(self, X, y=None, epochs=None, **kwargs):
         """Train for the rounds that are left."""
         self.completed_ = False
+        self.sizes_ = X.rounds.dataset.sizes
         self.training_limit_ = ClipLimit(
             "gradients add up to those of the whole batch, while batch normalisation sees its parts"
         )
@@ -331,24 +419,36 @@ class TaggerNet(NeuralNet):
         self._set_training(True)
         for part in self.frozen:
             part.eval()
-        return self.training_limit_.call(step, len(batch[0]["n_frames"]))
+        return self.training_limit_.call(step, len(batch[0]["n_frames"]), self.longest_)
 
     def validation_step(self, batch, **fit_params):
-        """Compute scores and loss, in parts if memory asks for it."""
+        """Compute scores and loss, in parts if memory asks for it; None if a clip is unreadable."""
 
         def step(parts):
             with torch.no_grad():
                 return self._step(batch, parts, training=False)
 
         self._set_training(False)
-        return self.validation_limit_.call(step, len(batch[0]["n_frames"]))
+        if "long_clip" in batch[0]:
+            return self._long_step(batch)
+        return self.validation_limit_.call(step, len(batch[0]["n_frames"]), self.longest_)
+
+    def _long_step(self, batch):
+        """Compute scores and loss of a long clip, chunk by chunk."""
+        inputs, targets = batch
+        segments = inputs["long_clip"].segment_scores(self.module_, self.validation_limit_)
+        if segments is None:
+            return None
+        with torch.no_grad():
+            y_pred = self.module_.pool(*segments)
+            return {"loss": self.get_loss(y_pred, targets), "y_pred": y_pred}
 
     def _step(self, batch, parts, *, training):
         inputs, targets = batch
         n_clips = len(inputs["n_frames"])
         losses, scores = [], []
         for part in parts:
-            part_inputs = take_clips(inputs, part)
+            part_inputs = to_device(take_clips(inputs, part), self.device, self.sizes_)
             y_pred = self.infer(part_inputs)
             y_true = tuple(target[part] for target in targets)
             share = len(part_inputs["n_frames"]) / n_clips
