@@ -214,7 +214,11 @@ def to_mono(waveform: np.ndarray) -> np.ndarray:
     >>> to_mono(np.array([[0.0, 2.0], [1.0, 1.0]], dtype=np.float32)).round(2)
     array([-1.,  1.], dtype=float32)
     """
-    centred = waveform - waveform.mean(axis=1, keepdims=True)
+    # channels as a file interleaves them are summed one sample after the other, and not by
+    # halves: in float32, the mean of minutes would be off by its first digits
+    dtype = np.float32 if len(waveform) == 1 else np.float64
+    means = waveform.mean(axis=1, keepdims=True, dtype=dtype).astype(np.float32)
+    centred = waveform - means
     mono = centred[0] if len(centred) == 1 else centred.mean(axis=0)
     mono /= max(mono.max(), -mono.min()) + np.float32(1e-3)
     return mono
