@@ -103,7 +103,7 @@ class LongClip:
             (_,) = parts
             return module.segment_scores(**to_device(inputs, device, dataset.sizes))[0]
 
-        scores = []
+        scores, first = None, 0
         read = partial(dataset.unreadable.read, dataset.clips.positions[self.index])
         chunks = self._chunks(chunk_frames)
         while True:
@@ -114,9 +114,14 @@ class LongClip:
                 break
             inputs, segments = chunk
             with torch.inference_mode():
-                scores.append(limit.call(partial(score, inputs), 1, name)[..., segments])
-        scores = torch.cat(scores, dim=-1)
-        return scores, torch.tensor([scores.shape[-1]], device=device)
+                of_chunk = limit.call(partial(score, inputs), 1, name)[..., segments]
+                if scores is None:
+                    n_segments = count_segments(self.example.n_frames)
+                    scores = of_chunk.new_zeros((*of_chunk.shape[:2], n_segments))
+                scores[..., first : first + of_chunk.shape[-1]] = of_chunk
+                first += of_chunk.shape[-1]
+            del chunk, inputs  # before the next ones are made
+        return scores, torch.tensor([first], device=device)
 
     def _chunks(self, chunk_frames):
         """Yield inputs of the network, and the segments that count."""
@@ -165,13 +170,20 @@ class LongClip:
 
 
 def _cut(blocks, bounds):
-    """Cut a waveform that comes in blocks at bounds (start, stop), which may overlap."""
+    """Cut a waveform that comes in blocks at bounds (start, stop), each overlapping the next.
+
+    What is yielded is overwritten by the next piece: all are in one buffer, for arrays that come
+    and go in many sizes leave gaps in memory that nothing fits into.
+    """
     blocks = iter(blocks)
-    held, begin, end = [], 0, 0
+    buffer = np.empty(max(stop - start for start, stop in bounds), np.float32)
+    block, begin, end = buffer[:0], 0, 0
     for start, stop in bounds:
-        while end < stop:
-            held.append(next(blocks))
-            end += len(held[-1])
-        held = [np.concatenate(held)[start - begin :]]
+        buffer[: end - start] = buffer[start - begin : end - begin]
         begin = start
-        yield held[0][: stop - start]
+        while end < stop:
+            block = block if len(block) else next(blocks)
+            size = min(len(block), stop - end)
+            buffer[end - begin : end - begin + size] = block[:size]
+            block, end = block[size:], end + size
+        yield buffer[: stop - start]
