@@ -52,7 +52,7 @@ def test_resampled_blocks_are_the_resampled_whole(noise):
 
 
 def test_missing_file_is_named():
-    with pytest.raises(FileNotFoundError, match="'nowhere.wav' does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"'nowhere\.wav' does not exist"):
         next(audio_blocks(Section("nowhere.wav"), 16000))
 
 
