@@ -72,7 +72,10 @@ class WALNetTagger(BaseTagger):
     gradient_clip : float or None, default=60.0
         Greatest norm of the gradient. None: no limit.
     batch_size : int, default=12
-        Number of clips in a batch.
+        Number of clips in a batch. Where clips have more than 2048 frames on average, padding
+        included (41 s at a hop of 20 ms), a batch has fewer. In prediction and validation, clips
+        of more than 5120 frames (102 s) are scored in overlapping chunks instead, with the scores
+        of the whole, so that memory does not grow with the length of a clip.
     max_epochs : int, default=20
         Number of times that each training clip is used.
     max_iterations : int or None, default=None

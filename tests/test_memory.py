@@ -258,29 +258,26 @@ def frames_at_once(monkeypatch):
     return seen
 
 
-@pytest.mark.parametrize("seconds", [2, 104])
-def test_frames_side_by_side_are_limited(data, frames_at_once, monkeypatch, seconds):
+@pytest.mark.parametrize(("n_clips", "seconds", "limit"), [(12, 12, 2100), (4, 104, 2100)])
+def test_frames_side_by_side_are_limited(
+    data, frames_at_once, monkeypatch, n_clips, seconds, limit
+):
     tagger = WALNetTagger(**SETTINGS | {"batch_size": 1}).fit(*data)
-    rng = np.random.default_rng(0)
-    X = list(rng.standard_normal((8, 8000 * seconds)))
+    X = list(np.random.default_rng(0).standard_normal((n_clips, 8000 * seconds)))
+    expected = tagger.predict_proba(X)
+    monkeypatch.setattr("sktagger.inference._LEAST_BUDGET", limit)
     frames_at_once.clear()
     torch.set_num_threads(4)
     try:
-        tagger.predict_proba(X)
-        assert max(frames_at_once) > min(frames_at_once)  # side by side
-        limit = 2**15
-        assert max(frames_at_once) <= limit
-        frames_at_once.clear()
-        monkeypatch.setattr("sktagger.inference._LEAST_BUDGET", 2100)
         scores = tagger.predict_proba(X)
-        assert max(frames_at_once) <= 2100
     finally:
         torch.set_num_threads(1)
-    np.testing.assert_allclose(scores, tagger.predict_proba(X), rtol=0, atol=1e-5)
+    assert min(frames_at_once) < max(frames_at_once) <= limit  # some were side by side
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-5)
 
 
 def test_batches_of_prediction_are_limited_by_frames(data, frames_at_once):
     tagger = WALNetTagger(**SETTINGS | {"batch_size": 3}).fit(*data)
     frames_at_once.clear()
-    tagger.predict_proba(list(np.random.default_rng(0).standard_normal((4, 8000 * 90))))
-    assert frames_at_once == [4512, 4512, 4512, 4512]  # 3 * 2048 frames at most
+    tagger.predict_proba(list(np.random.default_rng(0).standard_normal((3, 8000 * 50))))
+    assert frames_at_once == [2 * 2512, 2512]  # 3 * 2048 frames at most
