@@ -18,9 +18,10 @@ from sktagger._validation import align_events, check_clips, check_lengths
 from sktagger.batching import ClipDataset
 from sktagger.callbacks import copy_state
 from sktagger.inference import read_lengths, run, segment_table
+from sktagger.loading import PlainBatches
 from sktagger.metrics import mean_average_precision
 from sktagger.modules import WALNet, check_state
-from sktagger.training import PlainBatches, resolve_device
+from sktagger.training import resolve_device
 from sktagger.unreadable import Unreadable, check_scored, scored
 
 _HISTORY_COLUMNS = [

@@ -9,12 +9,12 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from sktagger.batching import n_frames_of, prefetch
+from sktagger.loading import PlainBatches, is_long
 from sktagger.long_clips import CHUNK_FRAMES, LEAST_CHUNK_FRAMES, LongClip
 from sktagger.memory import ClipLimit, take_clips
 from sktagger.modules import SEGMENT_FRAMES
 from sktagger.plans import FRAMES_PER_CLIP
 from sktagger.spectral import STFTSizes
-from sktagger.training import PlainBatches, is_long
 from sktagger.transfer import to_device
 
 # Frames of all batches that go through the network side by side, or those of one batch if it has

@@ -27,10 +27,11 @@ from sktagger.augmentation import Augmentation
 from sktagger.callbacks import load_checkpoint
 from sktagger.cross_fitting import out_of_fold_scores
 from sktagger.fine_tuning import freeze_layers, start_from
+from sktagger.loading import PlainBatches
 from sktagger.model_selection import MultilabelStratifiedGroupKFold
 from sktagger.modules import N_LAYERS, OUTPUT_WEIGHT, find_state
 from sktagger.spectral import STFT
-from sktagger.training import PlainBatches, TrainingData
+from sktagger.training import TrainingData
 from sktagger.unreadable import no_clip_left, skipped_table
 from sktagger.weighting import check_class_weight, event_weights, label_weights
 
