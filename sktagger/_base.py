@@ -20,10 +20,11 @@ from sktagger.callbacks import copy_state
 from sktagger.clip_input import check_clips
 from sktagger.clips import warn_of_short_sections
 from sktagger.inference import read_lengths, run, segment_table
+from sktagger.loading import PlainBatches
 from sktagger.metrics import mean_average_precision
 from sktagger.modules import WALNet, check_state
 from sktagger.targets import align_score_targets
-from sktagger.training import PlainBatches, resolve_device
+from sktagger.training import resolve_device
 from sktagger.unreadable import Unreadable, check_scored, scored
 from sktagger.weighting import mean_one
 
@@ -70,7 +71,7 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
         scores = np.full((len(clips), len(self.classes_)), np.nan, dtype=np.float32)
         dataset = self._dataset(clips, self.sizes_, sample_rate=self._network.sample_rate)
         try:
-            for rows, output in self._run(self.module_, dataset, "have scores of NaN"):
+            for rows, output in self._run(dataset, "have scores of NaN"):
                 scores[rows] = self._of_labels(output.cpu().numpy())
         except (Exception, KeyboardInterrupt) as error:
             error.scores = scores
@@ -163,8 +164,7 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
         )
         nothing = np.empty((0, len(self.classes_)), np.float32)
         segments = [table(nothing, 0) for _ in range(len(clips))]
-        function = self.module_.segment_scores
-        for rows, output in self._run(function, dataset, "have no segments"):
+        for rows, output in self._run(dataset, "have no segments", segments=True):
             for row, scores, n_segments in zip(rows, *output, strict=True):
                 of_clip = scores[:, : int(n_segments)].cpu().numpy().T
                 segments[row] = table(of_clip, lengths[row])
@@ -368,9 +368,9 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
             unreadable=unreadable,
         )
 
-    def _run(self, function, dataset, consequence):
-        """Yield what a method of the network makes of clips, and which they are."""
+    def _run(self, dataset, consequence, *, segments=False):
+        """Yield what the network makes of clips, and which they are."""
         to_machine(self, self.net_)
         batches = PlainBatches(dataset, self.batch_size, self._n_threads())
-        yield from run(self.module_, function, batches, self.verbose)
+        yield from run(self.module_, batches, self.verbose, segments=segments)
         dataset.unreadable.summarise(consequence)

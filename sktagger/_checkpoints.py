@@ -11,7 +11,8 @@ from sktagger._files import expand_path, replacing
 from sktagger._training_record import check_record, differences
 from sktagger.modules import check_state
 
-CHECKPOINT_FORMAT = 2  # 1 did not say which training it belongs to
+CHECKPOINT_FORMAT = 2
+_UNTOLD = 1  # the format that did not say which training a checkpoint belongs to
 
 
 def save_checkpoint(checkpoint: dict, path) -> None:
@@ -80,8 +81,8 @@ def load_checkpoint(path) -> dict:
         ) from error
 
 
-def check_origin(checkpoint: dict, source: str, *, of: dict | None = None) -> None:
-    """Check that a checkpoint says which training it belongs to.
+def find_record(checkpoint: dict, source: str, *, of: dict | None = None) -> dict | None:
+    """Give the record of the training that a checkpoint belongs to, checked.
 
     Parameters
     ----------
@@ -90,7 +91,12 @@ def check_origin(checkpoint: dict, source: str, *, of: dict | None = None) -> No
     source : str
         The file, for messages.
     of : dict or None, default=None
-        Record of the training that it must belong to.
+        Record of the training that it must belong to, if it tells one.
+
+    Returns
+    -------
+    dict or None
+        None: an earlier version of sktagger wrote it, which did not note it.
 
     Raises
     ------
@@ -98,16 +104,20 @@ def check_origin(checkpoint: dict, source: str, *, of: dict | None = None) -> No
         If it is of another format, has no such record, or that of another training.
     """
     require = _requirements(source)
+    version = checkpoint.get("format")
     require(
-        checkpoint.get("format") == CHECKPOINT_FORMAT,
+        _is_count(version) and 0 < version <= CHECKPOINT_FORMAT,
         "format",
-        f"{CHECKPOINT_FORMAT}, the one that this version of sktagger continues from",
+        f"1 to {CHECKPOINT_FORMAT}, those that this version of sktagger reads",
     )
-    check_record(checkpoint.get("training"), require)
     require(_is_count(checkpoint.get("n_iterations")), "n_iterations", "an integer from 0 up")
+    if version == _UNTOLD:
+        return None
+    check_record(checkpoint.get("training"), require)
     if of is not None:
         others = "; ".join(differences(of, checkpoint["training"]))
         require(not others, "training", f"the training of latest.pt (they differ: {others})")
+    return checkpoint["training"]
 
 
 def check_resumable(checkpoint: dict, net, source: str, *, validated: bool) -> None:
@@ -116,7 +126,7 @@ def check_resumable(checkpoint: dict, net, source: str, *, validated: bool) -> N
     Parameters
     ----------
     checkpoint : dict
-        What :func:`load_checkpoint` gave, after :func:`check_origin`.
+        What :func:`load_checkpoint` gave, after :func:`find_record`.
     net : skorch.NeuralNet
         Initialised; it is not changed.
     source : str
@@ -134,12 +144,13 @@ def check_resumable(checkpoint: dict, net, source: str, *, validated: bool) -> N
     plan = checkpoint.get("plan")
     require(
         isinstance(plan, dict)
-        and plan.keys() == {"seed", "epoch", "step", "iteration"}
+        and plan.keys() | {"seed"} == {"seed", "epoch", "step", "iteration"}
         and all(map(_is_count, plan.values())),
         "plan",
         "seed, epoch, step and iteration, integers from 0 up",
     )
-    require(_is_count(checkpoint.get("n_clips")), "n_clips", "an integer from 0 up")
+    n_clips = checkpoint.get("n_clips")  # which the first checkpoints lack
+    require(n_clips is None or _is_count(n_clips), "n_clips", "an integer from 0 up")
     rows = checkpoint.get("history")
     require(
         isinstance(rows, list) and all(_is_row(row, validated) for row in rows),

@@ -7,6 +7,7 @@ import torch
 from sklearn.frozen import FrozenEstimator
 
 from sktagger._params import dtype_name, params_to_json
+from sktagger.weighting import mean_one
 
 # these change neither the plan of batches nor what is learned from them, or are recorded otherwise
 _LEFT_OUT = ("callbacks", "memory", "device", "n_jobs", "verbose", "on_error", "cross_fit")
@@ -111,7 +112,7 @@ def differences(there: dict, here: dict) -> list[str]:
     found += _unequal("number of batches trained on before", there["began"], here["began"])
     if there["multilabel"] != here["multilabel"]:
         found.append("one of them has 1-D labels, the other does not")
-    found += _other_events(there["events"], here["events"])
+    found += other_events(there["events"], here["events"])
     for name in ("training", "validation"):
         found += _other_clips(name, there["clips"].get(name), here["clips"].get(name))
     return found
@@ -134,7 +135,8 @@ def _unequal(name, there, here):
     return [] if same else [f"{name}: {there!r:.60} there, {here!r:.60} here"]
 
 
-def _other_events(there, here):
+def other_events(there: list, here: list) -> list[str]:
+    """Say in what the events of two trainings differ; an empty list if they do not."""
     if there == here:
         return []
     only_there = [event for event in there if event not in here]
@@ -169,7 +171,7 @@ def _other_clips(name, there, here):
 def _digests(clips, indicator, weights):
     """Digest each clip, and its events and weight: Tensor of shape (n_clips, 2), int64."""
     digests = np.empty((len(clips), 2), np.int64)
-    columns = np.column_stack([indicator, weights]).astype(np.float32)
+    columns = np.column_stack([indicator, mean_one(weights)]).astype(np.float32)
     for index in range(len(clips)):
         digests[index] = _digest(*clips.identity(index)), _digest(columns[index].tobytes())
     return torch.from_numpy(digests)

@@ -18,7 +18,9 @@ __all__ = [
     "Section",
     "audio_info",
     "channels_cancel",
+    "check_complete",
     "check_finite",
+    "is_lost",
     "open_audio",
     "read_audio",
     "resample",
@@ -222,13 +224,18 @@ def _read(section, sample_rate):
         except soundfile.SoundFileRuntimeError as error:
             raise ValueError(f"Audio file {section}: cannot be decoded ({error}).") from error
         orig_sr = file.samplerate
-    if len(data) < stop - start:
-        raise ValueError(
-            f"Audio file {section}: the header promises {stop - start} samples, but the data ends "
-            f"after {len(data)}. It is cut off or damaged: copy it anew or leave the clip out."
-        )
+    check_complete(section, stop - start, len(data))
     check_finite(data, f"Audio file {section}")
     return resample(data.T, orig_sr, sample_rate)
+
+
+def check_complete(section: Section, n_samples: int, n_decoded: int) -> None:
+    """Raise ValueError if fewer samples could be decoded than there should be."""
+    if n_decoded < n_samples:
+        raise ValueError(
+            f"Audio file {section}: the header promises {n_samples} samples, but the data ends "
+            f"after {n_decoded}. It is cut off or damaged: copy it anew or leave the clip out."
+        )
 
 
 def to_mono(waveform: np.ndarray) -> np.ndarray:
@@ -249,7 +256,11 @@ def to_mono(waveform: np.ndarray) -> np.ndarray:
     >>> to_mono(np.array([[0.0, 2.0], [1.0, 1.0]], dtype=np.float32)).round(2)
     array([-1.,  1.], dtype=float32)
     """
-    centred = waveform - waveform.mean(axis=1, keepdims=True)
+    # channels as a file interleaves them are summed one sample after the other, and not by
+    # halves: in float32, the mean of minutes would be off by its first digits
+    dtype = np.float32 if len(waveform) == 1 else np.float64
+    means = waveform.mean(axis=1, keepdims=True, dtype=dtype).astype(np.float32)
+    centred = waveform - means
     mono = centred[0] if len(centred) == 1 else centred.mean(axis=0)
     mono /= max(mono.max(), -mono.min()) + np.float32(_SILENCE)
     return mono
@@ -278,8 +289,12 @@ def channels_cancel(waveform: np.ndarray) -> bool:
         return False
     centred = waveform - waveform.mean(axis=1, keepdims=True)
     mono = centred.mean(axis=0)
-    power = np.vdot(centred, centred) / centred.size
-    return bool(power > _SILENCE**2 and np.vdot(mono, mono) / mono.size < 1e-4 * power)
+    return is_lost(np.vdot(centred, centred) / centred.size, np.vdot(mono, mono) / mono.size)
+
+
+def is_lost(power: float, power_of_mono: float) -> bool:
+    """Say whether channels of some mean square are lost in their average, see above."""
+    return bool(power > _SILENCE**2 and power_of_mono < 1e-4 * power)
 
 
 def _check(section, file, contents, n_bytes):

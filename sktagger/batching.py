@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from sktagger.audio import channels_cancel, to_mono
 from sktagger.augmentation import FeatureDraw, roll
+from sktagger.memory import first_line
 from sktagger.spectral import frame_onsets, stft
 from sktagger.transfer import padded_length, pin
 from sktagger.unreadable import Unreadable
@@ -90,8 +91,9 @@ class ClipDataset(Dataset):
         inputs : dict of Tensor
             `stft` (n_clips, 1, n_frames, n_bins, 2), `n_frames` (n_clips,) and, for distorted
             examples, `warp`, `time_mask` and `mel_mask` (n_clips, 2): the arguments of
-            :meth:`sktagger.modules.WALNet.forward`. For a GPU, `samples`, `onsets` and `places`
-            instead of `stft`, see :func:`sktagger.modules.stft_of_frames`.
+            :meth:`sktagger.modules.WALNet.forward`. For a GPU, and where there is no memory for
+            it, `samples`, `onsets` and `places` instead of `stft`, see
+            :func:`sktagger.modules.stft_of_frames`.
         targets : tuple of Tensor or Tensor
             Events (n_clips, n_events) and weights (n_clips,); a 0 if there are none.
 
@@ -102,17 +104,44 @@ class ClipDataset(Dataset):
         if not read:
             return None
         examples, waveforms = zip(*read, strict=True)
-        inputs = (self._spectra if self.device.type == "cpu" else self._frames)(examples, waveforms)
+        return self.inputs(examples, waveforms), self.targets_of(examples)
+
+    def inputs(self, examples, waveforms) -> dict:
+        """Make the inputs of a batch from the waveforms of the parts of each example."""
+        make = self._spectra if self.device.type == "cpu" else self._frames
+        try:
+            inputs = make(examples, waveforms)
+        except MemoryError:
+            if make == self._frames:
+                raise
+            # the STFT is then made of fewer clips at a time, see ClipLimit
+            inputs = self._frames(examples, waveforms)
         inputs["n_frames"] = torch.tensor([e.n_frames for e in examples])
         if examples[0].features is not None:
             for name in FeatureDraw._fields:
                 inputs[name] = torch.tensor([getattr(e.features, name) for e in examples])
-        return inputs, self._targets(examples)
+        return inputs
 
     def load(self, examples):
         """Make a batch that is ready to be copied to the device."""
-        batch = self[examples]
+        try:
+            batch = self[examples]
+        except MemoryError as error:
+            longest = self.longest(examples)
+            if longest in str(error):
+                raise
+            raise MemoryError(
+                f"Out of memory while a batch was read ({first_line(error)}). It has "
+                f"{len(examples)} clips, the longest of which is {longest}. Set a lower batch_size "
+                "or n_jobs, split long clips into sections (path, start, stop), or free memory "
+                "that other programs hold."
+            ) from error
         return None if batch is None else pin(batch, self.device)
+
+    def longest(self, examples) -> str:
+        """Name the longest clip of a batch."""
+        indices = [part.index for example in examples for part in example.parts]
+        return self.clips.name(max(indices, key=self.lengths.__getitem__))
 
     def _spectra(self, examples, waveforms):
         """Transform the examples, and add up those that are mixed."""
@@ -148,7 +177,7 @@ class ClipDataset(Dataset):
         if waveform is None:
             return None
         if channels_cancel(waveform):
-            self._warn_of_cancelling(part.index)
+            self.warn_of_cancelling(part.index)
         if part.draw is None:
             return to_mono(waveform)
         waveform = to_mono(roll(waveform, part.draw.n_roll, self.sample_rate))
@@ -157,15 +186,19 @@ class ClipDataset(Dataset):
 
     def _load(self, index):
         waveform = self.clips.load(index, self.sample_rate)
-        if waveform.shape[1] != self.lengths[index]:
-            raise ValueError(
-                f"{self.clips.name(index)} has changed: it had {self.lengths[index]} samples (at "
-                f"{self.sample_rate} Hz) when its header was read, and now has "
-                f"{waveform.shape[1]}. Leave files alone while they are used."
-            )
+        self.check_length(index, waveform.shape[1])
         return waveform
 
-    def _warn_of_cancelling(self, index):
+    def check_length(self, index, n_samples):
+        """Raise ValueError if a clip has another length than its header had promised."""
+        if n_samples != self.lengths[index]:
+            raise ValueError(
+                f"{self.clips.name(index)} has changed: it had {self.lengths[index]} samples (at "
+                f"{self.sample_rate} Hz) when its header was read, and now has {n_samples}. Leave "
+                "files alone while they are used."
+            )
+
+    def warn_of_cancelling(self, index):
         """Warn once of a clip whose channels are not heard."""
         with self._lock:
             is_known = index in self._cancelling
@@ -184,7 +217,8 @@ class ClipDataset(Dataset):
             return frame_onsets(self.lengths[part.index], self.sizes)
         return part.draw.onsets
 
-    def _targets(self, examples):
+    def targets_of(self, examples):
+        """Make the targets of a batch."""
         if self.targets is None:
             return torch.zeros(len(examples))
         indices = [[part.index for part in example.parts] for example in examples]
@@ -197,7 +231,14 @@ class ClipDataset(Dataset):
         return torch.from_numpy(events), torch.from_numpy(np.array(weights, np.float32))
 
 
-def prefetch(function, items, n_threads: int, *, initializer=None):
+def n_frames_of(examples) -> int:
+    """Count the frames of a batch, padding included."""
+    return len(examples) * padded_length(max(example.n_frames for example in examples))
+
+
+def prefetch(
+    function, items, n_threads: int, *, initializer=None, size=None, max_size: float = np.inf
+):
     """Call a function on items in threads, ahead of the consumer.
 
     Parameters
@@ -209,6 +250,10 @@ def prefetch(function, items, n_threads: int, *, initializer=None):
         Number of threads, at least 1.
     initializer : callable or None, default=None
         Called once in each thread.
+    size : callable or None, default=None
+        Gives the size of an item. None: all have a size of 0.
+    max_size : float, default=inf
+        Greatest size of all items at work or waiting together; a single one may be larger.
 
     Yields
     ------
@@ -216,11 +261,17 @@ def prefetch(function, items, n_threads: int, *, initializer=None):
         ``function(item)`` in the order of `items`.
     """
     with ThreadPoolExecutor(n_threads, "sktagger-loader", initializer) as pool:
-        futures = deque()
+        futures, sizes = deque(), deque()
         try:
             for item in items:
+                item_size = 0 if size is None else size(item)
+                while futures and sum(sizes) + item_size > max_size:
+                    sizes.popleft()
+                    yield futures.popleft().result()
                 futures.append(pool.submit(function, item))
+                sizes.append(item_size)
                 if len(futures) > n_threads:
+                    sizes.popleft()
                     yield futures.popleft().result()
             while futures:
                 yield futures.popleft().result()

@@ -17,8 +17,8 @@ from tensorboardX import SummaryWriter
 
 from sktagger._checkpoints import (
     CHECKPOINT_FORMAT,
-    check_origin,
     check_resumable,
+    find_record,
     load_checkpoint,
     save_checkpoint,
 )
@@ -296,18 +296,20 @@ class Checkpoint(Callback):
             return
         latest = load_checkpoint(path)
         validated = X.validation is not None
-        check_origin(latest, str(path))
-        if self._continues(latest, path):
+        there = find_record(latest, str(path))
+        if self._continues(latest, there, path):
             check_resumable(latest, net, str(path), validated=validated)
-            self._restore(latest, net, X, directory, validated)
+            self._restore(latest, there, net, X, directory, validated)
         else:
             for name in ("latest", "best"):
                 if (directory / f"{name}.pt").exists():
                     os.replace(directory / f"{name}.pt", directory / f"{name}.previous.pt")
 
-    def _continues(self, latest, path):
-        """Say whether this training continues from a checkpoint."""
-        here, there = self.record_, latest["training"]
+    def _continues(self, latest, there, path):
+        """Say whether this training continues from a checkpoint, and warn or raise if not."""
+        here = self.record_
+        if there is None:
+            return self._continues_untold(path)
         if here["settings"]["init_from"] == str(path):  # as it continues where the source is gone
             here["settings"]["init_from"] = there["settings"].get("init_from")
         others = differences(there, here)
@@ -332,11 +334,26 @@ class Checkpoint(Callback):
         )
         return False
 
-    def _restore(self, latest, net, X, directory, validated):
+    def _continues_untold(self, path):
+        goes_on = self.on_mismatch == "raise"
+        warnings.warn(
+            f"{str(path)!r} is of an earlier version of sktagger, which did not note what training "
+            "it belongs to. "
+            + (
+                "Make sure that settings, events, clips and labels are as they were."
+                if goes_on
+                else "Training begins anew; it is now 'latest.previous.pt'."
+            ),
+            UserWarning,
+            stacklevel=3,
+        )
+        return goes_on
+
+    def _restore(self, latest, there, net, X, directory, validated):
         if validated:
             source = str(directory / "best.pt")
             best = load_checkpoint(directory / "best.pt")
-            check_origin(best, source, of=latest["training"])
+            find_record(best, source, of=there)
             check_state(best.get("model"), net.module_.state_dict(), source)
         try:
             X.rounds.plan.seek(**latest["plan"])
@@ -346,8 +363,8 @@ class Checkpoint(Callback):
         net.optimizer_.load_state_dict(latest["optimizer"])
         net.history = History(latest["history"])
         X.rounds.started = True
-        n_clips, n_before = len(X.rounds.dataset), latest["n_clips"]
-        if n_before != n_clips:
+        n_clips, n_before = len(X.rounds.dataset), latest.get("n_clips")
+        if n_before not in (None, n_clips):
             warnings.warn(
                 f"Training began with {n_before} clips and goes on with {n_clips}, those that can "
                 "be read now. Its result will not be that of an uninterrupted one.",

@@ -13,6 +13,12 @@ import soundfile
 import soxr
 from joblib import Memory
 
+from sktagger._audio_blocks import (
+    BLOCK_SAMPLES,
+    audio_blocks,
+    check_finite_block,
+    resample_blocks,
+)
 from sktagger._audio_files import file_version
 from sktagger._files import expand_path
 from sktagger.audio import (
@@ -114,6 +120,15 @@ class FileClips:
         section = section._replace(path=str(Path(section.path).absolute()))
         return self.read(section, sample_rate, version)
 
+    def blocks(self, index: int, sample_rate: int):
+        """Decode a clip block by block, past the cache, which holds clips as a whole.
+
+        Yields
+        ------
+        ndarray of shape (n_channels, n), float32
+        """
+        return audio_blocks(_present(self.sections[index]), sample_rate)
+
 
 class ArrayClips:
     """Clips in memory.
@@ -164,13 +179,28 @@ class ArrayClips:
 
     def load(self, index: int, sample_rate: int) -> np.ndarray:
         """Give a clip as (n_channels, n_samples) float32."""
-        waveform = np.atleast_2d(_present(self.arrays[index]))
-        scale = -np.iinfo(waveform.dtype).min if waveform.dtype.kind == "i" else 1
-        with np.errstate(over="ignore"):  # what overflows is refused below
-            # in one order, by which sums are rounded
-            waveform = waveform.astype(np.float32, order="C") / np.float32(scale)
+        waveform = _as_float32(np.atleast_2d(_present(self.arrays[index])))
         check_finite(waveform.T, self.name(index))
         return resample(waveform, self.rates[index] or sample_rate, sample_rate)
+
+    def blocks(self, index: int, sample_rate: int):
+        """Give a clip block by block.
+
+        Yields
+        ------
+        ndarray of shape (n_channels, n), float32
+        """
+        waveform = np.atleast_2d(_present(self.arrays[index]))
+        rate = self.rates[index] or sample_rate
+        blocks = self._blocks(waveform, self.name(index))
+        yield from resample_blocks(blocks, waveform.shape[1], rate, sample_rate)
+
+    @staticmethod
+    def _blocks(waveform, name):
+        for start in range(0, waveform.shape[1], BLOCK_SAMPLES):
+            block = _as_float32(waveform[:, start : start + BLOCK_SAMPLES])
+            check_finite_block(block, start, name)
+            yield block
 
 
 def warn_of_short_sections(clips, lengths, sizes) -> None:
@@ -201,6 +231,13 @@ def _present(clip):
     if isinstance(clip, Gap):
         raise ValueError(clip.cause)
     return clip
+
+
+def _as_float32(waveform):
+    scale = -np.iinfo(waveform.dtype).min if waveform.dtype.kind == "i" else 1
+    with np.errstate(over="ignore"):  # what overflows is refused by whoever asks
+        # in one order, by which sums are rounded
+        return waveform.astype(np.float32, order="C") / np.float32(scale)
 
 
 def _memory(memory):

@@ -8,12 +8,18 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from sktagger._progress import TaskProgress
-from sktagger.batching import prefetch
+from sktagger.batching import n_frames_of, prefetch
+from sktagger.loading import PlainBatches, is_long
+from sktagger.long_clips import CHUNK_FRAMES, LEAST_CHUNK_FRAMES, LongClip
 from sktagger.memory import ClipLimit, take_clips
 from sktagger.modules import SEGMENT_FRAMES
+from sktagger.plans import FRAMES_PER_CLIP
 from sktagger.spectral import STFTSizes
-from sktagger.training import PlainBatches
 from sktagger.transfer import to_device
+
+# Frames of all batches that go through the network side by side, or those of one batch if it has
+# more: about a gigabyte at 44.1 kHz, in float32
+_LEAST_BUDGET = 2**15
 
 
 def read_lengths(clips, sample_rate: int, unreadable, n_threads: int, verbose: int) -> np.ndarray:
@@ -47,55 +53,88 @@ def read_lengths(clips, sample_rate: int, unreadable, n_threads: int, verbose: i
     return lengths
 
 
-def run(module, function, batches: PlainBatches, verbose: int):
-    """Apply a method of a network to batches of clips, or parts of them where memory runs out.
+def run(module, batches: PlainBatches, verbose: int, *, segments: bool = False):
+    """Apply a network to batches of clips, or parts of them where memory runs out.
+
+    On a CPU, batches go through the network side by side where there are enough of them; their
+    frames, together, are limited. Long clips go first, each in chunks.
 
     Parameters
     ----------
     module : torch.nn.Module
         Set to evaluation mode.
-    function : callable
-        Method of `module` that takes the inputs of a batch.
     batches : PlainBatches
     verbose : int
         0: no progress is shown.
+    segments : bool, default=False
+        Whether segments are scored, not clips.
 
     Yields
     ------
     rows : ndarray of int
         The clips of the batch, or of its part, that could be read, by their positions in the
         container that they come from.
-    output : object
-        What `function` returned.
+    output : Tensor, or tuple of Tensor
+        Scores of clips, or what ``module.segment_scores`` gives.
     """
     device = next(module.parameters()).device
     dataset = batches.dataset
     limit = ClipLimit("scores do not change")
+    function = module.segment_scores if segments else module
 
     @torch.inference_mode()
     def score_parts(inputs, parts):
-        return [(part, function(**take_clips(inputs, part))) for part in parts]
+        return [
+            (part, function(**to_device(take_clips(inputs, part), device, dataset.sizes)))
+            for part in parts
+        ]
 
-    def score(batch):
+    def score(examples, batch):
         if batch is None:
             return ()
-        inputs = to_device(batch[0], device, dataset.sizes)
-        return limit.call(partial(score_parts, inputs), len(inputs["n_frames"]))
+        inputs, _ = batch
+        longest = dataset.longest(examples)
+        return limit.call(partial(score_parts, inputs), len(inputs["n_frames"]), longest)
+
+    @torch.inference_mode()
+    def score_long(examples, chunk_frames=CHUNK_FRAMES):
+        (example,) = examples
+        output = LongClip(dataset, example).segment_scores(module, limit, chunk_frames)
+        if output is None:
+            return ()
+        return [(slice(0, 1), output if segments else module.pool(*output))]
+
+    def results():
+        n_workers = torch.get_num_threads() if device.type == "cpu" else 1
+        budget = max(_LEAST_BUDGET, batches.batch_size * FRAMES_PER_CLIP)
+        share = budget // n_workers
+        side_by_side = partial(
+            prefetch, n_threads=n_workers, initializer=_compute_alone, max_size=budget
+        )
+
+        long_clips = [examples for examples in batches.plan if is_long(examples)]
+        if 1 < n_workers <= len(long_clips):
+            chunk_frames = min(max(share, LEAST_CHUNK_FRAMES), CHUNK_FRAMES)
+            work = partial(score_long, chunk_frames=chunk_frames)
+            scored = side_by_side(work, long_clips, size=lambda _: chunk_frames)
+        else:
+            scored = map(score_long, long_clips)
+        yield from zip(long_clips, scored, strict=True)
+
+        plan = [examples for examples in batches.limited(share) if not is_long(examples)]
+        if 1 < n_workers <= len(plan):
+            # each batch is read and scored by one thread: none waits for another
+            work = lambda examples: score(examples, dataset.load(examples))  # noqa: E731
+            scored = side_by_side(work, plan, size=n_frames_of)
+            yield from zip(plan, scored, strict=True)
+        else:
+            plan = [examples for examples in batches.plan if not is_long(examples)]
+            for examples, batch in batches.load(plan):
+                yield examples, score(examples, batch)
 
     module.eval()
-    n_workers = torch.get_num_threads() if device.type == "cpu" else 1
-    if 1 < n_workers <= len(batches.plan):
-        # batches side by side, each read and scored by one thread: none waits for another
-        results = prefetch(
-            lambda examples: score(dataset.load(examples)),
-            batches.plan,
-            n_workers,
-            initializer=_compute_alone,
-        )
-    else:
-        results = map(score, batches)
     with TaskProgress("Scoring", len(dataset), verbose=verbose, delay=2, leave=False) as bar:
-        for examples, result in zip(batches.plan, results, strict=True):
+        for examples, result in results():
             rows = np.array([dataset.position(example) for example in dataset.readable(examples)])
             for part, output in result:
                 yield rows[part], output

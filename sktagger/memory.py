@@ -5,19 +5,23 @@ from collections.abc import Callable
 
 import torch
 
+from sktagger.transfer import padded_length
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Say whether an error of PyTorch means that a GPU's or the machine's memory is used up.
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Say whether an error means that a GPU's or the machine's memory is used up.
 
     Parameters
     ----------
-    error : RuntimeError
+    error : Exception
+        Of PyTorch, or of NumPy.
 
     Returns
     -------
     bool
     """
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+    kinds = MemoryError, torch.OutOfMemoryError
+    return isinstance(error, kinds) or "DefaultCPUAllocator" in str(error)
 
 
 class ClipLimit:
@@ -33,7 +37,7 @@ class ClipLimit:
         self.consequence = consequence
         self.n_clips = None
 
-    def call(self, function: Callable, n_clips: int):
+    def call(self, function: Callable, n_clips: int, longest: str = ""):
         """Call a function that works on the parts of a batch.
 
         Parameters
@@ -44,6 +48,8 @@ class ClipLimit:
             allocated is free by then.
         n_clips : int
             Number of clips of the batch.
+        longest : str, default=""
+            Name of its longest clip, for the error.
 
         Returns
         -------
@@ -64,16 +70,17 @@ class ClipLimit:
             size = min(n_clips, self.n_clips or n_clips)
             try:
                 return function([slice(i, i + size) for i in range(0, n_clips, size)])
-            except RuntimeError as error:
+            except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 if size == 1:
+                    named = f" The longest of the batch: {longest}." if longest else ""
                     raise MemoryError(
-                        f"Out of memory with a single clip ({_first_line(error)}). Split long "
-                        "clips into sections (path, start, stop), free memory that other programs "
-                        "hold, or set device to one with more."
+                        f"Out of memory with a single clip ({first_line(error)}).{named} Split "
+                        "long clips into sections (path, start, stop), free memory that other "
+                        "programs hold, or set device to one with more."
                     ) from error
-                reason = _first_line(error)
+                reason = first_line(error)
             # here, and not in the except clause, where the error's traceback holds the tensors
             self._halve(size, reason)
 
@@ -89,10 +96,36 @@ class ClipLimit:
         )
 
 
-def _first_line(error):
+def first_line(error: Exception) -> str:
+    """Give the first line of an error's message, or its type."""
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def take_clips(inputs: dict, part: slice) -> dict:
-    """Take some clips of the inputs of a batch; the first axis of each tensor is the clip."""
-    return {name: tensor[part] for name, tensor in inputs.items()}
+    """Take some clips of the inputs of a batch.
+
+    Parameters
+    ----------
+    inputs : dict of Tensor
+        See :class:`sktagger.batching.ClipDataset`. The first axis is the clip, but for waveforms
+        that are laid end to end.
+    part : slice
+
+    Returns
+    -------
+    dict of Tensor
+    """
+    if part.start == 0 and part.stop >= len(inputs["n_frames"]):
+        return inputs
+    whole = ("samples", "onsets", "places")
+    taken = {name: tensor[part] for name, tensor in inputs.items() if name not in whole}
+    if "samples" in inputs:
+        row_length = padded_length(int(inputs["n_frames"].max()))
+        rows = inputs["places"] // row_length
+        chosen = (rows >= part.start) & (rows < part.stop)
+        places = inputs["places"][chosen] - part.start * row_length
+        shorter = row_length - padded_length(int(taken["n_frames"].max()))
+        taken["samples"] = inputs["samples"]
+        taken["onsets"] = inputs["onsets"][chosen]
+        taken["places"] = places - places // row_length * shorter
+    return taken

@@ -12,7 +12,7 @@ from safetensors.torch import save as to_bytes
 from sklearn.base import BaseEstimator
 
 from sktagger import __version__
-from sktagger._checkpoints import check_origin, load_checkpoint
+from sktagger._checkpoints import find_record, load_checkpoint
 from sktagger._file_kinds import find_tagger, is_checkpoint
 from sktagger._files import expand_path, replacing
 from sktagger._json import are_events, parse_json
@@ -181,8 +181,12 @@ def _read_checkpoint(path):
             f"{source} is a checkpoint of another program: WALNetTagger.from_padertorch reads "
             "those of padertorch's WALNet, and init_from takes their weights."
         )
-    check_origin(checkpoint, source)
-    record, state = checkpoint["training"], find_state(checkpoint, source)
+    record, state = find_record(checkpoint, source), find_state(checkpoint, source)
+    if record is None:
+        raise ValueError(
+            f"{source} is of an earlier version of sktagger, which did not note settings and events "
+            "in checkpoints. `sktagger evaluate` reads its experiment, and writes a tagger."
+        )
     params = {k: v for k, v in record["settings"].items() if k not in LEFT_OUT}
     header = {
         "format": FORMAT,

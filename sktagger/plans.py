@@ -19,9 +19,13 @@ from sktagger.augmentation import (
     draw_waveform,
 )
 from sktagger.spectral import STFTSizes
+from sktagger.transfer import padded_length
 
 MAX_PADDING = 0.05
 MAX_BUCKET_AGE = 1000  # batches
+# Mean number of frames of a batch's clips, padding included, beyond which it gets fewer clips:
+# 41 s at a hop of 20 ms
+FRAMES_PER_CLIP = 2048
 
 
 class Part(NamedTuple):
@@ -44,19 +48,24 @@ class Example(NamedTuple):
     weight: float | None = None
 
 
-def bucket_by_length(examples, batch_size, *, max_padding=MAX_PADDING, max_age=MAX_BUCKET_AGE):
+def bucket_by_length(
+    examples, batch_size, *, max_frames=np.inf, max_padding=MAX_PADDING, max_age=MAX_BUCKET_AGE
+):
     """Gather a stream of examples into batches of similar length.
 
     A bucket opens with one example of L frames and admits lengths from ``L * (1 - max_padding)``
     to ``L / (1 - max_padding)``; each further example tightens these bounds, so that no clip of
     a batch is padded by more than that. A full bucket is a batch, as is one that has been open
     for `max_age` batches. The examples left at the end are batched in the order of their length.
+    No batch has more frames than `max_frames`, but for a single example that is longer.
 
     Parameters
     ----------
     examples : iterable of Example
     batch_size : int
-        Number of examples in a full batch.
+        Greatest number of examples in a batch.
+    max_frames : int, default=inf
+        Greatest number of frames of a batch, padding included.
     max_padding : float, default=0.05
         In [0, 1).
     max_age : int, default=1000
@@ -71,12 +80,12 @@ def bucket_by_length(examples, batch_size, *, max_padding=MAX_PADDING, max_age=M
     n_batches = 0
     for example in examples:
         length = example.n_frames
-        bucket = next((b for b in buckets if b.low <= length <= b.high), None)
+        bucket = next((b for b in buckets if b.admits(length, max_frames)), None)
         if bucket is None:
             bucket = _Bucket(n_batches)
             buckets.append(bucket)
         bucket.add(example, length * (1 - max_padding), length / (1 - max_padding))
-        if len(bucket.examples) == batch_size:
+        if len(bucket.examples) == batch_size or bucket.frames_with(1) > max_frames:
             n_batches += 1
             buckets.remove(bucket)
             yield _longest_first(bucket.examples)
@@ -85,17 +94,26 @@ def bucket_by_length(examples, batch_size, *, max_padding=MAX_PADDING, max_age=M
             n_batches += 1
             yield _longest_first(buckets.pop(0).examples)
     left = [example for bucket in buckets for example in bucket.examples]
-    yield from _chunks(_longest_first(left), batch_size)
+    yield from _chunks(_longest_first(left), batch_size, max_frames)
 
 
 class _Bucket:
     def __init__(self, opened):
         self.opened = opened
         self.examples = []
+        self.longest = 0
         self.low, self.high = 0.0, float("inf")
+
+    def admits(self, length, max_frames):
+        return self.low <= length <= self.high and self.frames_with(length) <= max_frames
+
+    def frames_with(self, length):
+        """Count the frames, padding included, that a batch with one more example has."""
+        return (len(self.examples) + 1) * padded_length(max(self.longest, length))
 
     def add(self, example, low, high):
         self.examples.append(example)
+        self.longest = max(self.longest, example.n_frames)
         self.low, self.high = max(self.low, low), min(self.high, high)
 
 
@@ -114,7 +132,8 @@ class TrainingPlan:
     sample_rate : int
         In Hz.
     batch_size : int
-        Number of clips in a batch; the last ones of an epoch may be smaller.
+        Number of clips in a batch; the last ones of an epoch may be smaller, as are those of
+        clips of more than `FRAMES_PER_CLIP` frames.
     augmentation : Augmentation or None
     n_mels : int
         Number of mel bands, for masks.
@@ -161,6 +180,7 @@ class TrainingPlan:
         self.probabilities = probabilities
         self.weights = weights
         self._partners = _Partners(len(lengths), probabilities, weights)
+        self.max_frames = batch_size * FRAMES_PER_CLIP
         self.refine_from("epoch", np.inf)
         self.seek(0, 0, 0)
 
@@ -211,7 +231,7 @@ class TrainingPlan:
             self._draw(index, np.random.default_rng([self.seed, self.epoch, 1 + position]), a)
             for position, (index, a) in enumerate(zip(order, self._augmentations(), strict=True))
         )
-        return bucket_by_length(examples, self.batch_size)
+        return bucket_by_length(examples, self.batch_size, max_frames=self.max_frames)
 
     def _augmentations(self):
         """Yield what distorts each clip of this epoch."""
@@ -222,17 +242,23 @@ class TrainingPlan:
         n_clips = len(self.lengths)
         unmixed, light = clone(full).set_params(mixup_prob=0.0), full.light()
         unit, refined_from = self._refinement
+        per_batch = self._clips_per_batch()
         begun, n_together = {
             "epoch": (self.epoch, n_clips),
-            "iteration": (self.iteration - self.step, self.batch_size),
+            "iteration": (self.iteration - self.step, per_batch),
         }[unit]
         for position in range(n_clips):
             if begun + position / n_together >= refined_from:
                 yield light
-            elif self.epoch * n_clips + position < full.mixup_delay * self.batch_size:
+            elif self.epoch * n_clips + position < full.mixup_delay * per_batch:
                 yield unmixed
             else:
                 yield full
+
+    def _clips_per_batch(self):
+        """Estimate the mean number of clips of a batch, which is lower where clips are long."""
+        n_frames = sum(self.sizes.n_frames(int(n)) for n in self.lengths)
+        return max(1, min(self.batch_size, self.max_frames * len(self.lengths) / max(1, n_frames)))
 
     def _draw(self, index, rng, a):
         weight = None if self.weights is None else float(self.weights[index])
@@ -286,7 +312,9 @@ def plain_example(index: int, n_samples: int, sizes: STFTSizes) -> Example:
     return Example(sizes.n_frames(int(n_samples)), (Part(int(index)),))
 
 
-def plain_plan(lengths, sizes: STFTSizes, batch_size: int) -> list[list[Example]]:
+def plain_plan(
+    lengths, sizes: STFTSizes, batch_size: int, *, max_frames=np.inf, long_frames=np.inf
+) -> list[list[Example]]:
     """Plan batches of undistorted clips for validation and prediction, longest first.
 
     Parameters
@@ -295,17 +323,28 @@ def plain_plan(lengths, sizes: STFTSizes, batch_size: int) -> list[list[Example]
         In samples.
     sizes : STFTSizes
     batch_size : int
-        Number of clips in a batch; the last batch may be smaller.
+        Greatest number of clips in a batch.
+    max_frames : int, default=inf
+        Greatest number of frames of a batch, padding included; a single clip may be longer.
+    long_frames : int, default=inf
+        Clips of more frames make a batch each.
 
     Returns
     -------
     list of list of Example
         Every clip once.
     """
-    examples = [plain_example(i, n, sizes) for i, n in enumerate(lengths)]
-    return list(_chunks(_longest_first(examples), batch_size))
+    examples = _longest_first(plain_example(i, n, sizes) for i, n in enumerate(lengths))
+    n_long = sum(example.n_frames > long_frames for example in examples)
+    batches = [[example] for example in examples[:n_long]]
+    return batches + list(_chunks(examples[n_long:], batch_size, max_frames))
 
 
-def _chunks(examples, batch_size):
-    for start in range(0, len(examples), batch_size):
-        yield examples[start : start + batch_size]
+def _chunks(examples, batch_size, max_frames):
+    """Cut a list of examples, longest first, into batches."""
+    start = 0
+    while start < len(examples):
+        length = padded_length(examples[start].n_frames)
+        size = max(1, int(min(batch_size * length, max_frames)) // length)
+        yield examples[start : start + size]
+        start += size

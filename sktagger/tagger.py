@@ -28,6 +28,7 @@ from sktagger.callbacks import load_checkpoint
 from sktagger.clip_input import check_clips, reusable
 from sktagger.cross_fitting import out_of_fold_scores
 from sktagger.fine_tuning import freeze_layers, start_from
+from sktagger.loading import PlainBatches
 from sktagger.model_selection import MultilabelStratifiedGroupKFold, check_groups
 from sktagger.modules import N_LAYERS, OUTPUT_WEIGHT, find_state
 from sktagger.persistence import warn_unless_savable
@@ -41,7 +42,7 @@ from sktagger.targets import (
     plain_container,
     read_targets,
 )
-from sktagger.training import PlainBatches, TrainingData
+from sktagger.training import TrainingData
 from sktagger.unreadable import no_clip_left, skipped_table
 from sktagger.weighting import check_class_weight, event_weights, label_weights
 
@@ -83,7 +84,10 @@ class WALNetTagger(BaseTagger):
     gradient_clip : float or None, default=60.0
         Greatest norm of the gradient. None: no limit.
     batch_size : int, default=12
-        Number of clips in a batch.
+        Number of clips in a batch. Where clips have more than 2048 frames on average, padding
+        included (41 s at a hop of 20 ms), a batch has fewer. In prediction and validation, clips
+        of more than 5120 frames (102 s) are scored in overlapping chunks instead, with the scores
+        of the whole, so that memory does not grow with the length of a clip.
     max_epochs : int, default=20
         Number of times that each training clip is used.
     max_iterations : int or None, default=None

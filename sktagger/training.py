@@ -13,9 +13,9 @@ from skorch.callbacks import EarlyStopping, EpochTimer, PassthroughScoring
 from skorch.utils import to_tensor
 from torch import nn
 
-from sktagger.batching import ClipDataset, prefetch
+from sktagger.loading import PlainBatches, load_ahead
 from sktagger.memory import ClipLimit, take_clips
-from sktagger.plans import TrainingPlan, plain_plan
+from sktagger.plans import TrainingPlan
 from sktagger.transfer import to_device
 from sktagger.unreadable import Unreadable, no_clip_left
 
@@ -80,31 +80,6 @@ def resolve_precision(precision: str, device: torch.device) -> str:
     return "bfloat16" if faster else "float32"
 
 
-class PlainBatches:
-    """Batches of undistorted clips, for validation and prediction.
-
-    Parameters
-    ----------
-    dataset : ClipDataset
-    batch_size : int
-    n_threads : int
-        Number of loader threads.
-    """
-
-    def __init__(self, dataset: ClipDataset, batch_size: int, n_threads: int):
-        self.dataset = dataset
-        self.n_threads = n_threads
-        self.plan = plain_plan(dataset.lengths, dataset.sizes, batch_size)
-
-    def __len__(self) -> int:
-        """Count the clips."""
-        return len(self.dataset)
-
-    def __iter__(self):
-        """Yield what the dataset makes of each batch; None if none of its clips can be read."""
-        return prefetch(self.dataset.load, self.plan, self.n_threads)
-
-
 class TrainingRounds:
     """Training batches in rounds; after each round the net is validated.
 
@@ -123,6 +98,11 @@ class TrainingRounds:
         is wrong with the validation set then shows in seconds, not hours.
     ends : bool, default=True
         Whether training ends with these rounds, as far as is known.
+
+    Attributes
+    ----------
+    examples : list of Example
+        The batch that iteration gave last.
     """
 
     def __init__(
@@ -163,7 +143,13 @@ class TrainingRounds:
             return iter(())
         length = min(self.every, self.total - self.done)
         batches = self.plan.take(**{f"n_{self.unit}s": length})
-        return prefetch(self.dataset.load, batches, self.n_threads)
+        return self._load(batches)
+
+    def _load(self, plan):
+        loaded = load_ahead(self.dataset.load, plan, self.n_threads, self.plan.batch_size)
+        for examples, batch in loaded:
+            self.examples = examples
+            yield batch
 
     def __len__(self) -> int:
         """Count the clips of a round, mixtures once."""
@@ -267,6 +253,10 @@ class TaggerNet(NeuralNet):
         Whether the last training ran to its end, by plan or by early stopping.
     training_limit_, validation_limit_ : ClipLimit
         How many clips go through the network at once.
+    sizes_ : STFTSizes
+        Of the clips.
+    longest_ : str
+        Name of the longest clip of the batch.
     """
 
     before_training_ = False  # whether the present round comes before training
@@ -289,18 +279,21 @@ class TaggerNet(NeuralNet):
         self.frozen = frozen
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
-        """Train or validate on the batches of a round, brought to the device one by one."""
+        """Train or validate on the batches of a round."""
         n_batches = n_empty = 0
         for loaded in () if iterator is None else iterator:
             n_batches += 1
             if loaded is None:
                 n_empty += 1
                 continue
-            inputs, targets = loaded
-            batch = to_device(inputs, self.device, iterator.dataset.sizes), targets
-            shown = batch[0], targets[0]  # as skorch's callbacks take it: inputs and targets
+            batch = inputs, targets = loaded
+            self.longest_ = iterator.dataset.longest(iterator.examples)
+            shown = inputs, targets[0]  # as skorch's callbacks take it: inputs and targets
             self.notify("on_batch_begin", batch=shown, training=training)
             step = step_fn(batch, **fit_params)
+            if step is None:
+                n_empty += 1
+                continue
             self.history.record_batch(prefix + "_loss", step["loss"].item())
             self.history.record_batch(prefix + "_batch_size", len(inputs["n_frames"]))
             self.notify("on_batch_end", batch=shown, training=training, **step)
@@ -355,6 +348,7 @@ class TaggerNet(NeuralNet):
     def fit_loop(self, X, y=None, epochs=None, **kwargs):
         """Train for the rounds that are left."""
         self.completed_ = False
+        self.sizes_ = X.rounds.dataset.sizes
         self.training_limit_ = ClipLimit(
             "gradients add up to those of the whole batch, while batch normalisation sees its parts"
         )
@@ -398,24 +392,36 @@ class TaggerNet(NeuralNet):
         self._set_training(True)
         for part in self.frozen:
             part.eval()
-        return self.training_limit_.call(step, len(batch[0]["n_frames"]))
+        return self.training_limit_.call(step, len(batch[0]["n_frames"]), self.longest_)
 
     def validation_step(self, batch, **fit_params):
-        """Compute scores and loss, in parts if memory asks for it."""
+        """Compute scores and loss, in parts if memory asks for it; None if a clip is unreadable."""
 
         def step(parts):
             with torch.no_grad():
                 return self._step(batch, parts, training=False)
 
         self._set_training(False)
-        return self.validation_limit_.call(step, len(batch[0]["n_frames"]))
+        if "long_clip" in batch[0]:
+            return self._long_step(batch)
+        return self.validation_limit_.call(step, len(batch[0]["n_frames"]), self.longest_)
+
+    def _long_step(self, batch):
+        """Compute scores and loss of a long clip, chunk by chunk."""
+        inputs, targets = batch
+        segments = inputs["long_clip"].segment_scores(self.module_, self.validation_limit_)
+        if segments is None:
+            return None
+        with torch.no_grad():
+            y_pred = self.module_.pool(*segments)
+            return {"loss": self.get_loss(y_pred, targets), "y_pred": y_pred}
 
     def _step(self, batch, parts, *, training):
         inputs, targets = batch
         n_clips = len(inputs["n_frames"])
         losses, scores = [], []
         for part in parts:
-            part_inputs = take_clips(inputs, part)
+            part_inputs = to_device(take_clips(inputs, part), self.device, self.sizes_)
             y_pred = self.infer(part_inputs)
             y_true = tuple(target[part] for target in targets)
             share = len(part_inputs["n_frames"]) / n_clips

@@ -110,25 +110,35 @@ def mixup_onsets(n_first, n_second, max_frames, overlap=0.8):
     return allowed
 
 
-def buckets(lengths, batch_size, max_padding):
-    """Batches of indices, from buckets that admit a clip if it fits each of their clips."""
+def buckets(lengths, batch_size, max_padding, max_frames=math.inf):
+    """Batches of indices, from buckets that admit a clip if it fits each of their clips.
+
+    A batch has `max_frames` frames at most, its clips padded to a multiple of 16 frames.
+    """
+
+    def fits(indices):
+        longest = max(lengths[i] for i in indices)
+        return len(indices) == 1 or len(indices) * math.ceil(longest / 16) * 16 <= max_frames
+
     batches, open_buckets = [], []
     for index, length in enumerate(lengths):
         for bucket in open_buckets:
             others = [lengths[i] for i in bucket]
-            if all(m * (1 - max_padding) <= length <= m / (1 - max_padding) for m in others):
+            similar = all(m * (1 - max_padding) <= length <= m / (1 - max_padding) for m in others)
+            if similar and fits([*bucket, index]):
                 break
         else:
             bucket = []
             open_buckets.append(bucket)
         bucket.append(index)
-        if len(bucket) == batch_size:
+        if len(bucket) == batch_size or not fits([*bucket, bucket[0]]):
             batches.append(sorted(bucket, key=lambda i: -lengths[i]))
             open_buckets = [b for b in open_buckets if b is not bucket]
     left = sorted((i for b in open_buckets for i in b), key=lambda i: -lengths[i])
     while left:
-        batches.append(left[:batch_size])
-        left = left[batch_size:]
+        size = max(n for n in range(1, batch_size + 1) if fits(left[:n]))
+        batches.append(left[:size])
+        left = left[size:]
     return batches
 
 

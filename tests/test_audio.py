@@ -309,3 +309,11 @@ def test_file_without_header_is_named(tmp_path):
     (tmp_path / "a.raw").write_bytes(bytes(100))
     with pytest.raises(ValueError, match=r"a\.raw.*no header"):
         read_audio(Section(str(tmp_path / "a.raw")), 16000)
+
+
+def test_to_mono_does_not_depend_on_how_channels_lie_in_memory(rng):
+    """In float32, sums over interleaved channels stop at some thousands."""
+    frames = (rng.normal(0, 0.1, (3_000_000, 2)) + 0.8).astype(np.float32)
+    mono = to_mono(frames.T)
+    assert abs(mono.mean(dtype=np.float64)) < 1e-6
+    np.testing.assert_allclose(mono, to_mono(np.ascontiguousarray(frames.T)), rtol=0, atol=1e-6)

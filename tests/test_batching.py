@@ -14,6 +14,7 @@ from sktagger.batching import ClipDataset, prefetch
 from sktagger.clips import ArrayClips
 from sktagger.plans import Example, Part, TrainingPlan, plain_example
 from sktagger.spectral import STFTSizes, stft
+from sktagger.transfer import to_device
 
 SIZES = STFTSizes(n_fft=64, hop_length=20, win_length=40)
 RATE = 1000
@@ -221,3 +222,62 @@ def test_prefetch_closed_early_leaves_no_thread():
     results.close()
     assert len(done) <= 4
     assert not [t for t in threading.enumerate() if t.name.startswith("sktagger-loader")]
+
+
+@pytest.mark.parametrize("max_size", [1, 10, 25])
+def test_prefetch_has_no_more_at_work_than_fits(rng, max_size):
+    sizes = rng.integers(1, 12, 60)
+    at_work, most, lock = 0, 0, threading.Lock()
+    waiting = set()
+
+    def work(i):
+        nonlocal at_work, most
+        with lock:
+            at_work += sizes[i]
+            waiting.add(i)
+            most = max(most, at_work if len(waiting) > 1 else 0)
+        time.sleep(0.001)
+        return i
+
+    results = prefetch(work, range(60), 8, size=sizes.__getitem__, max_size=max_size)
+    for i, result in enumerate(results):
+        assert result == i
+        with lock:
+            at_work -= sizes[i]
+            waiting.remove(i)
+    assert most <= max_size
+    assert most > 0 or max_size == 1
+
+
+def test_prefetch_takes_an_item_that_is_too_large_alone():
+    assert list(prefetch(abs, [5, 1, 1, 7], 4, size=abs, max_size=2)) == [5, 1, 1, 7]
+
+
+def test_batch_without_memory_for_its_stft_holds_waveforms(make_dataset, monkeypatch):
+    dataset = make_dataset([500, 300, 30])
+    batch = [plain_example(i, n, SIZES) for i, n in enumerate(dataset.lengths)]
+    expected, targets = dataset[batch]
+
+    def fails(*args):
+        raise MemoryError("Unable to allocate 9 GiB")
+
+    monkeypatch.setattr(ClipDataset, "_spectra", fails)
+    inputs, same_targets = dataset[batch]
+    assert "stft" not in inputs
+    inputs = to_device(inputs, torch.device("cpu"), SIZES)
+    torch.testing.assert_close(inputs, expected, rtol=0, atol=1e-4)
+    torch.testing.assert_close(same_targets, targets)
+
+
+def test_batch_without_any_memory_is_an_error_that_names_its_longest_clip(
+    make_dataset, monkeypatch
+):
+    dataset = make_dataset([300, 500])
+
+    def fails(*args):
+        raise MemoryError("Unable to allocate 9 GiB")
+
+    monkeypatch.setattr("sktagger.batching.to_mono", fails)
+    batch = [plain_example(i, n, SIZES) for i, n in enumerate(dataset.lengths)]
+    with pytest.raises(MemoryError, match=r"9 GiB.* 2 clips, the longest of which is Clip 1\. Set"):
+        dataset.load(batch)

@@ -200,11 +200,11 @@ def test_best_checkpoint_of_another_training_is_refused(data, tmp_path):
         fit(data, tmp_path / "a", val=data)
 
 
-def test_checkpoint_that_does_not_tell_its_training_is_refused(data, tmp_path):
+def test_checkpoint_of_a_newer_format_is_refused(data, tmp_path):
     fit(data, tmp_path)
     latest = load_checkpoint(tmp_path / "latest.pt")
-    torch.save(latest | {"format": 1}, tmp_path / "latest.pt")
-    with pytest.raises(ValueError, match="at format: allowed is 2"):
+    torch.save(latest | {"format": 3}, tmp_path / "latest.pt")
+    with pytest.raises(ValueError, match="at format: allowed is 1 to 2"):
         fit(data, tmp_path)
 
 

@@ -264,6 +264,7 @@ def test_resumed_fine_tuning_does_not_need_its_source(experiment, scenes, tmp_pa
     source = tmp_path / "source.pt"
     source.write_bytes((experiment / "checkpoints" / "best.pt").read_bytes())
     settings = SETTINGS | {"stft__hop_length": 100, "freeze": "features", "init_from": str(source)}
+    settings |= {"schedule": "constant", "augmentation__refine": 0}  # which can be extended
     directory = train(scenes.path, storage_root=tmp_path, settings=settings)
     config = config_of(directory)
     config["tagger"]["max_epochs"] = 2

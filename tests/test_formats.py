@@ -116,10 +116,11 @@ def clip(sine):
     return [sine()]
 
 
-@pytest.fixture
-def saved(state, tmp_path):
+@pytest.fixture(params=[None, SAVED_1["thresholds"]], ids=["tagger", "tuned"])
+def saved(state, tmp_path, request):
     """A saved tagger: length of the header, header, tensors."""
-    header, end = {"__metadata__": {"sktagger": json.dumps(SAVED_1)}}, 0
+    content = SAVED_1 | {"thresholds": request.param}
+    header, end = {"__metadata__": {"sktagger": json.dumps(content)}}, 0
     for name, tensor in state.items():
         begin, end = end, end + 4 * tensor.numel()
         header[name] = {
@@ -161,6 +162,7 @@ def experiment(state, tmp_path):
     return tmp_path
 
 
+@pytest.mark.parametrize("saved", [None], indirect=True)
 def test_saved_tagger(saved, clip):
     tagger = WALNetTagger.load(saved)
     assert tagger.classes_.tolist() == EVENTS
@@ -174,6 +176,7 @@ def test_saved_tagger(saved, clip):
     np.testing.assert_allclose(tagger.predict_proba(clip)[0], SCORES, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("saved", [SAVED_1["thresholds"]], indirect=True)
 def test_saved_thresholds(saved, clip):
     tagger = TunedThresholdTagger.load(saved)
     assert tagger.thresholds_.tolist() == [0.25, -np.inf, 0.5]
@@ -191,16 +194,26 @@ def test_experiment(experiment, clip):
 
 def test_training_continues(experiment, clip, state):
     settings = {"sample_rate": 16000, "batch_size": 2, "max_epochs": 2, "random_state": 3}
-    tagger = WALNetTagger(
-        **settings, stft=STFT(**STFT_1), callbacks=[Checkpoint(experiment / "checkpoints")]
-    )
+    checkpoint = Checkpoint(experiment / "checkpoints", on_mismatch="raise")
+    tagger = WALNetTagger(**settings, stft=STFT(**STFT_1), callbacks=[checkpoint])
     X, Y = clip * 4, [EVENTS, EVENTS[:1], EVENTS[1:], []]
-    tagger.fit(X, Y, X_val=X, Y_val=Y)
+    with pytest.warns(UserWarning, match="earlier version .* Make sure that settings, events, cl"):
+        tagger.fit(X, Y, X_val=X, Y_val=Y)
     assert tagger.history_["n_epochs"].tolist() == [1, 2]
     assert tagger.n_iter_ == 4
     assert tagger.history_["valid_mAP"][0] == ROUND_1["valid_mAP"]
     step = tagger.net_.optimizer_.state_dict()["state"][0]["step"]
     assert step == 4
+
+
+def test_training_that_may_be_another_one_begins_anew(experiment, clip):
+    settings = {"sample_rate": 16000, "batch_size": 2, "max_epochs": 1, "random_state": 3}
+    checkpoint = Checkpoint(experiment / "checkpoints")
+    tagger = WALNetTagger(**settings, stft=STFT(**STFT_1), callbacks=[checkpoint])
+    with pytest.warns(UserWarning, match="earlier version .* Training begins anew"):
+        tagger.fit(clip * 4, [EVENTS, EVENTS[:1], EVENTS[1:], []])
+    assert tagger.n_iter_ == 2
+    assert tagger.history_["n_epochs"].tolist() == [1]
 
 
 def test_weights_to_begin_with(saved, experiment, clip, state):

@@ -1,17 +1,21 @@
 """Simulated: a network that takes n clips at most."""
 
 import gc
+import threading
 import weakref
 
 import numpy as np
 import pytest
 import torch
 
-from sktagger import WALNetTagger
+from sktagger import STFT, Augmentation, WALNetTagger
+from sktagger.batching import ClipDataset
 from sktagger.clip_input import check_clips
+from sktagger.clips import ArrayClips
 from sktagger.memory import ClipLimit, is_out_of_memory, take_clips
-from sktagger.modules import WALNet
-from sktagger.plans import plain_plan
+from sktagger.modules import WALNet, stft_of_frames
+from sktagger.plans import TrainingPlan, plain_plan
+from sktagger.transfer import to_device
 
 SETTINGS = {
     "sample_rate": 8000, "batch_size": 5, "max_epochs": 1, "augmentation": None, "random_state": 0,
@@ -51,6 +55,7 @@ def small_memory(monkeypatch):
 
 def test_errors_of_memory_are_told_from_others():
     assert all(map(is_out_of_memory, MESSAGES.values()))
+    assert is_out_of_memory(MemoryError("Unable to allocate 2.75 GiB for an array"))
     assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
 
 
@@ -161,7 +166,118 @@ def test_memory_of_the_failed_attempt_is_free_before_the_next():
 
 
 def test_clips_are_taken_from_every_tensor():
-    inputs = {"a": torch.arange(4), "b": torch.arange(8).reshape(4, 2)}
+    inputs = {"n_frames": torch.arange(4), "b": torch.arange(8).reshape(4, 2)}
     taken = take_clips(inputs, slice(1, 3))
-    assert taken["a"].tolist() == [1, 2]
+    assert taken["n_frames"].tolist() == [1, 2]
     assert taken["b"].tolist() == [[2, 3], [4, 5]]
+
+
+@pytest.mark.parametrize("part", [slice(0, 2), slice(2, 4), slice(3, 6), slice(0, 9)])
+@pytest.mark.parametrize("augmentation", [None, Augmentation(mixup_prob=1.0)])
+def test_clips_are_taken_from_waveforms_end_to_end(rng, part, augmentation):
+    sizes = STFT().sizes(8000)
+    lengths = np.array([8000, 7900, 3000, 100, 5000, 1])
+    clips = ArrayClips([rng.normal(size=n).astype(np.float32) for n in lengths])
+    on_cpu = ClipDataset(clips, lengths, 8000, sizes)
+    on_gpu = ClipDataset(clips, lengths, 8000, sizes, device=torch.device("cuda"))
+    if augmentation is None:
+        (batch,) = plain_plan(lengths, sizes, 6)
+    else:
+        batch = next(TrainingPlan(lengths, sizes, 8000, 6, augmentation, 128, 0).take(1))
+    expected, inputs = on_cpu[batch[part]][0], take_clips(on_gpu[batch][0], part)
+    inputs = to_device(inputs, torch.device("cpu"), sizes)
+    assert inputs.keys() == expected.keys()
+    for name in inputs:
+        torch.testing.assert_close(inputs[name], expected[name], rtol=0, atol=2e-4)
+
+
+@pytest.mark.filterwarnings("ignore:Out of memory with 5")
+def test_loader_without_memory_leaves_the_stft_to_the_network(data, monkeypatch, small_memory):
+    X, Y = data
+    settings = SETTINGS | {"batch_size": 10, "precision": "float32"}
+    plain = WALNetTagger(**settings).fit(X, Y)
+    scores = plain.predict_proba(X)
+
+    def fails(*args):
+        raise MemoryError("Unable to allocate 2.75 GiB for an array")
+
+    monkeypatch.setattr(ClipDataset, "_spectra", fails)
+    np.testing.assert_allclose(plain.predict_proba(X), scores, rtol=0, atol=1e-5)
+    tried = small_memory(3)
+    with pytest.warns(UserWarning, match="Out of memory with 10 clips"):
+        np.testing.assert_allclose(plain.predict_proba(X), scores, rtol=0, atol=1e-5)
+    assert tried == [10, 5, 3, 3, 3, 1]
+    with pytest.warns(UserWarning, match="gradients add up"):
+        WALNetTagger(**settings).fit(X, Y)
+
+
+@pytest.mark.filterwarnings("ignore:Out of memory with 3")
+def test_stft_on_the_device_goes_in_parts_too(data, monkeypatch):
+    X, Y = data
+    tagger = WALNetTagger(**SETTINGS, precision="float32").fit(X, Y)
+    scores = tagger.predict_proba(X)
+
+    def limited(samples, onsets, places, shape, window, n_fft):
+        if shape[0] > 2:
+            raise MESSAGES["GPU"]
+        return stft_of_frames(samples, onsets, places, shape, window, n_fft)
+
+    monkeypatch.setattr(ClipDataset, "_spectra", ClipDataset._frames)
+    monkeypatch.setattr("sktagger.transfer.stft_of_frames", limited)
+    with pytest.warns(UserWarning, match="Out of memory"):
+        np.testing.assert_allclose(tagger.predict_proba(X), scores, rtol=0, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:Out of memory")
+def test_clip_for_which_memory_does_not_suffice_is_named(data, small_memory):
+    X, Y = data
+    X = [*X[:7], np.concatenate([X[7], X[8]]), *X[8:]]
+    small_memory(0)
+    with pytest.raises(MemoryError, match=r"a single clip .* longest of the batch: Clip 7\."):
+        WALNetTagger(**SETTINGS | {"batch_size": 10}).fit(X, Y)
+
+
+@pytest.fixture
+def frames_at_once(monkeypatch):
+    """List of the frames that were in the network together, whenever a batch came into it."""
+    lock, at_work, seen = threading.Lock(), [0], []
+    segment_scores = WALNet.segment_scores
+
+    def noted(self, stft, n_frames):
+        size = stft.shape[0] * stft.shape[2]
+        with lock:
+            at_work[0] += size
+            seen.append(at_work[0])
+        try:
+            return segment_scores(self, stft, n_frames)
+        finally:
+            with lock:
+                at_work[0] -= size
+
+    monkeypatch.setattr(WALNet, "segment_scores", noted)
+    return seen
+
+
+@pytest.mark.parametrize(("n_clips", "seconds", "limit"), [(12, 12, 2100), (4, 104, 2100)])
+def test_frames_side_by_side_are_limited(
+    data, frames_at_once, monkeypatch, n_clips, seconds, limit
+):
+    tagger = WALNetTagger(**SETTINGS | {"batch_size": 1}).fit(*data)
+    X = list(np.random.default_rng(0).standard_normal((n_clips, 8000 * seconds)))
+    expected = tagger.predict_proba(X)
+    monkeypatch.setattr("sktagger.inference._LEAST_BUDGET", limit)
+    frames_at_once.clear()
+    torch.set_num_threads(4)
+    try:
+        scores = tagger.predict_proba(X)
+    finally:
+        torch.set_num_threads(1)
+    assert min(frames_at_once) < max(frames_at_once) <= limit  # some were side by side
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-5)
+
+
+def test_batches_of_prediction_are_limited_by_frames(data, frames_at_once):
+    tagger = WALNetTagger(**SETTINGS | {"batch_size": 3}).fit(*data)
+    frames_at_once.clear()
+    tagger.predict_proba(list(np.random.default_rng(0).standard_normal((3, 8000 * 50))))
+    assert frames_at_once == [2 * 2512, 2512]  # 3 * 2048 frames at most

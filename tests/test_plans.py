@@ -54,11 +54,70 @@ def lengths(rng):
 LENGTHS = st.lists(st.integers(1, 200), max_size=60)
 
 
+MAX_FRAMES = st.sampled_from([1, 100, 333, 800, np.inf])
+
+
+@settings(max_examples=100, deadline=None)
+@given(LENGTHS, st.integers(1, 6), st.sampled_from([0.0, 0.05, 0.3]), MAX_FRAMES)
+def test_buckets_are_those_of_the_naive_twin(lengths, batch_size, max_padding, max_frames):
+    batches = bucket_by_length(
+        examples_of(lengths), batch_size, max_padding=max_padding, max_frames=max_frames
+    )
+    assert indices(batches) == reference.buckets(lengths, batch_size, max_padding, max_frames)
+
+
+def padded_frames(batch):
+    return len(batch) * -(-max(e.n_frames for e in batch) // 16) * 16
+
+
 @settings(max_examples=60, deadline=None)
-@given(LENGTHS, st.integers(1, 6), st.sampled_from([0.0, 0.05, 0.3]))
-def test_buckets_are_those_of_the_naive_twin(lengths, batch_size, max_padding):
-    batches = bucket_by_length(examples_of(lengths), batch_size, max_padding=max_padding)
-    assert indices(batches) == reference.buckets(lengths, batch_size, max_padding)
+@given(LENGTHS, st.integers(1, 6), MAX_FRAMES, st.integers(1, 5))
+def test_no_batch_has_more_frames_than_allowed(lengths, batch_size, max_frames, max_age):
+    batches = list(
+        bucket_by_length(examples_of(lengths), batch_size, max_frames=max_frames, max_age=max_age)
+    )
+    assert sorted(flat(indices(batches))) == list(range(len(lengths)))
+    assert all(len(b) == 1 or padded_frames(b) <= max_frames for b in batches)
+
+
+def test_long_clips_are_trained_on_in_smaller_batches():
+    """10 minutes have 30,000 frames: one a batch; 60 s have 3000: 8 of 12."""
+    for seconds, size in ((600, 1), (60, 8), (40, 12)):
+        plan = plan_of(np.full(16, seconds * RATE), batch_size=12)
+        batches = list(plan.take(n_epochs=1))
+        assert len(batches[0]) == size
+        assert sorted(flat(indices(batches))) == list(range(16))
+
+
+@pytest.mark.parametrize("batch_size", [1, 12, 24])
+def test_limit_does_not_touch_the_batches_of_usual_clips(rng, batch_size):
+    """Up to 20 s, stretched by half, and mixtures up to 15 s."""
+    lengths = rng.integers(500, 20 * RATE, 120)
+    for augmentation in (None, Augmentation(), Augmentation.reference()):
+        limited = plan_of(lengths, augmentation, batch_size)
+        free = plan_of(lengths, augmentation, batch_size)
+        free.max_frames = np.inf
+        ours, expected = (plain(list(plan.take(n_epochs=2))) for plan in (limited, free))
+        assert ours == expected
+
+
+def test_plan_of_long_clips_goes_on_where_it_was():
+    lengths = np.random.default_rng(0).integers(5 * RATE, 300 * RATE, 40)
+    plan = plan_of(lengths, Augmentation())
+    done = list(plan.take(n_iterations=31))
+    assert len({len(batch) for batch in done}) > 1
+    other = plan_of(lengths, Augmentation())
+    other.seek(plan.epoch, plan.step, plan.iteration)
+    ours, expected = (plain(list(p.take(n_iterations=10))) for p in (other, plan))
+    assert ours == expected
+
+
+def test_mixup_of_long_clips_is_delayed_by_batches():
+    settings = Augmentation(stretch=0, mixup_prob=1, mixup_max_length=600, mixup_delay=6)
+    plan = plan_of(np.full(16, 100 * RATE), settings, batch_size=4)  # 4999 frames: one a batch
+    batches = list(plan.take(n_epochs=1))
+    mixed = [len(e.parts) == 2 for batch in batches for e in batch]
+    assert 6 <= mixed.index(True) <= 11
 
 
 @settings(max_examples=60, deadline=None)
@@ -148,6 +207,18 @@ def test_plain_plan_holds_every_clip_once_longest_first(lengths):
     assert [len(batch) for batch in batches] == 8 * [7] + [4]
     frames = [example.n_frames for batch in batches for example in batch]
     assert frames == sorted(((n - 40) // 20 + 1 for n in lengths), reverse=True)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 9000), max_size=40), st.integers(1, 6), MAX_FRAMES)
+def test_plain_plan_limits_frames(lengths, batch_size, max_frames):
+    batches = plain_plan(lengths, SIZES, batch_size, max_frames=max_frames, long_frames=200)
+    assert sorted(flat(indices(batches))) == list(range(len(lengths)))
+    for batch, following in itertools.pairwise(batches):
+        assert batch[-1].n_frames >= following[0].n_frames
+    for batch in batches:
+        assert len(batch) == 1 or padded_frames(batch) <= max_frames
+        assert len(batch) == 1 or batch[0].n_frames <= 200
 
 
 def test_plain_example_is_the_clip_as_it_is():

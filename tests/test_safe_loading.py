@@ -321,7 +321,7 @@ WEIGHTS = {
     "no row": (changed("model", OUTPUT_WEIGHT, to=torch.tensor(1.0)), "conv.weight"),
 }
 STATES = {
-    "format": (changed("format", to=99), "at format: allowed is 2"),
+    "format": (changed("format", to=99), "at format: allowed is 1 to 2"),
     "no format": (changed("format", drop=True), "at format"),
     "training": (changed("training", to=[1]), "at training: allowed is a record"),
     "training, no": (changed("training", drop=True), "at training"),

@@ -7,7 +7,8 @@ from sklearn.exceptions import UndefinedMetricWarning
 
 from sktagger import Augmentation, WALNetTagger
 from sktagger._training_setup import hold_out, make_rounds
-from sktagger._validation import check_clips, check_targets
+from sktagger.clip_input import check_clips
+from sktagger.targets import check_targets
 from sktagger.weighting import label_weights
 
 SETTINGS = {"sample_rate": 8000, "batch_size": 4, "random_state": 0}
@@ -49,7 +50,7 @@ def loss_by_clip(X, y, sample_weight=None, n_epochs=150, **settings):
     )
     loss = np.zeros(len(X))
     for batch in rounds.plan.take(n_epochs=n_epochs):
-        _, weights = dataset._targets(batch)
+        _, weights = dataset.targets_of(batch)
         for example, weight in zip(batch, weights.tolist(), strict=True):
             rows = [dataset.clips.positions[part.index] for part in example.parts]
             np.add.at(loss, rows, weight)

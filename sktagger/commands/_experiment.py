@@ -150,15 +150,29 @@ def load_tagger(directory, *, device="auto"):
 
     config = read_config(directory)
     tagger = make_tagger(config, directory / "config.json", device=device)
-    events = _read_events(directory / "events.json")
+    events = read_events(directory)
     best = directory / "checkpoints" / "best.pt"
     return tagger._restore(
         np.array(events), find_state(load_checkpoint(best), str(best)), source=str(best)
     )
 
 
-def _read_events(path):
+def check_events(directory, events):
+    """Check that the events of a database are those that an experiment was begun with."""
+    from sktagger._training_record import other_events
+
+    others = other_events(read_events(directory), events)
+    if others:
+        raise ValueError(
+            f"{str(directory)!r} belongs to another training than that on the database as it is "
+            f"now ({others[0]}). Restore the database, or begin a training of its own with "
+            "--set init_from=CHECKPOINT."
+        )
+
+
+def read_events(directory):
     """Read the events of an experiment."""
+    path = directory / "events.json"
     try:
         events = parse_json(path.read_bytes())
     except ValueError as error:

@@ -159,7 +159,9 @@ def train(
         config["training_set"], min_length=config["min_length"], on_error=tagger.on_error
     )
     X_val, Y_val = db.to_xy(config["validation_set"], events=Y.columns)
-    if resume is None:
+    if resume is not None:
+        _experiment.check_events(directory, list(Y.columns))
+    else:
         directory = _experiment.create(root, config, list(Y.columns), name)
     with (
         _experiment.resumable(directory),

@@ -9,6 +9,7 @@ from sktagger.modules._masking import Frames, MaskedBatchNorm, RunningNorm
 from sktagger.modules._state import check_state, find_state
 from sktagger.modules._stft import stft_of_frames
 from sktagger.modules._walnet import (
+    CONTEXT_FRAMES,
     MEL_FILTERS,
     MIN_FRAMES,
     N_LAYERS,
@@ -17,9 +18,11 @@ from sktagger.modules._walnet import (
     OUTPUT_WEIGHT,
     SEGMENT_FRAMES,
     WALNet,
+    count_segments,
 )
 
 __all__ = [
+    "CONTEXT_FRAMES",
     "MEL_FILTERS",
     "MIN_FRAMES",
     "N_LAYERS",
@@ -33,6 +36,7 @@ __all__ = [
     "RunningNorm",
     "WALNet",
     "check_state",
+    "count_segments",
     "find_state",
     "mel_filterbank",
     "stft_of_frames",

@@ -24,6 +24,35 @@ LAYERS = (
 )
 SEGMENT_FRAMES = 2 ** sum(pool for *_, pool in LAYERS)  # one segment per so many frames
 MIN_FRAMES = SEGMENT_FRAMES + 1  # the last 2x2 kernel needs two positions
+
+
+def _context_frames():
+    """Count the frames on each side of a segment's own ones that its score depends on."""
+    context, step = 0, 1
+    for _, kernel_size, same, pool in LAYERS:
+        context += step * (kernel_size // 2) if same else 0
+        step *= 2 if pool else 1
+    return context
+
+
+CONTEXT_FRAMES = _context_frames()
+
+
+def count_segments(n_frames: int) -> int:
+    """Count the segments of a clip.
+
+    Parameters
+    ----------
+    n_frames : int
+
+    Returns
+    -------
+    int
+        ``ceil(n_frames / 64) - 1``, and at least 1.
+    """
+    return max(1, -(-n_frames // SEGMENT_FRAMES) - 1)
+
+
 N_LAYERS = len(LAYERS)  # before the output layer
 OUTPUT_WEIGHT = f"cnn.convs.{N_LAYERS}.conv.weight"
 OUTPUT_BIAS = f"cnn.convs.{N_LAYERS}.conv.bias"
@@ -221,6 +250,10 @@ class WALNet(nn.Module):
     def segment_scores(self, stft, n_frames, **distortions):
         """Score each segment.
 
+        Segment i spans frames ``64 * i`` to ``64 * i + 128``. Besides them, its score depends on
+        `CONTEXT_FRAMES` frames on either side, and on nothing else: so a long clip can be scored
+        in chunks that overlap.
+
         Parameters
         ----------
         stft, n_frames, **distortions
@@ -231,7 +264,7 @@ class WALNet(nn.Module):
         scores : Tensor of shape (n_clips, n_events, n_segments), float32, in [0, 1]
             0 beyond a clip's segments.
         n_segments : Tensor of shape (n_clips,), integer
-            ``ceil(n_frames / 64) - 1``, and at least 1.
+            See :func:`count_segments`.
         """
         if stft.ndim != 5 or stft.shape[1] != 1 or stft.shape[3:] != (self.n_bins, 2):
             raise ValueError(
@@ -258,7 +291,21 @@ class WALNet(nn.Module):
         -------
         Tensor of shape (n_clips, n_events), float32, in [0, 1]
         """
-        scores, n_segments = self.segment_scores(stft, n_frames, **distortions)
+        return self.pool(*self.segment_scores(stft, n_frames, **distortions))
+
+    def pool(self, scores, n_segments):
+        """Give the scores of clips from those of their segments.
+
+        Parameters
+        ----------
+        scores : Tensor of shape (n_clips, n_events, n_segments), float32
+            0 beyond a clip's segments.
+        n_segments : Tensor of shape (n_clips,), integer
+
+        Returns
+        -------
+        Tensor of shape (n_clips, n_events), float32, in [0, 1]
+        """
         if self.pooling == "linear_softmax":
             return scores.square().sum(-1) / (scores.sum(-1) + 1e-6)
         return scores.sum(-1) / (n_segments[:, None] + 1e-6)
