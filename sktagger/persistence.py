@@ -184,8 +184,8 @@ def _read_checkpoint(path):
     record, state = find_record(checkpoint, source), find_state(checkpoint, source)
     if record is None:
         raise ValueError(
-            f"{source} is of an earlier version of sktagger, which did not note settings and events "
-            "in checkpoints. `sktagger evaluate` reads its experiment, and writes a tagger."
+            f"{source} is of an earlier version of sktagger, which noted no settings and events in "
+            "checkpoints. `sktagger evaluate` reads its experiment, and writes a tagger."
         )
     params = {k: v for k, v in record["settings"].items() if k not in LEFT_OUT}
     header = {
