@@ -235,7 +235,12 @@ def net():  # which crafted files leave as it is
 
 
 RECORD = {
-    "settings": {"lr": 1e-3, "init_from": None},
+    "settings": {
+        "lr": 1e-3,
+        "init_from": None,
+        "schedule": "one_cycle",
+        "augmentation": None,
+    },
     "seed": 0,
     "began": 0,
     "events": ["a", "b"],
