@@ -65,11 +65,11 @@ def plain_container(values, name: str):
     values = plain_table(values)
     if isinstance(values, pd.DataFrame | pd.Series | list) or sparse.issparse(values):
         return values
+    if isinstance(values, pd.Categorical):
+        return values.tolist()
     for method in ("to_pylist", "to_list"):
         if hasattr(values, method):
             return getattr(values, method)()
-    if isinstance(values, pd.Categorical):
-        return values.tolist()
     if hasattr(values, "__array__"):
         return np.asarray(values)
     if hasattr(values, "collect") and not isinstance(values, Sized):

@@ -88,14 +88,22 @@ class STFT(BaseEstimator):
         win_length = _size("win_length", self.win_length, max(2, round(0.04 * sample_rate)), 2)
         hop_length = _size("hop_length", self.hop_length, max(1, round(0.02 * sample_rate)), 1)
         n_fft = _size("n_fft", self.n_fft, 1 << (win_length - 1).bit_length(), 2)
+        window = _plain_window(self.window)
         try:
-            get_window(self.window, win_length)
+            get_window(window, win_length)
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"STFT: window={self.window!r} is not a window of scipy.signal.get_window "
                 f"({error}). Take for example 'blackman', 'hann' or 'hamming'."
             ) from error
-        return STFTSizes(n_fft, hop_length, win_length, self.window)
+        return STFTSizes(n_fft, hop_length, win_length, window)
+
+
+def _plain_window(window):
+    """Give a window with Python's own numbers, as files hold them."""
+    if isinstance(window, tuple):
+        return tuple(_plain_window(part) for part in window)
+    return window.item() if isinstance(window, np.generic) else window
 
 
 def _size(name, value, default, minimum):
