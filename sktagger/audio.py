@@ -11,7 +11,7 @@ import soxr
 
 from sktagger._audio_files import MemoryFile, file_version, open_bytes, why_unreadable
 from sktagger._contents import file_contents
-from sktagger._parts import Contents, JoinedFile, read_samples
+from sktagger._parts import Contents, JoinedFile, Recording, read_samples
 
 __all__ = [
     "MemoryFile",
@@ -102,7 +102,7 @@ def resample(waveform: np.ndarray, orig_sr: int, target_sr: int) -> np.ndarray:
     return _fit_length(resampled, n_samples)
 
 
-def open_audio(section: Section) -> soundfile.SoundFile | JoinedFile:
+def open_audio(section: Section) -> Recording | JoinedFile:
     """Open a file, and let its length be what is there: headers that only guess are put right.
 
     Parameters
@@ -111,7 +111,7 @@ def open_audio(section: Section) -> soundfile.SoundFile | JoinedFile:
 
     Returns
     -------
-    soundfile.SoundFile or JoinedFile
+    Recording or JoinedFile
         With `frames`, `samplerate`, `channels`, `seek`, `read` and `close`.
 
     Raises
@@ -149,7 +149,7 @@ def _open(path, parts):
             return JoinedFile(path, parts)
         except ValueError as error:
             raise ValueError(f"Audio file {path!r} cannot be read: {error}.") from error
-    return soundfile.SoundFile(open_bytes(path) if isinstance(path, MemoryFile) else path)
+    return Recording(open_bytes(path) if isinstance(path, MemoryFile) else path)
 
 
 def audio_info(section: Section) -> tuple[int, int]:
@@ -321,7 +321,8 @@ def _judge_by_log(path, file):
     if sizes := _SIZES.search(log):
         n_missing = int(sizes[1]) - int(sizes[2])
         return Contents(missing=f"{n_missing} bytes more than the file has" * (n_missing > 0))
-    promised = _FRAMES.findall(log)
+    # the log of SDS files counts what fills up their last packet
+    promised = [] if file.format == "SDS" else _FRAMES.findall(log)
     if file.format == "NIST":
         with open_bytes(path) as header:
             promised = _NIST_SAMPLES.findall(header.read(1024))
