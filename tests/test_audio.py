@@ -26,7 +26,7 @@ LOSSLESS = {
     "VOC": ["PCM_16"],
     "MAT5": ["FLOAT"],
     "PAF": ["PCM_16"],
-    "SDS": ["PCM_16", "PCM_24"],
+    "SDS": ["PCM_16"],
 }
 LOSSY = {"OGG": ["VORBIS", "OPUS"], "MP3": ["MPEG_LAYER_III"]}
 
