@@ -26,6 +26,7 @@ __all__ = [
     "resample",
     "resampled_length",
     "to_mono",
+    "undecodable",
 ]
 
 # what libsndfile's log says of formats that are not looked into, where bytes or samples lack
@@ -222,11 +223,19 @@ def _read(section, sample_rate):
         try:
             data = read_samples(file, start, stop, "float32")
         except soundfile.SoundFileRuntimeError as error:
-            raise ValueError(f"Audio file {section}: cannot be decoded ({error}).") from error
+            raise undecodable(section, error) from error
         orig_sr = file.samplerate
     check_complete(section, stop - start, len(data))
     check_finite(data, f"Audio file {section}")
     return resample(data.T, orig_sr, sample_rate)
+
+
+def undecodable(section: Section, error: Exception) -> ValueError:
+    """Make the error of a file whose samples the decoder gives up on."""
+    return ValueError(
+        f"Audio file {section}: cannot be decoded ({str(error).strip(' .')}). It is cut off or "
+        "damaged: copy it anew or leave the clip out."
+    )
 
 
 def check_complete(section: Section, n_samples: int, n_decoded: int) -> None:
@@ -311,7 +320,10 @@ def _check(section, file, contents, n_bytes):
             f"Audio file {section}: the header promises {contents.missing}. "
             "The file is cut off: copy it anew, give the section that is there, or leave it out."
         )
-    if contents.doubt and file.frames:
+    if file.frames == 0:
+        reason = f": {contents.doubt}" * bool(contents.doubt)
+        raise ValueError(f"Audio file {section}: has no samples{reason}. Leave the clip out.")
+    if contents.doubt:
         warnings.warn(f"Audio file {section}: {contents.doubt}.", UserWarning, stacklevel=4)
 
 
@@ -337,8 +349,6 @@ def _judge_by_log(path, file):
 def _bounds(section, n_samples):
     start = section.start or 0
     stop = n_samples if section.stop is None else section.stop
-    if n_samples == 0:
-        raise ValueError(f"Audio file {section}: has no samples. Leave the clip out.")
     if not 0 <= start < stop <= n_samples:
         raise ValueError(
             f"Audio file {section}: the section is not inside the file, which has {n_samples} "
