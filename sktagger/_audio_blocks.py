@@ -7,7 +7,14 @@ import soundfile
 import soxr
 
 from sktagger._parts import read_samples
-from sktagger.audio import Section, audio_info, check_complete, open_audio, resampled_length
+from sktagger.audio import (
+    Section,
+    audio_info,
+    check_complete,
+    open_audio,
+    resampled_length,
+    undecodable,
+)
 
 BLOCK_SAMPLES = 2**18  # per channel
 
@@ -94,7 +101,7 @@ def _decode(section, n_samples, block_samples):
                 n_done += len(data)
                 yield data.T
         except soundfile.SoundFileRuntimeError as error:
-            raise ValueError(f"{name}: cannot be decoded ({error}).") from error
+            raise undecodable(section, error) from error
     check_complete(section, n_samples, n_done)
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 _URI = re.compile(r"(?:^|/)[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters: C:/ is a drive
 _HOME = re.compile(r"(?:^|/)~")
+_DRIVE = re.compile(r"(?:^|/)[A-Za-z]:[/\\]")
 
 
 @dataclass(frozen=True, repr=False)
@@ -135,7 +136,9 @@ def _hint(path):
         return "Its quotation marks are part of it: cut them off."
     if _HOME.search(path):
         return "The ~ is not expanded to the home directory: use os.path.expanduser."
-    if "\\" in path and os.sep != "\\":
+    if os.sep == "/" and _DRIVE.search(path):
+        return "It begins with a drive of Windows: give the path that the file has on this system."
+    if "\\" in path and os.sep == "/":
         return "A backslash separates no folders on this system: use /."
     return (
         "Check the path; relative paths in a database are resolved against the folder of its JSON "

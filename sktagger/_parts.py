@@ -10,6 +10,7 @@ from sktagger._audio_files import open_bytes
 
 _N_BEFORE = 2**16  # samples: a frame may need the bits of up to 85 short ones before it
 _LONGEST_PAGE = 2**18  # samples: 255 packets of 1024
+_BLOCK = 2**16  # samples
 
 
 class Part(NamedTuple):
@@ -104,6 +105,27 @@ class View(io.RawIOBase):
         return n_read
 
 
+class Recording(soundfile.SoundFile):
+    """A SoundFile that gets to a later sample by decoding where its codec cannot seek."""
+
+    _n_read = 0
+
+    def tell(self):
+        return super().tell() if self.seekable() else self._n_read
+
+    def seek(self, frames, whence=io.SEEK_SET):
+        if self.seekable() or frames < self._n_read:
+            return super().seek(frames, whence)
+        while self._n_read < frames and len(self.read(min(_BLOCK, frames - self._n_read))):
+            pass
+        return self._n_read
+
+    def read(self, *args, **kwargs):
+        data = super().read(*args, **kwargs)
+        self._n_read += len(data)
+        return data
+
+
 class JoinedFile:
     """Recordings one after another, with the part of the interface of a SoundFile that is used.
 
@@ -189,7 +211,7 @@ class JoinedFile:
         return data if always_2d or self.channels > 1 else data[:, 0]
 
     def _add(self, part):
-        file = soundfile.SoundFile(View(self._bytes, part))
+        file = Recording(View(self._bytes, part))
         self._files.append(file)
         first = self._files[0]
         if (file.samplerate, file.channels) != (first.samplerate, first.channels):
@@ -205,12 +227,12 @@ class JoinedFile:
         self._lengths.append(file.frames if part.n_samples is None else part.n_samples)
 
 
-def read_samples(file: soundfile.SoundFile | JoinedFile, start: int, stop: int, dtype: str):
+def read_samples(file: Recording | JoinedFile, start: int, stop: int, dtype: str):
     """Decode the samples that reading from the beginning gives, too.
 
     Parameters
     ----------
-    file : soundfile.SoundFile or JoinedFile
+    file : Recording or JoinedFile
     start, stop : int
         First sample, and the sample after the last one.
     dtype : str
@@ -220,9 +242,9 @@ def read_samples(file: soundfile.SoundFile | JoinedFile, start: int, stop: int, 
     ndarray of shape (n_samples, n_channels)
     """
     first = start
-    if isinstance(file, soundfile.SoundFile) and file.format == "MP3":
+    if isinstance(file, Recording) and file.format == "MP3":
         first = start - _N_BEFORE  # frames need those before them
-    elif isinstance(file, soundfile.SoundFile) and file.format == "OGG":
+    elif isinstance(file, Recording) and file.format == "OGG":
         first = min(start, file.frames - _LONGEST_PAGE)  # the last page is counted from its end
     first = max(0, first)
     if first != file.tell():

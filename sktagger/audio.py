@@ -11,7 +11,7 @@ import soxr
 
 from sktagger._audio_files import MemoryFile, file_version, open_bytes, why_unreadable
 from sktagger._contents import file_contents
-from sktagger._parts import Contents, JoinedFile, read_samples
+from sktagger._parts import Contents, JoinedFile, Recording, read_samples
 
 __all__ = [
     "MemoryFile",
@@ -26,6 +26,7 @@ __all__ = [
     "resample",
     "resampled_length",
     "to_mono",
+    "undecodable",
 ]
 
 # what libsndfile's log says of formats that are not looked into, where bytes or samples lack
@@ -102,7 +103,7 @@ def resample(waveform: np.ndarray, orig_sr: int, target_sr: int) -> np.ndarray:
     return _fit_length(resampled, n_samples)
 
 
-def open_audio(section: Section) -> soundfile.SoundFile | JoinedFile:
+def open_audio(section: Section) -> Recording | JoinedFile:
     """Open a file, and let its length be what is there: headers that only guess are put right.
 
     Parameters
@@ -111,7 +112,7 @@ def open_audio(section: Section) -> soundfile.SoundFile | JoinedFile:
 
     Returns
     -------
-    soundfile.SoundFile or JoinedFile
+    Recording or JoinedFile
         With `frames`, `samplerate`, `channels`, `seek`, `read` and `close`.
 
     Raises
@@ -149,7 +150,7 @@ def _open(path, parts):
             return JoinedFile(path, parts)
         except ValueError as error:
             raise ValueError(f"Audio file {path!r} cannot be read: {error}.") from error
-    return soundfile.SoundFile(open_bytes(path) if isinstance(path, MemoryFile) else path)
+    return Recording(open_bytes(path) if isinstance(path, MemoryFile) else path)
 
 
 def audio_info(section: Section) -> tuple[int, int]:
@@ -222,11 +223,19 @@ def _read(section, sample_rate):
         try:
             data = read_samples(file, start, stop, "float32")
         except soundfile.SoundFileRuntimeError as error:
-            raise ValueError(f"Audio file {section}: cannot be decoded ({error}).") from error
+            raise undecodable(section, error) from error
         orig_sr = file.samplerate
     check_complete(section, stop - start, len(data))
     check_finite(data, f"Audio file {section}")
     return resample(data.T, orig_sr, sample_rate)
+
+
+def undecodable(section: Section, error: Exception) -> ValueError:
+    """Make the error of a file whose samples the decoder gives up on."""
+    return ValueError(
+        f"Audio file {section}: cannot be decoded ({str(error).strip(' .')}). It is cut off or "
+        "damaged: copy it anew or leave the clip out."
+    )
 
 
 def check_complete(section: Section, n_samples: int, n_decoded: int) -> None:
@@ -311,7 +320,10 @@ def _check(section, file, contents, n_bytes):
             f"Audio file {section}: the header promises {contents.missing}. "
             "The file is cut off: copy it anew, give the section that is there, or leave it out."
         )
-    if contents.doubt and file.frames:
+    if file.frames == 0:
+        reason = f": {contents.doubt}" * bool(contents.doubt)
+        raise ValueError(f"Audio file {section}: has no samples{reason}. Leave the clip out.")
+    if contents.doubt:
         warnings.warn(f"Audio file {section}: {contents.doubt}.", UserWarning, stacklevel=4)
 
 
@@ -321,7 +333,8 @@ def _judge_by_log(path, file):
     if sizes := _SIZES.search(log):
         n_missing = int(sizes[1]) - int(sizes[2])
         return Contents(missing=f"{n_missing} bytes more than the file has" * (n_missing > 0))
-    promised = _FRAMES.findall(log)
+    # the log of SDS files counts what fills up their last packet
+    promised = [] if file.format == "SDS" else _FRAMES.findall(log)
     if file.format == "NIST":
         with open_bytes(path) as header:
             promised = _NIST_SAMPLES.findall(header.read(1024))
@@ -336,8 +349,6 @@ def _judge_by_log(path, file):
 def _bounds(section, n_samples):
     start = section.start or 0
     stop = n_samples if section.stop is None else section.stop
-    if n_samples == 0:
-        raise ValueError(f"Audio file {section}: has no samples. Leave the clip out.")
     if not 0 <= start < stop <= n_samples:
         raise ValueError(
             f"Audio file {section}: the section is not inside the file, which has {n_samples} "

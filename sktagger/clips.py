@@ -87,8 +87,20 @@ class FileClips:
         memory : str, PathLike or joblib.Memory
             Where decoded clips are kept; ``~`` is expanded. A file that was changed, or replaced
             by another, is decoded anew. What is no file on a disk is not cached.
+
+        Raises
+        ------
+        OSError
+            If there can be no such folder.
         """
-        return FileClips(self.sections, _memory(memory).cache(_read_version), self.positions)
+        try:
+            read = _memory(memory).cache(_read_version)
+        except OSError as error:
+            raise type(error)(
+                f"memory={memory!r}: no clips can be kept there ({error.strerror}). Give a folder "
+                "that can be written to, or None."
+            ) from error
+        return FileClips(self.sections, read, self.positions)
 
     def name(self, index: int) -> str:
         """Name a clip in a message."""

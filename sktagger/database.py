@@ -383,7 +383,7 @@ def load_database(
     try:
         content = load_json(path)
     except FileNotFoundError as error:
-        if not (allowed := foreign_path(typed)):
+        if not (allowed := foreign_path(os.path.expanduser(typed))):
             raise
         raise FileNotFoundError(f"path: no file {typed!r}; allowed is {allowed}.") from error
     sets = check_content(path, content)

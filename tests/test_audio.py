@@ -26,6 +26,7 @@ LOSSLESS = {
     "VOC": ["PCM_16"],
     "MAT5": ["FLOAT"],
     "PAF": ["PCM_16"],
+    "SDS": ["PCM_16"],
 }
 LOSSY = {"OGG": ["VORBIS", "OPUS"], "MP3": ["MPEG_LAYER_III"]}
 

@@ -73,6 +73,8 @@ def test_file_in_memory_can_be_cached(tmp_path, rng):
         ("~someone/a.wav", "not expanded"),
         ("/data/~/a.wav", "not expanded"),  # as a database joins it to its folder
         (r"wav\a.wav", "backslash separates no folders"),
+        (r"C:\wav\a.wav", "begins with a drive of Windows"),
+        ("/data/D:/wav/a.wav", "begins with a drive of Windows"),
         ("file:///data/a.wav", "is a URI, but must be a path"),
         ("/data/file:/data/a.wav", "is a URI"),
         ("https://example.org/a.wav", "is a URI"),

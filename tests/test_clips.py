@@ -1,5 +1,6 @@
 import math
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -198,3 +199,10 @@ def test_cache_in_the_home_directory(write_audio, sine, tmp_path, monkeypatch):
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     load_cached(write_audio("a.wav", sine()), "~/cache")
     assert list((tmp_path / "cache").rglob("*.pkl"))
+
+
+def test_folder_of_a_cache_that_cannot_be_is_named(write_audio, sine):
+    path = write_audio("a.wav", sine())
+    cache = os.path.join(path, "cache")
+    with pytest.raises(OSError, match=rf"memory='{re.escape(cache)}': no clips can be kept"):
+        load_cached(path, cache)

@@ -56,7 +56,7 @@ def test_flac_of_unknown_length_that_is_cut_off():
 
 @pytest.mark.parametrize("n_lost", [1, 200, 10_000])
 def test_flac_that_is_cut_off(n_lost):
-    with pytest.raises(ValueError, match="<bytes>: cannot be decoded"):
+    with pytest.raises(ValueError, match=r"<bytes>: cannot be decoded .*It is cut off or damaged"):
         decode(FLAC[:-n_lost])
 
 

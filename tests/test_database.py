@@ -527,6 +527,16 @@ def test_database_in_the_home_directory(write, content, tmp_path, monkeypatch):
         load_database("~/scenes.json", root="~")
 
 
+def test_missing_database_in_the_home_directory(tmp_path, monkeypatch):
+    """Where ~ is expanded, it is not what is wrong."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    missing = str(tmp_path / "gone.json")
+    with pytest.raises(FileNotFoundError, match=re.escape(missing)) as caught:
+        load_database("~/gone.json")
+    assert "without ~" not in str(caught.value)
+
+
 TABLE = pd.DataFrame({"audio_path": ["a.wav", "b.wav"], "events": ["Rain", "Siren"]})
 
 

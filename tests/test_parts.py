@@ -3,10 +3,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from _encoded import RATE, encode
+import soundfile
+from _encoded import RATE, check_samples, encode
 
+from sktagger._audio_blocks import audio_blocks
 from sktagger._parts import JoinedFile, Part, View
-from sktagger.audio import MemoryFile
+from sktagger.audio import MemoryFile, Section
 
 BYTES = bytes(range(100))
 
@@ -76,3 +78,33 @@ def test_joined_file_with_one_channel_gives_one_axis():
     with JoinedFile(MemoryFile(content), [Part(b"", 0, len(content))]) as file:
         assert file.read(4).shape == (4,)
         assert file.read(4, always_2d=True).shape == (4, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "subtype"),
+    [
+        ("WAV", "GSM610"),
+        ("W64", "GSM610"),
+        ("AIFF", "GSM610"),
+        ("WAV", "G721_32"),
+        ("AU", "G721_32"),
+        ("AU", "G723_24"),
+        ("XI", "DPCM_16"),
+    ],
+)
+def test_codecs_that_cannot_seek_are_read_from_any_sample_on(rng, kind, subtype):
+    content = encode(rng.uniform(-0.5, 0.5, 3000), format=kind, subtype=subtype)
+    with soundfile.SoundFile(io.BytesIO(content)) as file:
+        assert not file.seekable()
+        expected = file.read(file.frames, dtype="float32")
+        rate = file.samplerate
+    check_samples(content, expected, rate=rate)
+    blocks = audio_blocks(Section(MemoryFile(content), 100, 2500), rate, block_samples=700)
+    np.testing.assert_array_equal(np.concatenate(list(blocks), axis=1)[0], expected[100:2500])
+
+
+def test_joined_files_whose_codec_cannot_seek():
+    content = encode(np.sin(np.arange(3200) / 5) / 2, format="WAV", subtype="GSM610")
+    with soundfile.SoundFile(io.BytesIO(content)) as file:
+        expected = file.read(file.frames, dtype="float32")
+    check_samples(content * 2, np.tile(expected, 2))
