@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch.history import History
 
 from sktagger import persistence
+from sktagger._devices import resolve_device
 from sktagger._settings import TaggerSettings
 from sktagger._training_setup import make_net, to_machine
 from sktagger._validation import check_lengths
@@ -24,7 +25,6 @@ from sktagger.loading import PlainBatches
 from sktagger.metrics import mean_average_precision
 from sktagger.modules import WALNet, check_state
 from sktagger.targets import align_score_targets
-from sktagger.training import resolve_device
 from sktagger.unreadable import Unreadable, check_scored, scored
 from sktagger.weighting import mean_one
 

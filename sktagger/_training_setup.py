@@ -7,6 +7,7 @@ import torch
 from sklearn.exceptions import UndefinedMetricWarning
 from skorch.callbacks import GradientNormClipping
 
+from sktagger._devices import resolve_device, resolve_precision
 from sktagger._text import listed
 from sktagger._validation import check_lengths
 from sktagger.callbacks import OneCycle, Progress, Validation
@@ -15,7 +16,7 @@ from sktagger.model_selection import check_groups, stratified_hold_out
 from sktagger.modules import N_MELS, WALNet
 from sktagger.plans import TrainingPlan
 from sktagger.targets import align_events
-from sktagger.training import TaggerNet, TrainingRounds, resolve_device, resolve_precision
+from sktagger.training import TaggerNet, TrainingRounds
 from sktagger.weighting import draw_probabilities, mean_one
 
 

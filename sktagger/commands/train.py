@@ -186,7 +186,7 @@ def train(
 
 def _log_start(directory, config, tagger, Y, Y_val):
     """Log what is trained, on what, and where to."""
-    from sktagger.training import resolve_device, resolve_precision
+    from sktagger._devices import resolve_device, resolve_precision
 
     device = resolve_device(tagger.device)
     logger.info(f"experiment {directory}")
