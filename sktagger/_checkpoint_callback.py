@@ -2,8 +2,9 @@
 
 import os
 import warnings
+from contextlib import suppress
 
-import numpy as np
+from filelock import FileLock, Timeout
 from skorch.callbacks import Callback
 from skorch.history import History
 
@@ -15,7 +16,8 @@ from sktagger._checkpoints import (
     save_checkpoint,
 )
 from sktagger._files import expand_path
-from sktagger._training_record import differences
+from sktagger._params import plain
+from sktagger._training_record import differences, name_source
 from sktagger.modules import check_state
 
 
@@ -45,7 +47,13 @@ class Checkpoint(Callback):
     -----
     With ``random_state=None``, an interrupted training continues with the seed that it began with,
     and after a finished one a new one begins.
+
+    Of trainings that are under way at the same time, in other processes, one has the directory. For
+    the others, that is another training: they keep no checkpoints, with a warning, or it is an
+    error.
     """
+
+    lock_ = None
 
     def __init__(self, dirname, *, on_mismatch="restart"):
         self.dirname = dirname
@@ -59,6 +67,10 @@ class Checkpoint(Callback):
             )
         directory = expand_path(self.dirname)
         directory.mkdir(parents=True, exist_ok=True)
+        if self.lock_ is not None:
+            self.lock_.release()  # of a training that another callback did not let begin
+        if not self._take(directory):
+            return
         self.record_ = X.record()
         path = directory / "latest.pt"
         if not path.exists():
@@ -66,7 +78,7 @@ class Checkpoint(Callback):
         latest = load_checkpoint(path)
         validated = X.validation is not None
         there = find_record(latest, str(path))
-        if self._continues(latest, there, path):
+        if self._continues(latest, there, path, X.rounds):
             check_resumable(latest, net, str(path), validated=validated)
             self._restore(latest, there, net, X, directory, validated)
         else:
@@ -74,14 +86,46 @@ class Checkpoint(Callback):
                 if (directory / f"{name}.pt").exists():
                     os.replace(directory / f"{name}.pt", directory / f"{name}.previous.pt")
 
-    def _continues(self, latest, there, path):
+    def _take(self, directory):
+        """Keep others from writing checkpoints to the directory; a lock ends with its process."""
+        lock = FileLock(directory / "lock", timeout=0)
+        try:
+            with suppress(NotImplementedError):  # of file systems that have no locks
+                lock.acquire()
+        except Timeout as error:
+            what = f"Another training is writing checkpoints to {str(directory)!r}."
+            if self.on_mismatch == "raise":
+                raise BlockingIOError(
+                    f"{what} Wait until it ends, or take another directory."
+                ) from error
+            warnings.warn(
+                f"{what} This one is kept in none. Give each training a directory of its own.",
+                UserWarning,
+                stacklevel=3,
+            )
+            return False
+        self.lock_, self.ended_ = lock, True  # nothing to note yet
+        return True
+
+    def unfinished_seed(self) -> int | None:
+        """Give the seed of the training that its latest checkpoint continues; None if it ended."""
+        path = expand_path(self.dirname) / "latest.pt"
+        if not path.is_file():
+            return None
+        latest = load_checkpoint(path)
+        plan = latest.get("plan")
+        seed = plan.get("seed") if isinstance(plan, dict) else None
+        return seed if type(seed) is int and not latest.get("ended") else None
+
+    def _continues(self, latest, there, path, rounds):
         """Say whether this training continues from a checkpoint, and warn or raise if not."""
         here = self.record_
         if there is None:
             return self._continues_untold(path)
-        if here["settings"]["init_from"] == str(path):  # as it continues where the source is gone
+        # where the source is gone, the command continues from the checkpoint itself
+        if here["settings"]["init_from"] == name_source(path):
             here["settings"]["init_from"] = there["settings"].get("init_from")
-        others = differences(there, here)
+        others = differences(there, here) or _excess(latest, rounds)
         if not others and here["seed"] is None and latest.get("ended"):
             others = ["it has ended, and random_state=None asks for another one"]
         elif not others:
@@ -121,6 +165,11 @@ class Checkpoint(Callback):
     def _restore(self, latest, there, net, X, directory, validated):
         if validated:
             source = str(directory / "best.pt")
+            if not (directory / "best.pt").is_file():
+                raise FileNotFoundError(
+                    f"{source!r} is missing, which belongs to {str(directory / 'latest.pt')!r}. "
+                    "Restore it, or take the other away to begin anew."
+                )
             best = load_checkpoint(directory / "best.pt")
             find_record(best, source, of=there)
             check_state(best.get("model"), net.module_.state_dict(), source)
@@ -132,6 +181,7 @@ class Checkpoint(Callback):
         net.optimizer_.load_state_dict(latest["optimizer"])
         net.history = History(latest["history"])
         X.rounds.started = True
+        self.ended_ = latest.get("ended", False)
         n_clips, n_before = len(X.rounds.dataset), latest.get("n_clips")
         if n_before not in (None, n_clips):
             warnings.warn(
@@ -147,8 +197,8 @@ class Checkpoint(Callback):
     def on_epoch_end(self, net, dataset_train, **kwargs):
         """Write the checkpoints."""
         row = net.history[-1]
-        if not row["n_iterations"]:
-            return  # nothing has been learned
+        if self.lock_ is None or not row["n_iterations"]:
+            return  # another training has the directory, or nothing has been learned
         directory = expand_path(self.dirname)
         plan = dataset_train.plan
         latest = {
@@ -172,9 +222,30 @@ class Checkpoint(Callback):
             "ended": dataset_train.n_left == 0,
         }
         save_checkpoint(latest, directory / "latest.pt")
+        self.ended_ = latest["ended"]
+
+    def on_train_end(self, net, **kwargs):
+        """Note that training has ended, also where it stopped early; leave the directory."""
+        if self.lock_ is None:
+            return
+        if net.completed_ and not self.ended_:
+            path = expand_path(self.dirname) / "latest.pt"
+            save_checkpoint(load_checkpoint(path) | {"ended": True}, path)
+        self.lock_.release()
+        self.lock_ = None
+
+
+def _excess(latest, rounds):
+    """Say how much longer than asked for the training of a checkpoint was already."""
+    plan = latest.get("plan")
+    done = plan.get(rounds.unit) if isinstance(plan, dict) else None
+    if type(done) is not int or done <= rounds.total:
+        return []
+    return [f"trained for {done} {rounds.unit}s there, for {rounds.total} here"]
 
 
 def _plain(row):
-    """Bring a row of the history to Python's own numbers, without its batches."""
-    plain = {key: x.item() if isinstance(x, np.generic) else x for key, x in row.items()}
-    return {**plain, "batches": []}
+    """Bring a row of the history to Python's own numbers, without batches and other objects."""
+    values = {key: plain(value) for key, value in row.items()}
+    kept = {key: x for key, x in values.items() if isinstance(x, str | int | float | None)}
+    return {**kept, "batches": []}

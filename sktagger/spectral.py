@@ -11,6 +11,8 @@ from scipy.fft import rfft
 from scipy.signal import get_window
 from sklearn.base import BaseEstimator
 
+from sktagger._text import printable, short
+
 _MAX_SIZE = 2**20  # 24 s at 44.1 kHz; settings from a file must not fill the memory
 _BLOCK = 64  # frames that are transformed at a time, so that they stay in the processor's cache
 
@@ -92,8 +94,8 @@ class STFT(BaseEstimator):
             get_window(self.window, win_length)
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"STFT: window={self.window!r} is not a window of scipy.signal.get_window "
-                f"({error}). Take for example 'blackman', 'hann' or 'hamming'."
+                f"STFT: window={short(self.window)} is not a window of scipy.signal.get_window "
+                f"({printable(error):.100}). Take for example 'blackman', 'hann' or 'hamming'."
             ) from error
         return STFTSizes(n_fft, hop_length, win_length, self.window)
 

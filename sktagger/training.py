@@ -10,6 +10,7 @@ import torch
 from sklearn.utils import ClassifierTags
 from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping, EpochTimer, PassthroughScoring
+from skorch.callbacks.scoring import ScoringBase
 from skorch.utils import to_tensor
 from torch import nn
 
@@ -225,6 +226,17 @@ class TaggerNet(NeuralNet):
         self.one_label = one_label
         self.frozen = frozen
 
+    def initialize_callbacks(self):
+        """Make the callbacks, and refuse those that ask for clips as arrays."""
+        super().initialize_callbacks()
+        for name, callback in self.callbacks_:
+            if isinstance(callback, ScoringBase) and not callback.use_caching:
+                raise ValueError(
+                    f"callbacks: {name!r} has use_caching=False, which asks for all clips at once, "
+                    "but they are read batch by batch. Set use_caching=True."
+                )
+        return self
+
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Train or validate on the batches of a round."""
         n_batches = n_empty = 0
@@ -306,7 +318,7 @@ class TaggerNet(NeuralNet):
         except KeyboardInterrupt:
             if not self._stopped_by_skorch():
                 raise
-        except Exception:
+        except BaseException:  # of which SystemExit is one, as handlers of SIGTERM raise it
             # callbacks finish as after Ctrl-C: the best weights are restored, files are closed
             self.notify("on_train_end", X=X, y=y)
             raise
