@@ -54,7 +54,7 @@ class STFT(BaseEstimator):
         Length of a frame in samples, in [2, 2**20]. None: 40 ms (1764 at 44.1 kHz).
     window : str or tuple, default="blackman"
         Name of a window of :func:`scipy.signal.get_window`, or name and parameters, such as
-        ``("kaiser", 8.6)``; the periodic form is taken, unscaled.
+        ``("kaiser", 8.6)`` (or a list); the periodic form is taken, unscaled.
 
     Examples
     --------
@@ -90,14 +90,16 @@ class STFT(BaseEstimator):
         win_length = _size("win_length", self.win_length, max(2, round(0.04 * sample_rate)), 2)
         hop_length = _size("hop_length", self.hop_length, max(1, round(0.02 * sample_rate)), 1)
         n_fft = _size("n_fft", self.n_fft, 1 << (win_length - 1).bit_length(), 2)
+        # JSON and YAML have no tuples
+        window = tuple(self.window) if isinstance(self.window, list) else self.window
         try:
-            get_window(self.window, win_length)
+            get_window(window, win_length)
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"STFT: window={short(self.window)} is not a window of scipy.signal.get_window "
                 f"({printable(error):.100}). Take for example 'blackman', 'hann' or 'hamming'."
             ) from error
-        return STFTSizes(n_fft, hop_length, win_length, self.window)
+        return STFTSizes(n_fft, hop_length, win_length, window)
 
 
 def _size(name, value, default, minimum):

@@ -241,7 +241,7 @@ def _check_init_from(layers):
     if not given:
         return
     place, source = given[-1]
-    if isinstance(source, str | os.PathLike) and not expand_path(source).exists():
+    if isinstance(source, str | os.PathLike) and not expand_path(source).is_file():
         raise FileNotFoundError(
             f"{place}: init_from: no file {str(source)!r}. Give a file of `save` or a checkpoint."
         )
