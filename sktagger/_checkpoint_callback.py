@@ -67,8 +67,6 @@ class Checkpoint(Callback):
             )
         directory = expand_path(self.dirname)
         directory.mkdir(parents=True, exist_ok=True)
-        if self.lock_ is not None:
-            self.lock_.release()  # of a training that another callback did not let begin
         if not self._take(directory):
             return
         self.record_ = X.record()
@@ -225,14 +223,16 @@ class Checkpoint(Callback):
         self.ended_ = latest["ended"]
 
     def on_train_end(self, net, **kwargs):
-        """Note that training has ended, also where it stopped early; leave the directory."""
-        if self.lock_ is None:
-            return
-        if net.completed_ and not self.ended_:
+        """Note that training has ended, also where it stopped early."""
+        if self.lock_ is not None and net.completed_ and not self.ended_:
             path = expand_path(self.dirname) / "latest.pt"
             save_checkpoint(load_checkpoint(path) | {"ended": True}, path)
-        self.lock_.release()
-        self.lock_ = None
+
+    def release(self):
+        """Leave the directory to others, however training ended."""
+        if self.lock_ is not None:
+            self.lock_.release()
+            self.lock_ = None
 
 
 def _excess(latest, rounds):

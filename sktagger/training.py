@@ -237,6 +237,15 @@ class TaggerNet(NeuralNet):
                 )
         return self
 
+    def partial_fit(self, X, y=None, classes=None, **fit_params):
+        """Train; however it ends, callbacks let go of what they hold."""
+        try:
+            return super().partial_fit(X, y, classes, **fit_params)
+        finally:
+            for _, callback in self.callbacks_:
+                if hasattr(callback, "release"):
+                    callback.release()
+
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Train or validate on the batches of a round."""
         n_batches = n_empty = 0

@@ -276,6 +276,22 @@ def test_one_training_at_a_time_has_a_directory(data, tmp_path):
     FileLock(tmp_path / "lock", timeout=0).acquire()
 
 
+def test_training_that_failed_to_begin_leaves_the_directory(data, tmp_path):
+    class Fail(Callback):
+        def on_train_begin(self, net, **kwargs):
+            raise RuntimeError("theirs")
+
+    checkpoint = Checkpoint(tmp_path)
+    with pytest.raises(RuntimeError, match="theirs"):
+        fit(data, callbacks=[checkpoint, Fail()])
+    FileLock(tmp_path / "lock", timeout=0).acquire().lock.release()
+    fit(data, tmp_path)
+    refusing = Checkpoint(tmp_path, on_mismatch="raise")
+    with pytest.raises(ValueError, match=OTHER):
+        fit(data, callbacks=[refusing], lr=1e-5)
+    FileLock(tmp_path / "lock", timeout=0).acquire().lock.release()
+
+
 def test_shorter_training_is_another_one(data, tmp_path):
     settings = {"schedule": "constant", "augmentation": None}
     fit(data, tmp_path, **settings)
