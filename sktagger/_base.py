@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch.history import History
 
 from sktagger import persistence
+from sktagger._devices import resolve_device
 from sktagger._settings import TaggerSettings
 from sktagger._training_setup import make_net, to_machine
 from sktagger._validation import check_lengths
@@ -24,7 +25,6 @@ from sktagger.loading import PlainBatches
 from sktagger.metrics import mean_average_precision
 from sktagger.modules import WALNet, check_state
 from sktagger.targets import align_score_targets
-from sktagger.training import resolve_device
 from sktagger.unreadable import Unreadable, check_scored, scored
 from sktagger.weighting import mean_one
 
@@ -65,6 +65,8 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
         FileNotFoundError, ValueError
             If a clip cannot be read; the message names it. The scores that were computed until
             then are in the attribute ``scores`` of the error, which has NaN in the other rows.
+        FloatingPointError
+            If the network's scores are not finite, for its training diverged.
         """
         check_is_fitted(self)
         clips = check_clips(self, X, reset=False)
@@ -288,6 +290,7 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
         self.classes_ = classes
         self._network = network
         self._multilabel = multilabel
+        self._began_with = self.init_from
         self.n_iter_ = 0
         self._load_state(state, source)
         return self
@@ -372,5 +375,12 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
         """Yield what the network makes of clips, and which they are."""
         to_machine(self, self.net_)
         batches = PlainBatches(dataset, self.batch_size, self._n_threads())
-        yield from run(self.module_, batches, self.verbose, segments=segments)
+        for rows, output in run(self.module_, batches, self.verbose, segments=segments):
+            if not (output[0] if segments else output).isfinite().all():
+                raise FloatingPointError(
+                    f"The network's scores of clip {min(rows)} are not finite: its training "
+                    f"diverged. Train anew with a lower lr (it is {self.lr:g}), or set "
+                    "gradient_clip."
+                )
+            yield rows, output
         dataset.unreadable.summarise(consequence)

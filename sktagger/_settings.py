@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 from sklearn.base import BaseEstimator
 
+from sktagger._devices import resolve_device
 from sktagger._validation import check_params
 from sktagger.augmentation import Augmentation
 from sktagger.spectral import STFT, STFTSizes
-from sktagger.training import resolve_device
 
 AUGMENTATIONS = {"default": Augmentation, "reference": Augmentation.reference}
 

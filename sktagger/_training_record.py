@@ -6,7 +6,9 @@ import numpy as np
 import torch
 from sklearn.frozen import FrozenEstimator
 
-from sktagger._params import dtype_name, params_to_json
+from sktagger._files import expand_path
+from sktagger._params import dtype_name, params_to_json, plain
+from sktagger.spectral import STFT
 from sktagger.weighting import mean_one
 
 # these change neither the plan of batches nor what is learned from them, or are recorded otherwise
@@ -38,11 +40,10 @@ def describe_training(tagger, sizes, seed, targets, train, validation, *, began)
         Plain data and tensors, as a checkpoint holds them. "seed" is None where the tagger has no
         seed of its own, so that any will do.
     """
-    augmentation = tagger._resolve_augmentation()
     settings = params_to_json(tagger, left_out=_LEFT_OUT)
-    settings["stft"] = dict(sizes._asdict())
-    settings["augmentation"] = None if augmentation is None else augmentation.get_params()
-    settings["init_from"] = _source(tagger.init_from)
+    settings["stft"] = plain(STFT(**sizes._asdict()))
+    settings["augmentation"] = plain(tagger._resolve_augmentation())
+    settings["init_from"] = name_source(tagger.init_from)
     fixed = isinstance(tagger.random_state, int | np.integer)
     clips = {"training": _digests(*train)}
     if validation is not None:
@@ -51,7 +52,7 @@ def describe_training(tagger, sizes, seed, targets, train, validation, *, began)
         "settings": settings,
         "seed": seed if fixed else None,
         "began": began,
-        "events": targets.classes.tolist(),
+        "events": [plain(event) for event in targets.classes.tolist()],
         "events_dtype": dtype_name(targets.classes),
         "multilabel": targets.multilabel,
         "clips": clips,
@@ -184,13 +185,15 @@ def _digest(*parts):
     return int.from_bytes(digest.digest(), "little", signed=True)
 
 
-def _source(init_from):
-    """Name what a training begins with: a path as it is, a tagger by its weights."""
-    if init_from is None or isinstance(init_from, str):
-        return init_from
+def name_source(init_from) -> str | None:
+    """Name what a training begins with: a file by path and content, a tagger by its weights."""
+    if init_from is None:
+        return None
     if isinstance(init_from, FrozenEstimator):
         init_from = init_from.estimator
     if not hasattr(init_from, "module_"):
-        return str(init_from)  # a path
+        path = expand_path(init_from).absolute()
+        # training that goes on does not need it any more
+        return f"{path} ({_digest(path.read_bytes()):x})" if path.is_file() else str(path)
     state = init_from.module_.state_dict()
     return f"a tagger ({_digest(*(x.cpu().numpy().tobytes() for x in state.values())):x})"

@@ -5,9 +5,10 @@ import warnings
 import numpy as np
 import torch
 from sklearn.exceptions import UndefinedMetricWarning
-from skorch.callbacks import GradientNormClipping
+from skorch.callbacks import Callback, GradientNormClipping
 
-from sktagger._text import listed
+from sktagger._devices import resolve_device, resolve_precision
+from sktagger._text import listed, short
 from sktagger._validation import check_lengths
 from sktagger.callbacks import OneCycle, Progress, Validation
 from sktagger.clip_input import check_clips
@@ -15,7 +16,7 @@ from sktagger.model_selection import check_groups, stratified_hold_out
 from sktagger.modules import N_MELS, WALNet
 from sktagger.plans import TrainingPlan
 from sktagger.targets import align_events
-from sktagger.training import TaggerNet, TrainingRounds, resolve_device, resolve_precision
+from sktagger.training import TaggerNet, TrainingRounds
 from sktagger.weighting import draw_probabilities, mean_one
 
 
@@ -150,7 +151,25 @@ def _make_callbacks(tagger):
         callbacks.append(("schedule", OneCycle()))
     if tagger.gradient_clip is not None:
         callbacks.append(("gradient_clip", GradientNormClipping(tagger.gradient_clip)))
+    own = {name for name, _ in callbacks} | {"schedule", "gradient_clip", "print_log"}
+    for callback in tagger.callbacks or ():
+        _check_callback(callback, own)
     return callbacks + list(tagger.callbacks or [])
+
+
+def _check_callback(given, own):
+    """Check that something is a callback, or a name and one, and that the name is free."""
+    name, callback = given if isinstance(given, tuple) and len(given) == 2 else (None, given)
+    kind = callback if isinstance(callback, type) else type(callback)
+    if callback is not None and not issubclass(kind, Callback):
+        raise TypeError(
+            f"callbacks: got {short(given)}; allowed are skorch callbacks, and pairs (name, "
+            "callback)."
+        )
+    if name in own:
+        raise ValueError(
+            f"callbacks: the tagger has a callback {name!r} of its own. Give yours another name."
+        )
 
 
 def make_rounds(

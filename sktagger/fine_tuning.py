@@ -121,8 +121,8 @@ def _read(init_from):
         )
     path = expand_path(init_from)
     if not path.is_file():
-        best = path / "checkpoints" / "best.pt"
-        hint = f" Give {str(best)!r}." if best.is_file() else ""
+        best = filter(Path.is_file, (path / "checkpoints" / "best.pt", path / "best.pt"))
+        hint = "".join(f" Give {str(file)!r}." for file in best)
         raise FileNotFoundError(
             f"init_from: {str(path)!r} is no file. It must be one that WALNetTagger.save wrote, "
             f"or a checkpoint of a training.{hint}"

@@ -83,7 +83,7 @@ def _header(params, classes, multilabel, n_iter, thresholds):
         "format": FORMAT,
         "version": __version__,
         "params": params,
-        "classes": classes.tolist(),
+        "classes": [plain(event) for event in classes.tolist()],
         "classes_dtype": dtype_name(classes),
         "multilabel": multilabel,
         "n_iter": n_iter,

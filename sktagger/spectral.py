@@ -11,6 +11,8 @@ from scipy.fft import rfft
 from scipy.signal import get_window
 from sklearn.base import BaseEstimator
 
+from sktagger._text import printable, short
+
 _MAX_SIZE = 2**20  # 24 s at 44.1 kHz; settings from a file must not fill the memory
 _BLOCK = 64  # frames that are transformed at a time, so that they stay in the processor's cache
 
@@ -52,7 +54,7 @@ class STFT(BaseEstimator):
         Length of a frame in samples, in [2, 2**20]. None: 40 ms (1764 at 44.1 kHz).
     window : str or tuple, default="blackman"
         Name of a window of :func:`scipy.signal.get_window`, or name and parameters, such as
-        ``("kaiser", 8.6)``; the periodic form is taken, unscaled.
+        ``("kaiser", 8.6)`` (or a list); the periodic form is taken, unscaled.
 
     Examples
     --------
@@ -93,15 +95,15 @@ class STFT(BaseEstimator):
             get_window(window, win_length)
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"STFT: window={self.window!r} is not a window of scipy.signal.get_window "
-                f"({error}). Take for example 'blackman', 'hann' or 'hamming'."
+                f"STFT: window={short(self.window)} is not a window of scipy.signal.get_window "
+                f"({printable(error):.100}). Take for example 'blackman', 'hann' or 'hamming'."
             ) from error
         return STFTSizes(n_fft, hop_length, win_length, window)
 
 
 def _plain_window(window):
-    """Give a window with Python's own numbers, as files hold them."""
-    if isinstance(window, tuple):
+    """Give a window with Python's own numbers; JSON and YAML have lists for tuples."""
+    if isinstance(window, tuple | list):
         return tuple(_plain_window(part) for part in window)
     return window.item() if isinstance(window, np.generic) else window
 

@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 
 from sktagger._base import BaseTagger
 from sktagger._settings import AUGMENTATIONS
-from sktagger._text import quoted
+from sktagger._text import quoted, short
 from sktagger._training_record import describe_training
 from sktagger._training_setup import go_on, hold_out, make_net, make_rounds
 from sktagger._validation import (
@@ -24,7 +24,7 @@ from sktagger._validation import (
     check_weights,
 )
 from sktagger.augmentation import Augmentation
-from sktagger.callbacks import load_checkpoint
+from sktagger.callbacks import Checkpoint, load_checkpoint
 from sktagger.clip_input import check_clips, reusable
 from sktagger.cross_fitting import out_of_fold_scores
 from sktagger.fine_tuning import freeze_layers, start_from
@@ -387,7 +387,8 @@ class WALNetTagger(BaseTagger):
         if going_on:
             self._check_same_events(targets)
             self._check_same_features(network)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+            self._check_same_source()
+        seed = self._draw_seed(going_on)
         kept, clips_val, events_val = hold_out(
             self, clips, targets, X_val, Y_val, seed, groups=groups, weights=weights
         )
@@ -442,10 +443,11 @@ class WALNetTagger(BaseTagger):
         targets = Targets(align_events(y, classes, multilabel), classes, multilabel)
         check_lengths(clips, targets.indicator, ("X", "y"))
         weights = self._clip_weights(sample_weight, targets)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        seed = self._draw_seed(going_on)
         network = self._resolve_network()
         if going_on:
             self._check_same_features(network)
+            self._check_same_source()
         net = self.net_ if going_on else self._begin_net(seed, targets.classes, network)
         train = clips, targets.indicator, weights
         train_set = self._dataset(clips, network.sizes, *train[1:])
@@ -566,6 +568,26 @@ class WALNetTagger(BaseTagger):
                 "these only. Set sample_rate, fmin and stft back, or set warm_start=False."
             )
 
+    def _check_same_source(self):
+        # taggers that were pickled before it was noted are taken at their word
+        if self.init_from not in (None, getattr(self, "_began_with", self.init_from)):
+            raise ValueError(
+                f"init_from={short(self.init_from)}: only a new training begins with it, but this "
+                "one goes on from the tagger's own weights. Set init_from back, or "
+                "warm_start=False; instead of partial_fit, begin with a clone."
+            )
+
+    def _draw_seed(self, going_on):
+        """Draw the seed of a training, which one that a checkpoint continues has already."""
+        if self.random_state is None and not going_on:
+            for callback in self.callbacks or ():
+                callback = callback[-1] if isinstance(callback, tuple) else callback
+                if isinstance(callback, Checkpoint):
+                    seed = callback.unfinished_seed()
+                    if seed is not None:
+                        return seed
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
     def _clip_weights(self, sample_weight, targets):
         check_class_weight(self.class_weight, targets.classes)
         return check_weights(sample_weight, len(targets.indicator))
@@ -640,6 +662,8 @@ class WALNetTagger(BaseTagger):
 
     def _adopt(self, net, network, targets, data):
         """Become fitted by a net."""
+        if net is not getattr(self, "net_", None):
+            self._began_with = self.init_from
         self.net_ = net
         self.classes_ = targets.classes
         self._network = network

@@ -10,6 +10,7 @@ import torch
 from sklearn.utils import ClassifierTags
 from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping, EpochTimer, PassthroughScoring
+from skorch.callbacks.scoring import ScoringBase
 from skorch.utils import to_tensor
 from torch import nn
 
@@ -25,59 +26,6 @@ _OF_HISTORY = (EpochTimer, PassthroughScoring)  # skorch's own, which make rows 
 if hasattr(os, "register_at_fork"):
     # OpenMP's threads do not live on in a forked process, which would wait for them forever
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
-
-
-def resolve_device(device: str) -> torch.device:
-    """Turn "auto" into the GPU where there is one, into the CPU elsewhere.
-
-    Parameters
-    ----------
-    device : str
-        "auto" or a device of PyTorch such as "cpu", "cuda", "cuda:1".
-
-    Returns
-    -------
-    torch.device
-
-    Raises
-    ------
-    ValueError
-        If PyTorch does not know the device, or has none of that kind here.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"device={device!r} cannot be used here ({str(error).splitlines()[0]}). Take 'auto', "
-            "'cpu', or 'cuda' where PyTorch sees a GPU."
-        ) from error
-    return torch.device(device)
-
-
-def resolve_precision(precision: str, device: torch.device) -> str:
-    """Turn "auto" into what is faster on a device.
-
-    Parameters
-    ----------
-    precision : {"auto", "float32", "bfloat16"}
-    device : torch.device
-
-    Returns
-    -------
-    {"float32", "bfloat16"}
-        "auto" is "bfloat16" where there are units for products of such matrices: on GPUs that
-        support it, and on CPUs with AMX. Other CPUs compute in it at half the speed of float32.
-    """
-    if precision != "auto":
-        return precision
-    if device.type == "cuda":
-        faster = torch.cuda.get_device_capability(device) >= (8, 0)
-    else:
-        # a private name, which may go
-        faster = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
-    return "bfloat16" if faster else "float32"
 
 
 class TrainingRounds:
@@ -278,6 +226,26 @@ class TaggerNet(NeuralNet):
         self.one_label = one_label
         self.frozen = frozen
 
+    def initialize_callbacks(self):
+        """Make the callbacks, and refuse those that ask for clips as arrays."""
+        super().initialize_callbacks()
+        for name, callback in self.callbacks_:
+            if isinstance(callback, ScoringBase) and not callback.use_caching:
+                raise ValueError(
+                    f"callbacks: {name!r} has use_caching=False, which asks for all clips at once, "
+                    "but they are read batch by batch. Set use_caching=True."
+                )
+        return self
+
+    def partial_fit(self, X, y=None, classes=None, **fit_params):
+        """Train; however it ends, callbacks let go of what they hold."""
+        try:
+            return super().partial_fit(X, y, classes, **fit_params)
+        finally:
+            for _, callback in self.callbacks_:
+                if hasattr(callback, "release"):
+                    callback.release()
+
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Train or validate on the batches of a round."""
         n_batches = n_empty = 0
@@ -359,7 +327,7 @@ class TaggerNet(NeuralNet):
         except KeyboardInterrupt:
             if not self._stopped_by_skorch():
                 raise
-        except Exception:
+        except BaseException:  # of which SystemExit is one, as handlers of SIGTERM raise it
             # callbacks finish as after Ctrl-C: the best weights are restored, files are closed
             self.notify("on_train_end", X=X, y=y)
             raise

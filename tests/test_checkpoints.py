@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from filelock import FileLock
 from sklearn.model_selection import GridSearchCV, KFold, cross_validate
 from skorch.callbacks import Callback
 
-from sktagger import Augmentation, TunedThresholdTagger, WALNetTagger
+from sktagger import STFT, Augmentation, TunedThresholdTagger, WALNetTagger
 from sktagger.callbacks import Checkpoint, load_checkpoint
 
 SETTINGS = {"sample_rate": 8000, "batch_size": 4, "max_epochs": 2, "random_state": 0, "verbose": 0}
@@ -232,3 +233,121 @@ def test_patience_does_not_count_the_untrained_network(data, monkeypatch):
     monkeypatch.setattr("sktagger.callbacks.mean_average_precision", lambda *_: next(scores))
     tagger = fit(data, val=data, max_epochs=9, patience=2)
     assert tagger.history_["valid_mAP"].tolist() == [0.9, 0.1, 0.2, 0.2, 0.2]
+
+
+class StopWhenTrained(Callback):
+    """Interrupts training at the end of its first round of batches."""
+
+    def on_epoch_end(self, net, **kwargs):
+        if net.history[-1]["n_iterations"]:
+            raise KeyboardInterrupt
+
+
+def test_training_that_stopped_early_has_ended(data, tmp_path):
+    settings = {"random_state": None, "patience": 1, "max_epochs": 9, "lr": 1e-12}
+    stopped = fit(data, tmp_path, val=data, **settings)
+    assert stopped.n_iter_ < 27
+    assert load_checkpoint(tmp_path / "latest.pt")["ended"]
+    with pytest.warns(UserWarning, match="it has ended, and random_state=None asks for another"):
+        again = fit(data, tmp_path, val=data, **settings)
+    assert (again.predict_proba(data[0]) != stopped.predict_proba(data[0])).any()
+
+
+def test_clips_held_out_without_a_seed_are_those_of_the_training_that_continues(data, tmp_path):
+    settings = {"random_state": None, "validation_fraction": 0.25}
+    with pytest.warns(UserWarning, match="interrupted"):
+        fit(data, tmp_path, callbacks=[StopWhenTrained()], **settings)
+    there, count = load_checkpoint(tmp_path / "latest.pt"), CountBatches()
+    assert fit(data, tmp_path, callbacks=[count], **settings).n_iter_ == 6
+    assert count.n_batches == 3
+    here = load_checkpoint(tmp_path / "latest.pt")
+    assert here["plan"]["seed"] == there["plan"]["seed"]
+
+
+def test_one_training_at_a_time_has_a_directory(data, tmp_path):
+    with FileLock(tmp_path / "lock"):
+        with pytest.warns(UserWarning, match="Another training is writing checkpoints to"):
+            tagger = fit(data, tmp_path)
+        with pytest.raises(BlockingIOError, match="Wait until it ends, or take another directory"):
+            fit(data, tmp_path, on_mismatch="raise")
+    assert not list(tmp_path.glob("*.pt"))
+    np.testing.assert_array_equal(tagger.predict_proba(data[0]), fit(data).predict_proba(data[0]))
+    fit(data, tmp_path)  # which leaves it to the next
+    FileLock(tmp_path / "lock", timeout=0).acquire()
+
+
+def test_training_that_failed_to_begin_leaves_the_directory(data, tmp_path):
+    class Fail(Callback):
+        def on_train_begin(self, net, **kwargs):
+            raise RuntimeError("theirs")
+
+    checkpoint = Checkpoint(tmp_path)
+    with pytest.raises(RuntimeError, match="theirs"):
+        fit(data, callbacks=[checkpoint, Fail()])
+    FileLock(tmp_path / "lock", timeout=0).acquire().lock.release()
+    fit(data, tmp_path)
+    refusing = Checkpoint(tmp_path, on_mismatch="raise")
+    with pytest.raises(ValueError, match=OTHER):
+        fit(data, callbacks=[refusing], lr=1e-5)
+    FileLock(tmp_path / "lock", timeout=0).acquire().lock.release()
+
+
+def test_shorter_training_is_another_one(data, tmp_path):
+    settings = {"schedule": "constant", "augmentation": None}
+    fit(data, tmp_path, **settings)
+    with pytest.warns(UserWarning, match=r"trained for 2 epochs there, for 1 here"):
+        short = fit(data, tmp_path, max_epochs=1, **settings)
+    alone = fit(data, max_epochs=1, **settings)
+    np.testing.assert_array_equal(short.predict_proba(data[0]), alone.predict_proba(data[0]))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"stft": STFT(window=("kaiser", np.float32(8.5)), hop_length=np.int64(100))},
+        {"augmentation": Augmentation(mixup_prob=np.float64(0.25))},
+    ],
+    ids=["stft", "augmentation"],
+)
+def test_numbers_of_numpy_come_back(data, tmp_path, settings):
+    (X, Y), count = data, CountBatches()
+    events = np.array([np.str_("rain"), np.str_("siren")], dtype=object)
+    Y = pd.DataFrame(Y.to_numpy(), columns=pd.Index(events))
+    tagger = fit((X, Y), tmp_path, **settings)
+    loaded = WALNetTagger.load(tmp_path)
+    np.testing.assert_array_equal(loaded.predict_proba(X), tagger.predict_proba(X))
+    assert loaded.sizes_ == tagger.sizes_
+    assert loaded.augmentation.mixup_prob == tagger._resolve_augmentation().mixup_prob
+    fit((X, Y), tmp_path, callbacks=[count], **settings)
+    assert count.n_batches == 0
+
+
+def test_history_of_other_callbacks_does_not_spoil_a_checkpoint(data, tmp_path):
+    class Records(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            net.history.record("an_array", np.arange(3))
+            net.history.record("number", np.float64(0.5))
+
+    fit(data, tmp_path, callbacks=[("theirs", Records())])
+    row = load_checkpoint(tmp_path / "latest.pt")["history"][0]
+    assert row["number"] == 0.5
+    again = fit(data, tmp_path)
+    assert again.n_iter_ == 6
+
+
+def test_what_training_begins_with_is_told_by_content(data, tmp_path):
+    source = tmp_path / "source.safetensors"
+    settings = {"init_from": source, "max_epochs": 1}
+    fit(data, max_epochs=1).save(source)
+    first = fit(data, tmp_path / "c", **settings)
+    fit(data, max_epochs=1, random_state=1).save(source)
+    with pytest.warns(UserWarning, match=f"{OTHER} .init_from"):
+        second = fit(data, tmp_path / "c", **settings)
+    assert (first.predict_proba(data[0]) != second.predict_proba(data[0])).any()
+
+
+def test_missing_best_checkpoint(data, tmp_path):
+    fit(data, tmp_path, val=data, max_epochs=1)
+    (tmp_path / "best.pt").unlink()
+    with pytest.raises(FileNotFoundError, match=r"best\.pt' is missing.* Restore it"):
+        fit(data, tmp_path, val=data, max_epochs=1)

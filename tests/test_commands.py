@@ -446,6 +446,7 @@ def test_settings_are_json_or_strings():
         (["train", "--resume", "nowhere"], "is no experiment"),
         (["train", "table.csv"], "looks like CSV"),
         (["train", "DB", "--set=init_from=nowhere.pt"], "--set: init_from: no file 'nowhere.pt'"),
+        (["train", "DB", "--set=init_from=."], "--set: init_from: no file '.'"),
         (["train", "DB", "--name=a/b"], "a separator of folders"),
         (["evaluate", "nowhere"], "is no experiment"),
         (["evaluate", "EXP", "--database=nowhere.json"], "no file"),
@@ -485,6 +486,13 @@ def test_help_does_not_import_torch(command):
 
 def test_runs_as_a_module():
     assert "sktagger" in run([sys.executable, "-m", "sktagger", "--version"])
+
+
+def test_evaluation_before_the_first_validation_says_what_to_do(experiment, tmp_path):
+    for name in ("config.json", "events.json"):
+        (tmp_path / name).write_bytes((experiment / name).read_bytes())
+    with pytest.raises(FileNotFoundError, match=r"best\.pt.* Continue .*sktagger train --resume"):
+        evaluate(tmp_path)
 
 
 def test_events_out_of_training_are_named(experiment, content, tmp_path):

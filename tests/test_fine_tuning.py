@@ -226,12 +226,16 @@ def test_other_layers_thaw_when_training_goes_on(source, data):
 
 
 def test_source_counts_for_a_new_training_only(source, data):
-    plain = WALNetTagger(**SETTINGS).fit(*data)
-    going_on = WALNetTagger(**SETTINGS, warm_start=True).fit(*data)
-    assert not changed(state_of(plain), state_of(going_on))
-    plain.set_params(warm_start=True).fit(*data)
-    going_on.set_params(init_from=source).fit(*data)
-    assert not changed(state_of(plain), state_of(going_on))
+    tagger = WALNetTagger(**SETTINGS, warm_start=True).fit(*data)
+    before = state_of(tagger)
+    with pytest.raises(ValueError, match="only a new training begins with it"):
+        tagger.set_params(init_from=source).fit(*data)
+    assert not changed(before, state_of(tagger))
+    tagger.set_params(warm_start=False, freeze="features").fit(*data)
+    assert changed(state_of(source), state_of(tagger)) == {
+        OUTPUT + "conv.weight",
+        OUTPUT + "conv.bias",
+    }
 
 
 def test_partial_fit_begins_with_the_source(source, data):

@@ -265,3 +265,65 @@ def test_early_stop_by_skorch_is_no_interruption(data):
         tagger.fit(X, Y, X_val=X, Y_val=Y)
     assert tagger.n_iter_ < 18
     assert tagger.net_.completed_
+
+
+@pytest.mark.parametrize("validated", [True, False])
+@pytest.mark.parametrize("on_train", [True, False])
+def test_callbacks_that_ask_for_all_clips_at_once_are_refused(data, validated, on_train):
+    X, Y = data
+    scoring = EpochScoring("accuracy", use_caching=False, on_train=on_train)
+    tagger = WALNetTagger(**SETTINGS, callbacks=[("theirs", scoring)])
+    val = {"X_val": X, "Y_val": Y} if validated else {}
+    with pytest.raises(ValueError, match="'theirs' has use_caching=False"):
+        tagger.fit(X, Y, **val)
+
+
+@HOW
+def test_source_of_weights_is_refused_where_training_goes_on(data, how):
+    source = WALNetTagger(**SETTINGS).fit(*data)
+    tagger = WALNetTagger(**SETTINGS, init_from=source).fit(*data)
+    assert go_on(tagger, data, how).n_iter_ == 6
+    copy = pickle.loads(pickle.dumps(tagger))
+    assert go_on(copy, data, how).n_iter_ == 9
+    tagger.set_params(init_from="other.safetensors")
+    with pytest.raises(ValueError, match=r"init_from='other\.safetensors': only a new training"):
+        go_on(tagger, data, how)
+    assert go_on(tagger.set_params(init_from=None), data, how).n_iter_ == 9
+
+
+def test_exit_in_the_midst_of_training_leaves_the_weights_of_the_last_round(data):
+    class Exit(CtrlC):
+        def on_batch_end(self, net, training, **kwargs):
+            if training and len(net.history) == self.n_rounds:
+                raise SystemExit(1)
+
+    once = WALNetTagger(**SETTINGS, schedule="constant", augmentation=None).fit(*data)
+    tagger = WALNetTagger(**SETTINGS | {"max_epochs": 3}, schedule="constant", augmentation=None)
+    with pytest.raises(SystemExit):
+        tagger.set_params(callbacks=[Exit(2)]).fit(*data)
+    np.testing.assert_array_equal(tagger.predict_proba(data[0]), once.predict_proba(data[0]))
+    assert tagger.n_iter_ == once.n_iter_ == 3
+
+
+@pytest.mark.parametrize("method", ["predict_proba", "predict", "predict_segments", "score"])
+def test_scores_of_a_training_that_diverged_are_an_error(data, method):
+    tagger = WALNetTagger(**SETTINGS).fit(*data)
+    with torch.no_grad():
+        tagger.module_.cnn.convs[-1].conv.weight.fill_(torch.nan)
+    arguments = data if method == "score" else data[:1]
+    with pytest.raises(FloatingPointError, match="of clip 0 are not finite: its training diverged"):
+        getattr(tagger, method)(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("callback", "error", "message"),
+    [
+        (5, TypeError, "callbacks: got 5; allowed are skorch callbacks, and pairs"),
+        (("mine", CtrlC(), 1), TypeError, r"callbacks: got \('mine', "),
+        (("mine", print), TypeError, "allowed are skorch callbacks"),
+        (("schedule", LRScheduler()), ValueError, "has a callback 'schedule' of its own"),
+    ],
+)
+def test_what_is_no_callback(data, callback, error, message):
+    with pytest.raises(error, match=message):
+        WALNetTagger(**SETTINGS, callbacks=[callback]).fit(*data)

@@ -62,6 +62,14 @@ def test_labels_keep_their_type(labels, waveforms, tmp_path):
     np.testing.assert_array_equal(loaded.predict(waveforms), tagger.predict(waveforms))
 
 
+def test_events_may_be_numbers_of_numpy_among_objects(waveforms, tmp_path):
+    events = pd.Index(np.array([np.int64(1), np.int64(3)], dtype=object))
+    Y = pd.DataFrame(np.ones((3, 2), int), columns=events)
+    tagger = WALNetTagger(sample_rate=8000, max_epochs=1, random_state=0).fit(waveforms, Y)
+    tagger.save(tmp_path / "x")
+    assert WALNetTagger.load(tmp_path / "x").classes_.tolist() == [1, 3]
+
+
 def test_tuned_tagger_keeps_its_thresholds(fitted, scenes, tmp_path):
     X, Y = scenes.to_xy("validate")
     tuned = TunedThresholdTagger(fitted, cv="prefit").fit(X, Y)

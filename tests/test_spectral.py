@@ -60,6 +60,18 @@ def test_unknown_window():
         STFT(window="blakman").sizes(16000)
 
 
+def test_window_with_parameters_may_be_a_list_as_in_json():
+    expected = STFT(window=("kaiser", 8.0)).sizes(16000)
+    assert STFT(window=["kaiser", 8.0]).sizes(16000) == expected
+    assert expected.window == ("kaiser", 8.0)
+
+
+def test_window_of_samples_is_refused_in_a_short_message():
+    with pytest.raises(ValueError, match=r"STFT: window=array.* is not a window") as caught:
+        STFT(window=np.hanning(640)).sizes(16000)
+    assert len(str(caught.value)) < 350
+
+
 @pytest.mark.parametrize(("seconds", "n_frames"), [(1.5, 74), (5, 249), (10, 499), (15, 749)])
 def test_number_of_frames_at_44k(seconds, n_frames):
     n_samples = int(seconds * 44100)

@@ -152,6 +152,11 @@ def load_tagger(directory, *, device="auto"):
     tagger = make_tagger(config, directory / "config.json", device=device)
     events = read_events(directory)
     best = directory / "checkpoints" / "best.pt"
+    if not best.is_file():
+        raise FileNotFoundError(
+            f"{str(best)!r} does not exist: it is written after the first validation. Continue the "
+            f"training by: sktagger train --resume {shlex.quote(str(directory))}"
+        )
     return tagger._restore(
         np.array(events), find_state(load_checkpoint(best), str(best)), source=str(best)
     )

@@ -186,7 +186,7 @@ def train(
 
 def _log_start(directory, config, tagger, Y, Y_val):
     """Log what is trained, on what, and where to."""
-    from sktagger.training import resolve_device, resolve_precision
+    from sktagger._devices import resolve_device, resolve_precision
 
     device = resolve_device(tagger.device)
     logger.info(f"experiment {directory}")
@@ -241,7 +241,7 @@ def _check_init_from(layers):
     if not given:
         return
     place, source = given[-1]
-    if isinstance(source, str | os.PathLike) and not expand_path(source).exists():
+    if isinstance(source, str | os.PathLike) and not expand_path(source).is_file():
         raise FileNotFoundError(
             f"{place}: init_from: no file {str(source)!r}. Give a file of `save` or a checkpoint."
         )
