@@ -23,6 +23,7 @@ __all__ = [
     "check_same_classes",
     "check_targets",
     "column_names",
+    "event_columns",
     "match_columns",
     "match_events",
     "match_form",
@@ -60,7 +61,12 @@ class Targets(NamedTuple):
         """
         if not self.multilabel:
             return self.classes[self.indicator.argmax(axis=1)]
-        return pd.DataFrame(self.indicator.astype(np.int8), columns=pd.Index(self.classes))
+        return pd.DataFrame(self.indicator.astype(np.int8), columns=event_columns(self.classes))
+
+
+def event_columns(classes: np.ndarray) -> pd.Index:
+    """Make columns of events; names stay objects, for Arrow's strings do not hold all of them."""
+    return pd.Index(classes, dtype=object if classes.dtype.kind in "OUT" else None)
 
 
 def check_targets(Y, *, name: str = "Y") -> Targets:

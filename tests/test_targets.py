@@ -429,3 +429,9 @@ def test_classes_list_each_event_once(classes):
 def test_a_set_of_classes_is_sorted():
     assert check_classes({"b", "a"}).tolist() == ["a", "b"]
     assert check_classes(pd.Index(["b", "a"])).tolist() == ["b", "a"]
+
+
+def test_targets_keep_names_from_file_systems():
+    Y = [["caf\udce9"], ["b"]]  # as os.listdir gives a folder's name in Latin-1
+    targets = check_targets(Y)
+    assert check_targets(targets.to_y()).classes.tolist() == ["b", "caf\udce9"]

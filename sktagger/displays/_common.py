@@ -5,6 +5,7 @@ from sklearn.pipeline import Pipeline
 
 from sktagger._responses import scores_and_targets
 from sktagger._text import nearest, printable, short
+from sktagger.targets import event_columns
 
 # Okabe and Ito's colours, which people with any colour vision can tell apart; dark ones first
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
@@ -58,5 +59,5 @@ def respond(estimator, X, y):
     """
     last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
     scores, targets = scores_and_targets(estimator, X, y)
-    y_true = pd.DataFrame(targets.indicator.astype(int), columns=pd.Index(targets.classes))
+    y_true = pd.DataFrame(targets.indicator.astype(int), columns=event_columns(targets.classes))
     return y_true, scores, getattr(last, "thresholds_", None)
