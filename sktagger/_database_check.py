@@ -87,7 +87,7 @@ def _check_example(
     known = set()
     for position, event in enumerate(events):
         place = f"{where}['events'][{position}]"
-        if not isinstance(event, str) or not event:
+        if not isinstance(event, str) or not event.strip():
             raise malformed(path, place, reprlib.repr(event), "a non-empty string")
         if len(event) >= 1000:  # arrays of names give all the space of the longest
             raise malformed(path, place, reprlib.repr(event), "fewer than 1000 characters")

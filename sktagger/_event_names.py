@@ -10,10 +10,10 @@ from sktagger._text import find_twins, listed, short
 # "['a', 'b']", "['a' 'b']", "{'a'}", "[]", "[a, b]": lists as they are written into CSV files
 _LIST = re.compile(r"\s*[\[({]\s*(?:['\"].*['\"]\s*,?|[^\])}]*,[^\])}]*)?\s*[\])}]\s*", re.DOTALL)
 # between names, and not in them; commas of sentences have a space behind them
-_SEPARATOR = re.compile(r"[;|\t\n]|,(?![ \d])")
+_SEPARATOR = re.compile(r"[;|\t\n\uff1b]|,(?![ \d])")
 # also in names: "Speech, child"
-_MAYBE = re.compile(r"\s*,\s*|\s*[/+&]\s*")
-_MISSING = {"nan", "NaN", "None", "<NA>", "NaT", "null"}
+_MAYBE = re.compile(r"\s*[,/+&\uff0c\u3001]\s*")
+_MISSING = {"nan", "NaN", "None", "<NA>", "NaT", "null", "NULL", "N/A", "n/a"}
 
 
 def warn_of_names(classes: np.ndarray, indicator: np.ndarray, name: str) -> None:
@@ -59,9 +59,10 @@ def warn_of_names(classes: np.ndarray, indicator: np.ndarray, name: str) -> None
     twins = find_twins(names)
     if twins:
         spelled = listed((" and ".join(map(ascii, group)) for group in twins), 3)
+        come = "name comes" if len(twins) == 1 else "names come"
         warnings.warn(
-            f"{name}: {len(twins)} names come in more than one spelling, each learned as an event "
-            f"of its own: {spelled}. Correct the names, if they mean the same.",
+            f"{name}: {len(twins)} {come} in more than one spelling, each learned as an event of "
+            f"its own: {spelled}. Correct the names, if they mean the same.",
             UserWarning,
             stacklevel=4,
         )
@@ -78,6 +79,8 @@ def _find_joined(names):
     def is_joined(name):
         if _LIST.fullmatch(name) or _SEPARATOR.search(name.strip()):
             return True
+        if "/" in name and not parts[name] <= set(names):
+            return False  # a path in a taxonomy, which shares its parts with others
         # each part is also heard of elsewhere
         return len(parts[name]) > 1 and all(occurrences[part] > 1 for part in parts[name])
 

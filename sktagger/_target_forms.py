@@ -71,7 +71,12 @@ def plain_container(values, name: str):
         if hasattr(values, method):
             return getattr(values, method)()
     if hasattr(values, "__array__"):
-        return np.asarray(values)
+        try:
+            return np.asarray(values)
+        except (TypeError, RuntimeError, ValueError) as error:  # tensors that need more than a look
+            raise TypeError(
+                f"{name} is a {type(values).__name__} that NumPy cannot take: {error}"
+            ) from error
     if hasattr(values, "collect") and not isinstance(values, Sized):
         raise TypeError(f"{name} is a {type(values).__name__}. Call its collect() first.")
     if isinstance(values, str | bytes | dict | set | frozenset) or not isinstance(values, Iterable):
@@ -107,7 +112,8 @@ def column_names(frame: pd.DataFrame, name: str) -> np.ndarray | None:
         raise ValueError(
             f"{name} has more than one column for {quoted(twice)}. Give each event one column."
         )
-    if not isinstance(columns, pd.MultiIndex) and columns.hasnans:
+    blank = any(isinstance(column, str) and not column.strip() for column in columns)
+    if blank or (not isinstance(columns, pd.MultiIndex) and columns.hasnans):
         raise ValueError(f"{name} has a column without a name. Name its event, or leave it out.")
     return columns.to_numpy()
 
@@ -147,6 +153,7 @@ def read_form(Y, name: str = "Y", n_events: int | None = None) -> Form:
     if isinstance(Y, pd.Series) and isinstance(Y.dtype, np.dtype) and Y.dtype.kind in "biuf":
         return _read_array(Y.to_numpy(), name, n_events)
     values = Y.tolist() if isinstance(Y, np.ndarray | pd.Series) else Y
+    values = [value.item() if _is_scalar_array(value) else value for value in values]
     if not len(values):
         raise ValueError(f"{name} is empty (0 samples), but at least 1 clip is needed.")
     rows = [_as_row(value) for value in values]
@@ -154,6 +161,10 @@ def read_form(Y, name: str = "Y", n_events: int | None = None) -> Form:
         as_objects = not isinstance(Y, list) and Y.dtype.kind == "O"
         return Form("labels", _check_labels(values, name, as_objects))
     return _read_rows(values, rows, name, n_events)
+
+
+def _is_scalar_array(value):
+    return not np.isscalar(value) and getattr(value, "ndim", 1) == 0 and hasattr(value, "item")
 
 
 _TRUTH_VALUES = {"0", "1", "yes", "no", "y", "n", "true", "false", "t", "f"}
@@ -166,7 +177,8 @@ def _holds_labels(column):
         return False  # an indicator in words, which is an error
     if isinstance(values[0], str) or _as_row(values[0]) is not None:
         return True
-    return isinstance(values[0], Integral) and not all(value in (0, 1) for value in values)
+    are_ids = all(isinstance(value, Number) and value == value // 1 for value in values)
+    return are_ids and not all(value in (0, 1) for value in values)
 
 
 def _as_row(value):
@@ -296,9 +308,10 @@ def _check_label_types(values, name):
     is_text = isinstance(values[0], str)
     for clip, value in enumerate(values):
         if isinstance(value, str) != is_text or not isinstance(value, str | bytes | _NUMBERS):
+            other = f", and clip 0 {short(values[0])}" if clip else ""
             raise ValueError(
-                f"{name}: clip {clip} has the label {short(value)} of type {type(value).__name__}, "
-                f"and clip 0 {short(values[0])}. Labels must be all text or all numbers."
+                f"{name}: clip {clip} has the label {short(value)} of type {type(value).__name__}"
+                f"{other}. Labels must be all text or all numbers."
             )
         if is_text and not value.strip():
             raise ValueError(
@@ -308,6 +321,11 @@ def _check_label_types(values, name):
 
 
 def _check_indicator(values, names, name):
+    if 0 in values.shape:
+        raise ValueError(
+            f"{name} is empty: it has {values.shape[0]} rows (samples) and {values.shape[1]} "
+            "columns, but at least 1 clip and 1 event are needed."
+        )
     try:
         indicator = np.asarray(values, dtype=np.float32)
     except (TypeError, ValueError):
@@ -323,11 +341,17 @@ def _check_indicator(values, names, name):
                 "hold 0 and 1 only. Give 0 where the event does not occur, and leave out clips "
                 "that nobody labeled."
             )
-        ids = isinstance(value, Integral)
+        if isinstance(value, str | bytes):
+            advice = "Turn text into 0 and 1."
+        elif isinstance(value, Integral):
+            advice = "Give class ids as sets, {0, 2}."
+        else:
+            advice = "Threshold soft labels first."
+        if names is not None:
+            advice += " Leave out columns that are no events."
         raise ValueError(
             f"{name}: clip {clip} has {short(value)} for {place}, but an indicator matrix must "
-            "hold 0 and 1 only. "
-            + ("Give class ids as sets, {0, 2}." if ids else "Threshold soft labels first.")
+            f"hold 0 and 1 only. {advice}"
         )
     return indicator
 

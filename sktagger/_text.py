@@ -53,13 +53,13 @@ def nearest(name: object, names: Iterable[object]) -> str:
 
     A name that prints alike is shown with escapes, as are the characters in which it differs.
     """
-    names, name = list(map(str, names)), str(name)
-    alike = [known for known in names if known != name and _print(known) == _print(name)]
+    names, text = list(names), str(name)
+    alike = [known for known in names if str(known) != text and _print(str(known)) == _print(text)]
     if alike:
-        return f"; {alike[0]!a} looks alike, but is not {name!a}"
-    spelled = {known.casefold(): known for known in names}
-    near = get_close_matches(name.casefold(), spelled)
-    return f"; nearest: {', '.join(repr(spelled[match]) for match in near)}" if near else ""
+        return f"; {alike[0]!a} looks alike, but is not {text!a}"
+    spelled = {str(known).casefold(): known for known in names}
+    near = get_close_matches(text.casefold(), spelled)
+    return f"; nearest: {quoted(spelled[match] for match in near)}" if near else ""
 
 
 def find_twins(names: Iterable[object]) -> list[list[str]]:

@@ -272,7 +272,13 @@ class Database:
     def _columns(self, name: str, events: Iterable[str] | None) -> list[str]:
         if events is not None:
             return _check_event_names(events)
-        return self.events(self.training_set if self.training_set in self.datasets else name)
+        source = self.training_set if self.training_set in self.datasets else name
+        if not (events := self.events(source)):
+            raise ValueError(
+                f"{self.path}: no clip of {source!r} has an event, so that there is nothing to "
+                "learn. Add events, or take another training_set."
+            )
+        return events
 
     def _examples(self, name: str) -> dict[str, dict[str, Any]]:
         if not isinstance(name, str) or name not in self._content:

@@ -37,6 +37,7 @@ from sktagger.targets import (
     Targets,
     align_events,
     check_classes,
+    check_same_classes,
     check_targets,
     match_events,
     plain_container,
@@ -378,7 +379,7 @@ class WALNetTagger(BaseTagger):
         """
         self._check_settings()
         clips = check_clips(self, X, reset=True)
-        targets = check_targets(y)
+        targets = check_targets(y, name="y")
         check_lengths(clips, targets.indicator, ("X", "y"))
         weights = self._clip_weights(sample_weight, targets)
         warn_unless_savable(self, targets.classes, multilabel=targets.multilabel)
@@ -421,7 +422,7 @@ class WALNetTagger(BaseTagger):
         y : array-like of shape (n_clips, n_events) or (n_clips,), or list of event lists
             Events of the clips.
         classes : array-like of shape (n_events,) or None, default=None
-            All events that will ever come; only in the first call. None: those of `y`.
+            All events that will ever come. None: those of `y` in the first call.
         sample_weight : array-like of shape (n_clips,) or None, default=None
             Weights of the clips, see `fit`.
 
@@ -433,14 +434,17 @@ class WALNetTagger(BaseTagger):
         going_on = hasattr(self, "net_")
         clips = check_clips(self, X, reset=not going_on)
         if going_on:
+            if classes is not None:
+                check_same_classes(classes, self.classes_)
             classes, multilabel = self.classes_, self._multilabel
         elif classes is None:
             y = plain_container(y, "y")
-            _, classes, multilabel = check_targets(y)
+            _, classes, multilabel = check_targets(y, name="y")
         else:
             y, classes = plain_container(y, "y"), check_classes(classes)
-            multilabel = match_events(y, classes).multilabel
-        targets = Targets(align_events(y, classes, multilabel), classes, multilabel)
+            multilabel = match_events(y, classes, name="y").multilabel
+        indicator = align_events(y, classes, multilabel, name="y")
+        targets = Targets(indicator, classes, multilabel)
         check_lengths(clips, targets.indicator, ("X", "y"))
         weights = self._clip_weights(sample_weight, targets)
         seed = self._draw_seed(going_on)
@@ -492,7 +496,7 @@ class WALNetTagger(BaseTagger):
             return self.fit(X, y, **fit_params).transform(X)
         self._check_settings()
         y = plain_container(y, "y")
-        targets = read_targets(y)
+        targets = read_targets(y, name="y")
         check_lengths(check_clips(self, X, reset=True), targets.indicator, ("X", "y"))
         splitter = MultilabelStratifiedGroupKFold(self.cross_fit)
         if fit_params.get("groups") is not None:

@@ -4,7 +4,8 @@ Targets are an indicator matrix, event lists, or 1-D labels. Names decide which 
 wherever both sides have them, positions only where one has none.
 """
 
-from numbers import Integral
+from collections.abc import Iterable
+from numbers import Integral, Number
 from typing import NamedTuple
 
 import numpy as np
@@ -12,15 +13,17 @@ import pandas as pd
 
 from sktagger._event_names import warn_of_names
 from sktagger._target_forms import Form, column_names, plain_container, plain_table, read_form
-from sktagger._text import nearest, quoted
+from sktagger._text import nearest, quoted, short
 
 __all__ = [
     "Targets",
     "align_events",
     "align_score_targets",
     "check_classes",
+    "check_same_classes",
     "check_targets",
     "column_names",
+    "event_columns",
     "match_columns",
     "match_events",
     "match_form",
@@ -58,7 +61,12 @@ class Targets(NamedTuple):
         """
         if not self.multilabel:
             return self.classes[self.indicator.argmax(axis=1)]
-        return pd.DataFrame(self.indicator.astype(np.int8), columns=pd.Index(self.classes))
+        return pd.DataFrame(self.indicator.astype(np.int8), columns=event_columns(self.classes))
+
+
+def event_columns(classes: np.ndarray) -> pd.Index:
+    """Make columns of events; names stay objects, for Arrow's strings do not hold all of them."""
+    return pd.Index(classes, dtype=object if classes.dtype.kind in "OUT" else None)
 
 
 def check_targets(Y, *, name: str = "Y") -> Targets:
@@ -163,6 +171,8 @@ def match_form(form: Form, classes, *, name: str = "Y", unknown: set | None = No
     """Do as :func:`match_events`, for targets that :func:`read_form` has read."""
     kind, values, names = form
     numbered = _are_numbers(classes)
+    if numbered and names is not None:
+        names = _to_numbers(names, classes)
     if kind == "labels":
         lists = [[label] for label in values.tolist()]
         return Targets(_place(lists, classes, name, unknown), classes, multilabel=False)
@@ -232,19 +242,46 @@ def align_score_targets(Y, classes, multilabel: bool, *, name: str = "y") -> np.
 
 def check_classes(classes) -> np.ndarray:
     """Return the events that `partial_fit` is told of, shape (n_events,), each once."""
-    classes = np.asarray(plain_container(classes, "classes"))
-    names = classes.tolist()
-    if classes.ndim != 1 or not names or pd.isna(classes).any() or len(set(names)) < len(names):
+    given = classes
+    if isinstance(classes, str | bytes) or not isinstance(classes, Iterable):
+        classes = []
+    is_set = isinstance(classes, set | frozenset)
+    names = list(classes if is_set else plain_container(classes, "classes"))
+    if (
+        not names
+        or not all(isinstance(name, str | Number | np.bool_) for name in names)
+        or pd.isna(names).any()
+        or len({isinstance(name, str) for name in names}) > 1
+        or any(isinstance(name, str) and not name.strip() for name in names)
+        or len(set(names)) < len(names)
+    ):
         raise ValueError(
-            f"classes is {quoted(names)} of shape {classes.shape}, but it must list each event "
-            "once, none missing."
+            f"classes is {quoted(names) or short(given)}, but it must list each event once, all by "
+            "names or all by numbers, none missing."
         )
-    return classes
+    return np.array(sorted(names) if is_set else names)
+
+
+def check_same_classes(classes, known: np.ndarray) -> None:
+    """Raise ValueError if `partial_fit` is told of other events than in its first call."""
+    if set(check_classes(classes).tolist()) != set(known.tolist()):
+        raise ValueError(
+            f"classes is {short(classes)}, but the first call of partial_fit had the "
+            f"{len(known)} events {quoted(known)}. Give all events in the first call."
+        )
 
 
 def _are_numbers(classes: np.ndarray) -> bool:
     """Say whether the names of events are but the numbers of their columns."""
     return classes.dtype.kind in "iu" and np.array_equal(classes, np.arange(len(classes)))
+
+
+def _to_numbers(names: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Turn names of columns that are their numbers as text, as in a CSV file, into numbers."""
+    numbers = {str(number): number for number in classes.tolist()}
+    if set(names.tolist()) != numbers.keys():
+        return names
+    return np.array([numbers[name] for name in names.tolist()])
 
 
 def matched_by_name(names: np.ndarray | None, classes: np.ndarray) -> bool:

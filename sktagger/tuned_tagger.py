@@ -22,7 +22,7 @@ from sktagger.model_selection import (
     stratified_hold_out,
 )
 from sktagger.tagger import WALNetTagger
-from sktagger.targets import align_score_targets, check_targets, match_events
+from sktagger.targets import align_score_targets, check_targets, event_columns, match_events
 from sktagger.thresholds import ThresholdTuner
 from sktagger.unreadable import check_scored
 
@@ -165,7 +165,7 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
                 else fits[0]
             )
         self.tuner_ = clone(ThresholdTuner() if self.tuner is None else self.tuner)
-        self.tuner_.fit(scores, pd.DataFrame(indicator, columns=pd.Index(targets.classes)))
+        self.tuner_.fit(scores, pd.DataFrame(indicator, columns=event_columns(targets.classes)))
         self.thresholds_ = self.tuner_.thresholds_
         self.classes_ = targets.classes
         self._multilabel = targets.multilabel

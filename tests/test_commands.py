@@ -449,7 +449,10 @@ def test_settings_are_json_or_strings():
         (["train", "DB", "--set=init_from=."], "--set: init_from: no file '.'"),
         (["train", "DB", "--name=a/b"], "a separator of folders"),
         (["evaluate", "nowhere"], "is no experiment"),
+        (["train", "DB", "--training-set=night"], "no data set 'night'"),
+        (["train", "DB", "--validation-set=night"], "no data set 'night'"),
         (["evaluate", "EXP", "--database=nowhere.json"], "no file"),
+        (["evaluate", "EXP", "--test-set=night"], "no data set 'night'"),
     ],
 )
 def test_what_is_missing_is_told_before_torch_is_imported(

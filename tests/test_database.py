@@ -525,6 +525,24 @@ def test_database_in_the_home_directory(write, content, tmp_path, monkeypatch):
     assert db.path == file
     with pytest.raises(ValueError, match=re.escape(f"lies outside of root='{tmp_path}")):
         load_database("~/scenes.json", root="~")
+    with pytest.raises(FileNotFoundError, match=r"no file .*none\.json'.* Give the path"):
+        load_database("~/none.json")
+
+
+def test_a_training_set_without_events_is_named(write, content):
+    for example in content["datasets"]["balanced_train"].values():
+        example["events"] = []
+    db = load_database(write(content))
+    for name in ("balanced_train", "eval"):
+        with pytest.raises(ValueError, match="no clip of 'balanced_train' has an event"):
+            db.to_xy(name)
+    assert db.to_xy("balanced_train", events=["Rain"])[1].shape == (3, 1)
+
+
+def test_an_event_of_blanks_is_refused(write, content):
+    content["datasets"]["eval"]["e0"]["events"] = [" "]
+    with pytest.raises(ValueError, match=r"\['events'\]\[0\]: got ' '; allowed is a non-empty"):
+        load_database(write(content))
 
 
 def test_missing_database_in_the_home_directory(tmp_path, monkeypatch):

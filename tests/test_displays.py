@@ -187,3 +187,20 @@ def test_an_event_may_be_named_macro(pyplot, clips):
     Y = Y.rename(columns={"event 1": "macro"})
     shown = EventReportDisplay.from_predictions(Y, S)
     assert shown.report.index.tolist() == ["event 0", "macro", "event 2", "(macro)"]
+
+
+@pytest.mark.parametrize("display", DISPLAYS)
+def test_names_are_drawn_as_they_are(pyplot, clips, display):
+    Y, S = clips
+    Y = Y.set_axis([r"$\bad{$", "_x", "a\nb"], axis=1)
+    ax = display.from_predictions(Y, S).ax_
+    ax.figure.draw_without_rendering()
+    texts = ax.get_yticklabels() if display is EventReportDisplay else ax.get_legend().get_texts()
+    shown = sorted(text.get_text() for text in texts)
+    assert [label.split(" (")[0] for label in shown] == [" _x", r"\$\bad{\$", r"a\nb"]
+
+
+@pytest.mark.parametrize("display", DISPLAYS)
+def test_a_single_name_is_no_list_of_events(clips, display):
+    with pytest.raises(ValueError, match=r"must be a list. Give \['event 1'\]"):
+        display.from_predictions(*clips, events="event 1")

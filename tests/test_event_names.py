@@ -76,3 +76,25 @@ def test_warnings_are_printable():
     with pytest.warns(UserWarning, match="several events") as caught:
         check_targets(["a", "x\x1b[2J\n;y"])
     assert str(caught[0].message).isprintable()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["Speech/Male", "Speech/Female", "Singing/Male", "Singing/Female", "Speech", "Singing"],
+        ["alarm/car", "alarm/fire", "engine/car", "engine/fire"],
+        ["Corvus corax", "Parus major_Great Tit", "norcar", "Larus sp.", "0", "1"],
+    ],
+)
+def test_paths_of_taxonomies_are_not_warned_of(names):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_targets(names)
+
+
+@pytest.mark.parametrize(
+    "names", [["\u72ac\uff1b\u732b"], ["\u72ac", "\u732b", "\u72ac\u3001\u732b"]]
+)
+def test_separators_of_chinese_and_japanese_tell_a_list(names):
+    with pytest.warns(UserWarning, match="look like several events"):
+        check_targets(names)

@@ -646,3 +646,12 @@ def test_groups_of_a_cross_validation_need_no_routing(data):
     cv = MultilabelStratifiedGroupKFold(2)
     groups = np.repeat(np.arange(6), 2)
     cross_validate(WALNetTagger(**SETTINGS), X, Y, cv=cv, groups=groups, error_score="raise")
+
+
+def test_partial_fit_is_told_of_all_events_at_once(data):
+    X, Y = data
+    tagger = WALNetTagger(**SETTINGS).partial_fit(X, Y, classes=["b", "a"])
+    tagger.partial_fit(X, Y, classes=["a", "b"])
+    assert tagger.classes_.tolist() == ["b", "a"]
+    with pytest.raises(ValueError, match=r"classes is .*'c'.* first call of partial_fit had the 2"):
+        tagger.partial_fit(X, Y, classes=["a", "b", "c"])

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy import sparse
 
 from sktagger.targets import (
@@ -368,7 +369,69 @@ def test_columns_named_by_text_stand_for_numbers(Y, columns, classes, indicator)
     assert targets.indicator.tolist() == indicator
 
 
-@pytest.mark.parametrize("classes", [["a", "a"], [], ["a", None], [["a"], ["b"]]])
+@pytest.mark.parametrize("blank", ["", " "])
+def test_columns_without_a_name_are_refused(blank):
+    with pytest.raises(ValueError, match="Y has a column without a name"):
+        check_targets(pd.DataFrame([[1, 0], [0, 1]], columns=["a", blank]))
+
+
+@pytest.mark.parametrize("shape", [(2, 0), (0, 2)])
+def test_tables_of_nothing_are_refused(shape):
+    with pytest.raises(ValueError, match=f"Y is empty: it has {shape[0]} rows .* {shape[1]} col"):
+        check_targets(pd.DataFrame(np.zeros(shape)))
+
+
+def test_text_in_an_indicator_is_not_called_a_soft_label():
+    Y = pd.DataFrame({"path": ["a.wav", "b.wav"], "Rain": [1, 0]})
+    with pytest.raises(ValueError, match=r"'a.wav' for the event 'path'.*Leave out columns") as got:
+        check_targets(Y)
+    assert "soft" not in str(got.value)
+
+
+def test_a_column_of_whole_floats_holds_labels():
+    targets = check_targets(pd.DataFrame({"label": [0.0, 2.0, 1.0]}))
+    assert not targets.multilabel
+    assert targets.classes.tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match="Threshold soft labels"):
+        check_targets(pd.DataFrame({"label": [0.0, 0.5, 1.0]}))
+
+
+def test_arrays_of_no_dimension_are_labels():
+    targets = check_targets([np.array(4), np.array(3)])
+    assert targets.classes.tolist() == [3, 4]
+    assert targets.indicator.tolist() == [[0, 1], [1, 0]]
+    assert check_targets(list(torch.tensor([4, 3]))).classes.tolist() == [3, 4]
+
+
+def test_what_numpy_cannot_take_is_named():
+    with pytest.raises(TypeError, match=r"Y is a Tensor that NumPy cannot take: .*detach"):
+        check_targets(torch.ones(2, 2, requires_grad=True))
+
+
+def test_numbers_of_columns_may_be_text():
+    Y = pd.DataFrame([[1, 0], [1, 1]], columns=["1", "0"])
+    targets = match_events(Y, np.arange(2))
+    assert targets.indicator.tolist() == [[0, 1], [1, 1]]
+    assert targets.classes.tolist() == [0, 1]
+    with pytest.raises(ValueError, match=r"event '1'.*nearest: 1\."):
+        match_events(["1", "0"], np.arange(2))
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [["a", "a"], ["a", ""], ["a", None], ["a", 3], [], "ab", 3, [["a"], ["b"]], np.zeros((2, 2))],
+)
 def test_classes_list_each_event_once(classes):
     with pytest.raises(ValueError, match=r"classes is .* must list each event once"):
         check_classes(classes)
+
+
+def test_a_set_of_classes_is_sorted():
+    assert check_classes({"b", "a"}).tolist() == ["a", "b"]
+    assert check_classes(pd.Index(["b", "a"])).tolist() == ["b", "a"]
+
+
+def test_targets_keep_names_from_file_systems():
+    Y = [["caf\udce9"], ["b"]]  # as os.listdir gives a folder's name in Latin-1
+    targets = check_targets(Y)
+    assert check_targets(targets.to_y()).classes.tolist() == ["b", "caf\udce9"]

@@ -107,6 +107,9 @@ def evaluate(
     experiment = _experiment.existing(experiment)
     config = _experiment.read_config(experiment)
     db = load_database(config["database"] if database is None else database)
+    names = validation_set, test_set
+    for name in names:
+        db.events(name)  # which must be there
 
     # PyTorch takes seconds to import: what can be wrong before has been found
     from sktagger import persistence
@@ -116,7 +119,6 @@ def evaluate(
     tagger = _experiment.load_tagger(experiment, device=device)
     if on_error is not None:
         tagger.set_params(on_error=on_error)
-    names = validation_set, test_set
     unknown = [db.unknown_events(name, events=tagger.classes_) for name in names]
     try:
         sets = [db.to_xy(n, events=tagger.classes_, unknown_events=unknown_events) for n in names]

@@ -144,6 +144,8 @@ def train(
         directory = _experiment.existing(resume)
         config = _experiment.read_config(directory)
     db = load_database(config["database"], training_set=config["training_set"])
+    db.events(config["training_set"])  # which must be there
+    X_val, Y_val = db.to_xy(config["validation_set"])
 
     # PyTorch takes seconds to import: what can be wrong before has been found
     from sklearn.base import clone
@@ -158,7 +160,6 @@ def train(
     X, Y = db.to_xy(
         config["training_set"], min_length=config["min_length"], on_error=tagger.on_error
     )
-    X_val, Y_val = db.to_xy(config["validation_set"], events=Y.columns)
     if resume is not None:
         _experiment.check_events(directory, list(Y.columns))
     else:

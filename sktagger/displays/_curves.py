@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.exceptions import UndefinedMetricWarning
 
-from sktagger.displays._common import COLORS, find_columns, make_axes, respond
+from sktagger.displays._common import COLORS, event_label, find_columns, make_axes, respond
 from sktagger.metrics import RankedScores, event_report
 
 _DASHES = ["-", "--"]
@@ -188,7 +188,7 @@ class ThresholdCurveDisplay(_CurvesDisplay):
         lines = {event: _steps(curve) for event, curve in self.curves.items()}
         marks = self._marks("threshold", "F1")
         ax.set(xlabel="Threshold", ylabel="F1", ylim=(-0.02, 1.02))
-        return self._plot(ax, lines, marks, str, "mean, one threshold for all")
+        return self._plot(ax, lines, marks, event_label, "mean, one threshold for all")
 
     @staticmethod
     def _span(lines):
@@ -259,7 +259,8 @@ class PrecisionRecallEventsDisplay(_CurvesDisplay):
 
         def label(event):
             known = average_precision is not None
-            return f"{event} (AP {average_precision[event]:.2f})" if known else str(event)
+            name = event_label(event)
+            return f"{name} (AP {average_precision[event]:.2f})" if known else name
 
         ax.set(xlabel="Recall", ylabel="Precision", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         ax.set_aspect("equal")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sktagger.displays._common import COLORS, find_columns, make_axes, respond
+from sktagger.displays._common import COLORS, event_label, find_columns, make_axes, respond
 from sktagger.metrics import event_report
 
 
@@ -146,7 +146,7 @@ class EventReportDisplay:
             )
             ax.axvline(macro[metric], color=color, linewidth=1, linestyle=":", zorder=1)
         labels = [
-            f"{event} ({support})"
+            f"{event_label(event)} ({support})"
             for event, support in zip(events.index, events["support"].astype(int), strict=True)
         ]
         ax.set_yticks(place, labels, fontsize="small")

@@ -18,7 +18,13 @@ from sktagger._text import listed
 from sktagger.metrics._decisions import mean_f1
 from sktagger.metrics._lwlrap import lwlrap
 from sktagger.metrics._ranking_metrics import mean_average_precision, mean_roc_auc
-from sktagger.targets import match_form, matched_by_name, plain_container, read_form
+from sktagger.targets import (
+    event_columns,
+    match_form,
+    matched_by_name,
+    plain_container,
+    read_form,
+)
 from sktagger.unreadable import scored
 
 __all__ = ["lwlrap_scorer", "map_scorer", "mauc_scorer", "mf1_scorer", "scorers"]
@@ -140,7 +146,7 @@ def _as_indicator(y, estimator):
         indicator = match_form(form, classes, name="y", unknown=unknown).indicator
         names = None if form.names is None else classes
         _warn_of_unknown(unknown)
-    return indicator if names is None else pd.DataFrame(indicator, _index(y), pd.Index(names))
+    return indicator if names is None else pd.DataFrame(indicator, _index(y), event_columns(names))
 
 
 def _index(y):
