@@ -264,11 +264,36 @@ def test_clips_that_cannot_be_read_are_left_out_and_listed(content, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("option", "arguments"), [("--set", {"settings": {"lr": 1.0}}), ("--name", {"name": "a"})]
+    ("option", "arguments"),
+    [
+        ("--set", {"settings": {"lr": 1.0}}),
+        ("--name", {"name": "a"}),
+        ("DATABASE", {"database": "other.json"}),
+        ("--training-set", {"training_set": "a"}),
+        ("--validation-set", {"validation_set": "a"}),
+        ("--storage-root", {"storage_root": "a"}),
+        ("--recipe", {"recipe": "reference"}),
+        ("--unknown-events", {"unknown_events": "ignore"}),
+    ],
 )
 def test_options_that_do_not_go_with_resume(experiment, option, arguments):
     with pytest.raises(ValueError, match=f"{option} does not go with --resume"):
-        train(None, resume=experiment, **arguments)
+        train(resume=experiment, **arguments)
+
+
+def test_unknown_events_of_the_validation_set_may_be_ignored(scenes, content, tmp_path):
+    for clip in content["datasets"]["validate"].values():
+        clip["events"].append("never heard")
+    (tmp_path / "db.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="'never heard', which is not among the 10 events"):
+        train(tmp_path / "db.json", storage_root=tmp_path, settings=SETTINGS)
+    plain, ignoring = (
+        train(path, storage_root=tmp_path, settings=SETTINGS, unknown_events="ignore")
+        for path in (scenes.path, tmp_path / "db.json")
+    )
+    ends = [load_checkpoint(path / "checkpoints" / "latest.pt") for path in (plain, ignoring)]
+    assert ends[0]["history"][-1]["valid_mAP"] == ends[1]["history"][-1]["valid_mAP"]
+    assert train(resume=ignoring) == ignoring
 
 
 @pytest.mark.usefixtures("no_training")

@@ -24,6 +24,7 @@ _KEYS = {
         "a number of seconds, at least 0",
         lambda value: isinstance(value, Real) and not isinstance(value, bool) and value >= 0,
     ),
+    "unknown_events": ("'error' or 'ignore'", lambda value: value in ("error", "ignore")),
     "tagger": ("an object of parameters", lambda value: isinstance(value, dict)),
     "versions": ("anything; it is not used", lambda value: True),
 }

@@ -48,7 +48,9 @@ def parse_settings(assignments):
     return settings
 
 
-def make_config(database, *, training_set, validation_set, recipe, min_length, tagger):
+def make_config(
+    database, *, training_set, validation_set, recipe, min_length, unknown_events, tagger
+):
     """Resolve the settings of a training to plain data that reproduces it.
 
     `tagger` holds parameters by the place that they come from; later ones override earlier ones.
@@ -75,6 +77,7 @@ def make_config(database, *, training_set, validation_set, recipe, min_length, t
         "validation_set": validation_set,
         "recipe": recipe,
         "min_length": min_length,
+        "unknown_events": unknown_events,
         # a cache holds pickles: a file, which may be a stranger's, does not say where it is
         "tagger": params_to_json(resolved, left_out=("callbacks", "memory")),
         "versions": {
@@ -207,7 +210,7 @@ def read_config(directory):
         raise ValueError(
             f"{path}: the keys {', '.join(sorted(needed - config.keys()))} are missing. Restore it."
         )
-    return config
+    return {"unknown_events": "error", **config}  # which earlier versions did not have
 
 
 def check_name(root, name):

@@ -7,7 +7,12 @@ from sktagger._files import expand_path
 from sktagger._progress import logger
 from sktagger.commands._recipes import RECIPES
 
-_DEFAULTS = {"training_set": "balanced_train", "validation_set": "validate", "recipe": "default"}
+_DEFAULTS = {
+    "training_set": "balanced_train",
+    "validation_set": "validate",
+    "unknown_events": "error",
+    "recipe": "default",
+}
 
 
 def add_arguments(parser):
@@ -39,6 +44,12 @@ def add_arguments(parser):
         help="settings to start from; 'reference' is the published training",
     )
     parser.add_argument(
+        "--unknown-events",
+        choices=["error", "ignore"],
+        help="what is done about events of the validation set that training lacks; 'ignore' leaves "
+        "them out (default: error)",
+    )
+    parser.add_argument(
         "--set",
         metavar="NAME=VALUE",
         action="append",
@@ -62,6 +73,7 @@ def main(args):
             name=args.name,
             resume=args.resume,
             recipe=args.recipe,
+            unknown_events=args.unknown_events,
             settings=parse_settings(args.settings),
         )
     )
@@ -77,6 +89,7 @@ def train(
     name=None,
     resume=None,
     recipe=None,
+    unknown_events=None,
     settings=None,
 ) -> Path:
     """Train a tagger and write all that belongs to it into an experiment directory.
@@ -100,6 +113,9 @@ def train(
         Directory of an experiment to continue, with the settings that it was begun with.
     recipe : {"default", "reference"} or None, default=None
         Settings to start from. None: that of `config`, else "default".
+    unknown_events : {"error", "ignore"} or None, default=None
+        What is done about events of the validation set that the training set lacks; "ignore" leaves
+        them out. None: that of `config`, else "error".
     settings : dict or None, default=None
         Parameters of :class:`sktagger.WALNetTagger` that differ from recipe and `config`. With
         `resume`, only `memory`, the cache, which is not kept in the experiment.
@@ -138,14 +154,25 @@ def train(
             training_set=training_set,
             validation_set=validation_set,
             recipe=recipe,
+            unknown_events=unknown_events,
         )
     else:
-        _check_resumed_alone(config, settings, name)
+        changes = {
+            "DATABASE": database,
+            "--config": config,
+            "--training-set": training_set,
+            "--validation-set": validation_set,
+            "--storage-root": storage_root,
+            "--name": name,
+            "--recipe": recipe,
+            "--unknown-events": unknown_events,
+        }
+        _check_resumed_alone(settings, changes)
         directory = _experiment.existing(resume)
         config = _experiment.read_config(directory)
     db = load_database(config["database"], training_set=config["training_set"])
     db.events(config["training_set"])  # which must be there
-    X_val, Y_val = db.to_xy(config["validation_set"])
+    X_val, Y_val = db.to_xy(config["validation_set"], unknown_events=config["unknown_events"])
 
     # PyTorch takes seconds to import: what can be wrong before has been found
     from sklearn.base import clone
@@ -248,10 +275,11 @@ def _check_init_from(layers):
         )
 
 
-def _check_resumed_alone(config, settings, name):
-    changes = {name: value for name, value in (settings or {}).items() if name != "memory"}
-    for option, value in (("--set", changes), ("--config", config), ("--name", name)):
-        if value:
+def _check_resumed_alone(settings, changes):
+    """Raise ValueError if something was given that a training which has begun cannot take."""
+    params = {name: value for name, value in (settings or {}).items() if name != "memory"}
+    for option, value in {"--set": params or None, **changes}.items():
+        if value is not None:
             raise ValueError(
                 f"{option} does not go with --resume: {value} would change a training that has "
                 "begun. Start a new one, or leave it out."
