@@ -235,6 +235,12 @@ class Database:
             for event in clip["events"]:
                 if event in column_of:
                     indicator[row, column_of[event]] = 1
+                elif unknown_events == "error" and events is None and not columns:
+                    raise ValueError(
+                        f"{self.path}: no clip of the training set {self.training_set!r} has an "
+                        f"event, but clip {example_id!r} of {name!r} has. Add events, or take "
+                        "another training_set."
+                    )
                 elif unknown_events == "error":
                     raise ValueError(
                         f"{self.path}: clip {example_id!r} of {name!r} has the event {event!r}, "
@@ -272,13 +278,7 @@ class Database:
     def _columns(self, name: str, events: Iterable[str] | None) -> list[str]:
         if events is not None:
             return _check_event_names(events)
-        source = self.training_set if self.training_set in self.datasets else name
-        if not (events := self.events(source)):
-            raise ValueError(
-                f"{self.path}: no clip of {source!r} has an event, so that there is nothing to "
-                "learn. Add events, or take another training_set."
-            )
-        return events
+        return self.events(self.training_set if self.training_set in self.datasets else name)
 
     def _examples(self, name: str) -> dict[str, dict[str, Any]]:
         if not isinstance(name, str) or name not in self._content:

@@ -274,7 +274,7 @@ def resume(path):
     """Continue from a checkpoint, whose weights are the best, too."""
     sizes = STFT().sizes(8000)
     plan = TrainingPlan(np.full(4, 8000), sizes, 8000, 2, None, 128, 0)
-    rounds = SimpleNamespace(plan=plan, dataset=range(4))
+    rounds = SimpleNamespace(plan=plan, dataset=range(4), unit="epoch", total=2)
     checkpoint = Checkpoint(path.parent, on_mismatch="raise")
     os.replace(path, path.with_name("latest.pt"))
     if not path.with_name("best.pt").exists():
@@ -283,7 +283,10 @@ def resume(path):
             path.with_name("best.pt"),
         )
     data = SimpleNamespace(rounds=rounds, validation=(), record=lambda: copy(RECORD))
-    checkpoint.on_train_begin(net(), data)
+    try:
+        checkpoint.on_train_begin(net(), data)
+    finally:
+        checkpoint.release()
 
 
 def from_padertorch(path):
@@ -581,6 +584,7 @@ def experiment_files(directory):
     (directory / "checkpoints").mkdir(exist_ok=True)
     config = make_config(
         "a.json", training_set="a", validation_set="b", recipe="default", min_length=0,
+        unknown_events="error",
         tagger={"here": {"sample_rate": 8000, "verbose": 0}},
     )  # fmt: skip
     (directory / "config.json").write_text(json.dumps(config))
