@@ -376,6 +376,9 @@ class WALNetTagger(BaseTagger):
         After an error (or Ctrl-C) in the midst of training, the tagger has the best weights of
         the rounds that were finished, the last ones if there are no validation clips. If an error
         comes before the end of the first round, the tagger is as fitted as it was before.
+
+        Ctrl-C ends `fit` with a warning. In a clone, as cross-validation, searches and
+        `TunedThresholdTagger` make them, KeyboardInterrupt goes on, so that it ends all of it.
         """
         self._check_settings()
         clips = check_clips(self, X, reset=True)
