@@ -11,6 +11,7 @@ from sktagger.audio import (
     Section,
     audio_info,
     check_complete,
+    check_finite,
     open_audio,
     resampled_length,
     undecodable,
@@ -97,35 +98,9 @@ def _decode(section, n_samples, block_samples):
                 data = read_samples(file, first, first + size, "float32")
                 if not len(data):
                     break
-                check_finite_block(data.T, n_done, name)
+                check_finite(data, name, first=n_done)
                 n_done += len(data)
                 yield data.T
         except soundfile.SoundFileRuntimeError as error:
             raise undecodable(section, error) from error
     check_complete(section, n_samples, n_done)
-
-
-def check_finite_block(block: np.ndarray, first: int, name: str) -> None:
-    """Refuse NaN and inf in a block of a clip.
-
-    Parameters
-    ----------
-    block : ndarray of shape (n_channels, n), float32
-    first : int
-        Number of samples before the block.
-    name : str
-        Of the clip.
-
-    Raises
-    ------
-    ValueError
-    """
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(block.sum()):
-            return
-    bad = np.flatnonzero(~np.isfinite(block).all(axis=0))
-    if len(bad):
-        raise ValueError(
-            f"{name}: sample {first + bad[0]} is NaN or infinite. Samples must be finite: repair "
-            "the audio or leave the clip out."
-        )

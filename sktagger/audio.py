@@ -357,15 +357,19 @@ def _bounds(section, n_samples):
     return start, stop
 
 
-def check_finite(data, name):
-    """Refuse NaN and inf in data of shape (n_samples, n_channels)."""
+def check_finite(data, name, *, first=None):
+    """Refuse NaN and inf in data of shape (n_samples, n_channels).
+
+    `first` is the number of samples before the data, if they are a block of a clip.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(data.sum()):
             return
     bad = np.flatnonzero(~np.isfinite(data).all(axis=1))
     if len(bad):
+        in_all = f" ({len(bad)} such samples in all)" if first is None else ""
         raise ValueError(
-            f"{name}: sample {bad[0]} is NaN or infinite ({len(bad)} such samples in all). "
+            f"{name}: sample {(first or 0) + bad[0]} is NaN or infinite{in_all}. "
             "Samples must be finite: repair the audio or leave the clip out."
         )
 

@@ -16,7 +16,6 @@ from joblib import Memory
 from sktagger._audio_blocks import (
     BLOCK_SAMPLES,
     audio_blocks,
-    check_finite_block,
     resample_blocks,
 )
 from sktagger._audio_files import file_version
@@ -211,7 +210,7 @@ class ArrayClips:
     def _blocks(waveform, name):
         for start in range(0, waveform.shape[1], BLOCK_SAMPLES):
             block = _as_float32(waveform[:, start : start + BLOCK_SAMPLES])
-            check_finite_block(block, start, name)
+            check_finite(block.T, name, first=start)
             yield block
 
 

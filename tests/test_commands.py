@@ -308,7 +308,7 @@ def test_name_of_an_experiment(scenes, tmp_path, name):
 
 @pytest.mark.parametrize(
     "name",
-    ["", " ", ".", "..", "a/b", "/tmp/a", "a\\b", "a\nb", "a\x1b[31m", "a\0", "a ", "\udcff"],
+    ["", " ", ".", "..", "a/b", "/a", "a\\b", "a\nb", "a\x1b[31m", "a\0", "a ", "\udcff"],
 )
 def test_name_that_is_none_of_a_folder(scenes, tmp_path, name):
     with pytest.raises(ValueError, match=r"--name: got .* allowed is the name of a new folder"):
