@@ -40,7 +40,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sktagger import STFT, Augmentation, ThresholdTuner, WALNetTagger, load_database
-from sktagger.audio import Section, read_audio
+from sktagger.audio.reading import Section, read_audio
 from sktagger.commands._recipes import RECIPES
 from sktagger.metrics import lwlrap, mean_average_precision, mean_f1, mean_roc_auc
 

@@ -67,12 +67,12 @@ def measure_stages(files, precision, n_repeats):
     from torch.nn import functional as F
 
     from sktagger import STFT, Augmentation
-    from sktagger.audio import Section, read_audio, to_mono
-    from sktagger.augmentation import draw_waveform, roll
-    from sktagger.modules import WALNet
-    from sktagger.modules._masking import Frames
-    from sktagger.modules._walnet import LAYERS
-    from sktagger.spectral import stft
+    from sktagger.audio.augmentation import draw_waveform, roll
+    from sktagger.audio.reading import Section, read_audio, to_mono
+    from sktagger.audio.spectral import stft
+    from sktagger.networks import WALNet
+    from sktagger.networks._masking import Frames
+    from sktagger.networks.walnet import LAYERS
 
     sizes, rng = STFT().sizes(RATE), np.random.default_rng(0)
     waveform = read_audio(Section(files[0]), RATE)

@@ -29,9 +29,9 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from sktagger.callbacks import load_checkpoint
 from sktagger.commands.train import train
-from sktagger.datasets import make_scenes
+from sktagger.datasets.scenes import make_scenes
+from sktagger.training.callbacks import load_checkpoint
 
 SETTINGS = {"sample_rate": 8000, "batch_size": 4, "random_state": 0, "verbose": 0}
 KINDS = ("SIGKILL", "SIGTERM", "SIGINT", "full disk")

@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 
 from sktagger import ThresholdTuner, WALNetTagger
-from sktagger.datasets import make_scenes
+from sktagger.datasets.scenes import make_scenes
 from sktagger.metrics import event_report, mean_average_precision
 
 # %%

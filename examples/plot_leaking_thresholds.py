@@ -19,10 +19,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sktagger import STFT, ThresholdTuner, TunedThresholdTagger
-from sktagger.datasets import make_scenes
+from sktagger.audio.spectral import frame_onsets, stft
+from sktagger.datasets.scenes import make_scenes
 from sktagger.metrics import mean_average_precision, mean_f1
-from sktagger.modules import mel_filterbank
-from sktagger.spectral import frame_onsets, stft
+from sktagger.networks import mel_filterbank
 
 # %%
 # Clips, and features of them: mean and deviation over time of the log energy in 24 mel bands.

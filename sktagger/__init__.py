@@ -28,12 +28,12 @@ __version__ = "0.1.0.dev0"
 # PyTorch takes seconds to import; names are looked up where they are first used, so that
 # `sktagger --help` answers at once
 _HOME = {
-    "Augmentation": "sktagger.augmentation",
-    "STFT": "sktagger.spectral",
-    "ThresholdTuner": "sktagger.thresholds",
-    "TunedThresholdTagger": "sktagger.tuned_tagger",
-    "WALNetTagger": "sktagger.tagger",
-    "load_database": "sktagger.database",
+    "Augmentation": "sktagger.audio.augmentation",
+    "STFT": "sktagger.audio.spectral",
+    "ThresholdTuner": "sktagger.thresholds.tuner",
+    "TunedThresholdTagger": "sktagger.taggers.tuned",
+    "WALNetTagger": "sktagger.taggers.walnet",
+    "load_database": "sktagger.datasets.database",
 }
 
 __all__ = [

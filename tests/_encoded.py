@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import soundfile
 
-from sktagger.audio import MemoryFile, Section, audio_info, read_audio
+from sktagger.audio.reading import MemoryFile, Section, audio_info, read_audio
 
 RATE = 8000
 

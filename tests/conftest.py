@@ -11,9 +11,9 @@ import torch
 from _reference import padertorch_state
 from hypothesis import settings
 
-from sktagger.datasets import make_scenes
-from sktagger.modules import WALNet
-from sktagger.spectral import STFTSizes
+from sktagger.audio.spectral import STFTSizes
+from sktagger.datasets.scenes import make_scenes
+from sktagger.networks import WALNet
 
 torch.set_num_threads(1)
 
@@ -106,7 +106,7 @@ def no_training(monkeypatch):
         self.net_ = SimpleNamespace(completed_=True)
         return self
 
-    monkeypatch.setattr("sktagger.tagger.WALNetTagger.fit", fit)
+    monkeypatch.setattr("sktagger.taggers.walnet.WALNetTagger.fit", fit)
 
 
 @pytest.fixture

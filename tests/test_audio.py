@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sktagger.audio import (
+from sktagger.audio.reading import (
     Section,
     audio_info,
     channels_cancel,

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from sktagger._audio_blocks import audio_blocks, resample_blocks
-from sktagger.audio import Section, read_audio, resample
+from sktagger.audio._blocks import audio_blocks, resample_blocks
+from sktagger.audio.reading import Section, read_audio, resample
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_sample_that_is_not_finite_is_counted_from_the_beginning(write_audio, no
 
 def test_file_that_ends_early_is_an_error(write_audio, noise, monkeypatch):
     path = write_audio("clip.wav", noise(8000), 16000)
-    monkeypatch.setattr("sktagger._audio_blocks.audio_info", lambda section: (20_000, 16000))
+    monkeypatch.setattr("sktagger.audio._blocks.audio_info", lambda section: (20_000, 16000))
     with pytest.raises(ValueError, match=r"promises 20000 samples, but the data ends after 8000"):
         list(audio_blocks(Section(path), 16000, 1000))
 

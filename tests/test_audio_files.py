@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from sktagger.audio import MemoryFile, Section, audio_info, read_audio
-from sktagger.clips import FileClips
+from sktagger.audio.clips import FileClips
+from sktagger.audio.reading import MemoryFile, Section, audio_info, read_audio
 
 RATE = 8000
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import kstest, truncexpon, truncnorm, uniform
 from sklearn.base import clone
 
-from sktagger.augmentation import (
+from sktagger.audio.augmentation import (
     Augmentation,
     draw_features,
     draw_mixup_onset,
@@ -16,7 +16,7 @@ from sktagger.augmentation import (
     roll,
     truncated_normal,
 )
-from sktagger.spectral import STFT, STFTSizes, frame_onsets, stretched_onsets
+from sktagger.audio.spectral import STFT, STFTSizes, frame_onsets, stretched_onsets
 
 N_DRAWS = 3000
 AT_44K = STFT().sizes(44100)

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback
 
 from sktagger import ThresholdTuner, TunedThresholdTagger, WALNetTagger
-from sktagger.audio import Section, audio_info, read_audio
+from sktagger.audio.reading import Section, audio_info, read_audio
 from sktagger.metrics import map_scorer, mf1_scorer
 
 RATE = 8000
@@ -125,7 +125,7 @@ def test_file_that_does_not_fit_into_memory(tmp_path, monkeypatch):
     def read(*args, **kwargs):
         raise MemoryError("Unable to allocate 9 TiB")
 
-    monkeypatch.setattr("sktagger.audio.soundfile.SoundFile.read", read)
+    monkeypatch.setattr("sktagger.audio.reading.soundfile.SoundFile.read", read)
     with pytest.raises(MemoryError, match=r"long\.wav': does not fit into memory .*9 TiB"):
         read_audio(Section(str(tmp_path / "long.wav")), RATE)
 
@@ -136,7 +136,7 @@ def test_file_without_permission(tmp_path, monkeypatch):
     def refuse(path, *args):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("sktagger._audio_files.os.stat", refuse)
+    monkeypatch.setattr("sktagger.audio._files.os.stat", refuse)
     with pytest.raises(PermissionError, match=r"secret\.wav' cannot be opened: Permission denied"):
         audio_info(Section(str(tmp_path / "secret.wav")))
 

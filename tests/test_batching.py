@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from sktagger.audio import to_mono
-from sktagger.augmentation import Augmentation, FeatureDraw, WaveformDraw
-from sktagger.batching import ClipDataset, prefetch
-from sktagger.clips import ArrayClips
-from sktagger.plans import Example, Part, TrainingPlan, plain_example
-from sktagger.spectral import STFTSizes, stft
-from sktagger.transfer import to_device
+from sktagger._utils.threads import prefetch
+from sktagger.audio.augmentation import Augmentation, FeatureDraw, WaveformDraw
+from sktagger.audio.clips import ArrayClips
+from sktagger.audio.reading import to_mono
+from sktagger.audio.spectral import STFTSizes, stft
+from sktagger.batching.dataset import ClipDataset
+from sktagger.batching.device_transfer import to_device
+from sktagger.batching.plans import Example, Part, TrainingPlan, plain_example
 
 SIZES = STFTSizes(n_fft=64, hop_length=20, win_length=40)
 RATE = 1000
@@ -277,7 +278,7 @@ def test_batch_without_any_memory_is_an_error_that_names_its_longest_clip(
     def fails(*args):
         raise MemoryError("Unable to allocate 9 GiB")
 
-    monkeypatch.setattr("sktagger.batching.to_mono", fails)
+    monkeypatch.setattr("sktagger.batching.dataset.to_mono", fails)
     batch = [plain_example(i, n, SIZES) for i, n in enumerate(dataset.lengths)]
     with pytest.raises(MemoryError, match=r"9 GiB.* 2 clips, the longest of which is Clip 1\. Set"):
         dataset.load(batch)

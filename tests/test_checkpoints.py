@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_validate
 from skorch.callbacks import Callback
 
 from sktagger import STFT, Augmentation, TunedThresholdTagger, WALNetTagger
-from sktagger.callbacks import Checkpoint, load_checkpoint
+from sktagger.training.callbacks import Checkpoint, load_checkpoint
 
 SETTINGS = {"sample_rate": 8000, "batch_size": 4, "max_epochs": 2, "random_state": 0, "verbose": 0}
 OTHER = "belongs to another training"
@@ -216,7 +216,9 @@ def test_bad_on_mismatch(data, tmp_path):
 
 def test_untrained_network_is_never_the_best(data, tmp_path, monkeypatch):
     scores = iter([0.9, 0.1, 0.2])
-    monkeypatch.setattr("sktagger.callbacks.mean_average_precision", lambda *_: next(scores))
+    monkeypatch.setattr(
+        "sktagger.training.callbacks.mean_average_precision", lambda *_: next(scores)
+    )
     tagger = fit(data, tmp_path, val=data)
     assert tagger.history_["valid_mAP_best"].tolist() == [False, True, True]
     assert load_checkpoint(tmp_path / "best.pt")["n_iterations"] == 6
@@ -230,7 +232,9 @@ def test_untrained_network_is_never_the_best(data, tmp_path, monkeypatch):
 
 def test_patience_does_not_count_the_untrained_network(data, monkeypatch):
     scores = iter([0.9, 0.1, 0.2, 0.2, 0.2])
-    monkeypatch.setattr("sktagger.callbacks.mean_average_precision", lambda *_: next(scores))
+    monkeypatch.setattr(
+        "sktagger.training.callbacks.mean_average_precision", lambda *_: next(scores)
+    )
     tagger = fit(data, val=data, max_epochs=9, patience=2)
     assert tagger.history_["valid_mAP"].tolist() == [0.9, 0.1, 0.2, 0.2, 0.2]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from _encoded import RATE, check_samples, decode, encode, patch
 
-from sktagger.audio import MemoryFile, Section, audio_info, read_audio
+from sktagger.audio.reading import MemoryFile, Section, audio_info, read_audio
 
 UNKNOWN = [0, 2**31 - 2**12, 2**31 - 1, 2**31, 2**32 - 37, 2**32 - 1]
 SAMPLES = np.round(np.random.default_rng(0).uniform(-0.5, 0.5, 2000) * 2**15) / 2**15

@@ -11,9 +11,9 @@ import torch
 from scipy import sparse
 
 from sktagger import TunedThresholdTagger, WALNetTagger
-from sktagger.audio import MemoryFile, Section
-from sktagger.clip_input import check_clips, reusable
-from sktagger.clips import ArrayClips, FileClips
+from sktagger.audio.clip_input import check_clips, reusable
+from sktagger.audio.clips import ArrayClips, FileClips
+from sktagger.audio.reading import MemoryFile, Section
 
 PATHS = ["a.wav", "b.wav", "c.wav"]
 SECTIONS = [("a.wav", 0, 4000), ("b.wav", 100, None), ("c.wav", None, None)]

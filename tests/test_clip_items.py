@@ -10,9 +10,9 @@ import pytest
 import soundfile
 import torch
 
-from sktagger.audio import MemoryFile, Section, read_audio
-from sktagger.clip_items import Waveform, has_channels_last, is_missing, read_item, short
-from sktagger.clips import Gap
+from sktagger.audio._clip_items import Waveform, has_channels_last, is_missing, read_item, short
+from sktagger.audio.clips import Gap
+from sktagger.audio.reading import MemoryFile, Section, read_audio
 
 WHERE = "X: clip 3"
 SAMPLES = np.linspace(-0.5, 0.5, 100)

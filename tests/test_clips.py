@@ -9,8 +9,8 @@ import pytest
 import soundfile
 from joblib import Memory
 
-from sktagger.audio import Section, read_audio, resample, to_mono
-from sktagger.clips import _READERS, ArrayClips, FileClips, Gap, warn_of_short_sections
+from sktagger.audio.clips import _READERS, ArrayClips, FileClips, Gap, warn_of_short_sections
+from sktagger.audio.reading import Section, read_audio, resample, to_mono
 
 
 def test_file_clips_know_their_resampled_length(write_audio, sine):
@@ -108,7 +108,7 @@ def decoded(monkeypatch):
         paths.append(section.path)
         return read_audio(section, sample_rate)
 
-    monkeypatch.setattr("sktagger.clips.read_audio", note)
+    monkeypatch.setattr("sktagger.audio.clips.read_audio", note)
     return paths
 
 
@@ -182,14 +182,16 @@ def test_other_decoder_decodes_anew(write_audio, sine, tmp_path, decoded, monkey
     path = write_audio("a.wav", sine())
     load_cached(path, tmp_path / "cache")
     others = [*_READERS[:position], "another", *_READERS[position + 1 :]]
-    monkeypatch.setattr("sktagger.clips._READERS", tuple(others))
+    monkeypatch.setattr("sktagger.audio.clips._READERS", tuple(others))
     load_cached(path, tmp_path / "cache")
     assert len(decoded) == 2
 
 
 def test_what_is_no_file_on_a_disk_is_not_cached(tmp_path, monkeypatch):
     held = object()
-    monkeypatch.setattr("sktagger.clips.read_audio", lambda section, sample_rate: section.path)
+    monkeypatch.setattr(
+        "sktagger.audio.clips.read_audio", lambda section, sample_rate: section.path
+    )
     assert load_cached(held, tmp_path / "cache") is held
     assert not list(tmp_path.rglob("*.pkl"))
 

@@ -15,12 +15,12 @@ import pytest
 import torch
 
 from sktagger import TunedThresholdTagger, WALNetTagger, load_database
-from sktagger.callbacks import Checkpoint, load_checkpoint, save_checkpoint
 from sktagger.commands import main
 from sktagger.commands._experiment import locked, parse_settings
 from sktagger.commands.demo import demo
 from sktagger.commands.evaluate import evaluate
 from sktagger.commands.train import train
+from sktagger.training.callbacks import Checkpoint, load_checkpoint, save_checkpoint
 
 SETTINGS = {"sample_rate": 8000, "batch_size": 4, "max_epochs": 2, "random_state": 0}
 
@@ -179,7 +179,7 @@ def test_full_disk_keeps_the_checkpoint_of_before(tmp_path, monkeypatch):
     def fail(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("sktagger._files.os.fsync", fail)
+    monkeypatch.setattr("sktagger._utils.files.os.fsync", fail)
     with pytest.raises(OSError, match=r"latest\.pt' cannot be written: No space left .* is kept"):
         save_checkpoint({"model": 2}, tmp_path / "latest.pt")
     assert load_checkpoint(tmp_path / "latest.pt") == {"model": 1}
@@ -323,7 +323,7 @@ def test_database_that_is_a_link(content, tmp_path, monkeypatch):
         files.extend(X)
         self.net_ = SimpleNamespace(completed_=True)
 
-    monkeypatch.setattr("sktagger.tagger.WALNetTagger.fit", fit)
+    monkeypatch.setattr("sktagger.taggers.walnet.WALNetTagger.fit", fit)
     for folder in ("data", "work"):
         (tmp_path / folder).mkdir()
     for clip in content["datasets"]["balanced_train"].values():

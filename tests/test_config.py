@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from sktagger import Augmentation, WALNetTagger
-from sktagger.callbacks import load_checkpoint
 from sktagger.commands import main
 from sktagger.commands._config import read_config_file
 from sktagger.commands._experiment import load_tagger
 from sktagger.commands.train import train
+from sktagger.training.callbacks import load_checkpoint
 
 SETTINGS = {"sample_rate": 8000, "batch_size": 4, "max_epochs": 1}
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from _encoded import RATE, check_samples, decode, encode, patch
 
-from sktagger import _contents
-from sktagger.audio import MemoryFile, Section, audio_info, read_audio
+from sktagger.audio import _contents
+from sktagger.audio.reading import MemoryFile, Section, audio_info, read_audio
 
 ID3 = b"ID3\4\0\0\0\0\0\12" + bytes(10)
 ID3V1 = b"TAG" + bytes(range(125))

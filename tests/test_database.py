@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.utils.multiclass import type_of_target
 
-from sktagger.database import load_database
+from sktagger.datasets.database import load_database
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import average_precision_score
 
 from sktagger import datasets
-from sktagger._sounds import EVENTS, noise
-from sktagger.database import load_database
-from sktagger.datasets import make_scenes
+from sktagger.datasets._sounds import EVENTS, noise
+from sktagger.datasets.database import load_database
+from sktagger.datasets.scenes import make_scenes
 
 SMALL = {"n_train": 12, "n_validate": 6, "n_eval": 2, "duration": 1.0}
 

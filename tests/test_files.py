@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sktagger import _files
-from sktagger._files import delete_partial, expand_path, replacing
+from sktagger._utils import files as _files
+from sktagger._utils.files import delete_partial, expand_path, replacing
 
 
 def write(path, content=b"new"):
@@ -93,7 +93,7 @@ def test_longest_name_of_a_file(tmp_path, name):
 
 KILLED = """
 import os, signal, sys
-from sktagger._files import replacing
+from sktagger._utils.files import replacing
 with replacing(sys.argv[1]) as file:
     file.write(b"half")
     file.flush()

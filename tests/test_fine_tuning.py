@@ -21,11 +21,11 @@ from sklearn.utils.estimator_checks import (
 )
 
 from sktagger import STFT, Augmentation, WALNetTagger
-from sktagger.callbacks import Checkpoint
 from sktagger.commands.train import train
-from sktagger.fine_tuning import freeze_layers, start_from
 from sktagger.metrics import map_scorer
-from sktagger.modules import N_LAYERS, WALNet
+from sktagger.networks import N_LAYERS, WALNet
+from sktagger.training.callbacks import Checkpoint
+from sktagger.training.fine_tuning import freeze_layers, start_from
 
 SETTINGS = {"sample_rate": 8000, "batch_size": 4, "max_epochs": 1, "random_state": 0}
 FEATURES = {

@@ -9,9 +9,9 @@ import torch
 from _reference import padertorch_state
 
 from sktagger import STFT, TunedThresholdTagger, WALNetTagger
-from sktagger.callbacks import Checkpoint
 from sktagger.commands._config import read_config_file
 from sktagger.commands._experiment import load_tagger
+from sktagger.training.callbacks import Checkpoint
 
 EVENTS = ["Siren", "Rain", "Bälle"]
 # of a sine of 440 Hz, with the weights below

@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sktagger import ThresholdTuner, WALNetTagger, load_database
-from sktagger.audio import Section, audio_info, read_audio, resampled_length
-from sktagger.augmentation import Augmentation
-from sktagger.callbacks import load_checkpoint, save_checkpoint
-from sktagger.plans import TrainingPlan, plain_example
-from sktagger.spectral import STFTSizes
+from sktagger.audio.augmentation import Augmentation
+from sktagger.audio.reading import Section, audio_info, read_audio, resampled_length
+from sktagger.audio.spectral import STFTSizes
+from sktagger.batching.plans import TrainingPlan, plain_example
+from sktagger.training.callbacks import load_checkpoint, save_checkpoint
 
 FORMATS = {
     "wav": ("WAV", "PCM_16"),

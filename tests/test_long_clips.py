@@ -6,15 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sktagger import WALNetTagger
-from sktagger.audio import Section, read_audio, to_mono
-from sktagger.batching import ClipDataset
-from sktagger.clips import ArrayClips
-from sktagger.long_clips import CHUNK_FRAMES, LongClip, plan_chunks
-from sktagger.memory import ClipLimit
-from sktagger.modules import CONTEXT_FRAMES, SEGMENT_FRAMES, WALNet, count_segments
-from sktagger.plans import plain_example
-from sktagger.spectral import frame_onsets, stft
-from sktagger.unreadable import Unreadable
+from sktagger.audio.clips import ArrayClips
+from sktagger.audio.reading import Section, read_audio, to_mono
+from sktagger.audio.spectral import frame_onsets, stft
+from sktagger.audio.unreadable import Unreadable
+from sktagger.batching.dataset import ClipDataset
+from sktagger.batching.long_clips import CHUNK_FRAMES, LongClip, plan_chunks
+from sktagger.batching.plans import plain_example
+from sktagger.batching.smaller_batches import ClipLimit
+from sktagger.networks import CONTEXT_FRAMES, SEGMENT_FRAMES, WALNet, count_segments
 
 RATE = 8000
 LONG = 105.0  # seconds; in chunks from 102.4 s on

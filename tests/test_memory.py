@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from sktagger import STFT, Augmentation, WALNetTagger
-from sktagger.batching import ClipDataset
-from sktagger.clip_input import check_clips
-from sktagger.clips import ArrayClips
-from sktagger.memory import ClipLimit, is_out_of_memory, take_clips
-from sktagger.modules import WALNet, stft_of_frames
-from sktagger.plans import TrainingPlan, plain_plan
-from sktagger.transfer import to_device
+from sktagger.audio.clip_input import check_clips
+from sktagger.audio.clips import ArrayClips
+from sktagger.batching.dataset import ClipDataset
+from sktagger.batching.device_transfer import to_device
+from sktagger.batching.plans import TrainingPlan, plain_plan
+from sktagger.batching.smaller_batches import ClipLimit, is_out_of_memory, take_clips
+from sktagger.networks import WALNet, stft_of_frames
 
 SETTINGS = {
     "sample_rate": 8000, "batch_size": 5, "max_epochs": 1, "augmentation": None, "random_state": 0,
@@ -223,7 +223,7 @@ def test_stft_on_the_device_goes_in_parts_too(data, monkeypatch):
         return stft_of_frames(samples, onsets, places, shape, window, n_fft)
 
     monkeypatch.setattr(ClipDataset, "_spectra", ClipDataset._frames)
-    monkeypatch.setattr("sktagger.transfer.stft_of_frames", limited)
+    monkeypatch.setattr("sktagger.batching.device_transfer.stft_of_frames", limited)
     with pytest.warns(UserWarning, match="Out of memory"):
         np.testing.assert_allclose(tagger.predict_proba(X), scores, rtol=0, atol=1e-5)
 
@@ -265,7 +265,7 @@ def test_frames_side_by_side_are_limited(
     tagger = WALNetTagger(**SETTINGS | {"batch_size": 1}).fit(*data)
     X = list(np.random.default_rng(0).standard_normal((n_clips, 8000 * seconds)))
     expected = tagger.predict_proba(X)
-    monkeypatch.setattr("sktagger.inference._LEAST_BUDGET", limit)
+    monkeypatch.setattr("sktagger.taggers._scoring._LEAST_BUDGET", limit)
     frames_at_once.clear()
     torch.set_num_threads(4)
     try:

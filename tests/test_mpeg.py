@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from _encoded import RATE, check_samples, decode, encode, patch
 
-from sktagger._mpeg import parse_frame
-from sktagger.audio import MemoryFile, Section, audio_info
+from sktagger.audio._mpeg import parse_frame
+from sktagger.audio.reading import MemoryFile, Section, audio_info
 
 ID3 = b"ID3\4\0\0\0\0\0\12" + bytes(10)
 ID3V1 = b"TAG" + bytes(range(125))

@@ -6,9 +6,9 @@ import pytest
 import soundfile
 from _encoded import RATE, check_samples, encode
 
-from sktagger._audio_blocks import audio_blocks
-from sktagger._parts import JoinedFile, Part, View
-from sktagger.audio import MemoryFile, Section
+from sktagger.audio._blocks import audio_blocks
+from sktagger.audio._parts import JoinedFile, Part, View
+from sktagger.audio.reading import MemoryFile, Section
 
 BYTES = bytes(range(100))
 

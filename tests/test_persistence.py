@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import compute_class_weight
 
 from sktagger import STFT, Augmentation, ThresholdTuner, TunedThresholdTagger, WALNetTagger
-from sktagger.callbacks import Checkpoint
+from sktagger.training.callbacks import Checkpoint
 
 SETTINGS = {"sample_rate": 8000, "max_epochs": 1, "random_state": 0}
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sktagger.augmentation import Augmentation
-from sktagger.plans import (
+from sktagger.audio.augmentation import Augmentation
+from sktagger.audio.spectral import STFTSizes
+from sktagger.batching.plans import (
     Example,
     Part,
     TrainingPlan,
@@ -15,7 +16,6 @@ from sktagger.plans import (
     plain_example,
     plain_plan,
 )
-from sktagger.spectral import STFTSizes
 
 SIZES = STFTSizes(n_fft=64, hop_length=20, win_length=40)
 RATE = 1000

@@ -9,9 +9,10 @@ import warnings
 import numpy as np
 import pytest
 
-from sktagger import WALNetTagger, _progress
-from sktagger._progress import TaskProgress, in_notebook
-from sktagger.datasets import make_scenes
+from sktagger import WALNetTagger
+from sktagger._utils import progress as _progress
+from sktagger._utils.progress import TaskProgress, in_notebook
+from sktagger.datasets.scenes import make_scenes
 
 SETTINGS = {"sample_rate": 8000, "batch_size": 2, "max_epochs": 2, "random_state": 0}
 EVENTS = [["siren"], ["rain"], ["rain", "siren"], []]
@@ -27,7 +28,7 @@ def pipe(capsys):
 def now(monkeypatch):
     """Seconds that a clock shows."""
     clock = [0.0]
-    monkeypatch.setattr("sktagger._progress.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("sktagger._utils.progress.time.monotonic", lambda: clock[0])
     return clock
 
 
@@ -145,7 +146,7 @@ sys.modules["IPython"] = ipython
 sys.modules["ipykernel.zmqshell"] = types.ModuleType("ipykernel.zmqshell")
 sys.modules["ipywidgets"] = None
 sys.stderr = sys.stdout
-from sktagger._progress import TaskProgress
+from sktagger._utils.progress import TaskProgress
 with TaskProgress("Scoring", 4) as progress:
     progress.update(4)
 """
@@ -237,7 +238,7 @@ def test_silent_training(pipe, clips):
 
 
 def test_all_tasks_tell_how_far_they_are(pipe, tmp_path, monkeypatch):
-    monkeypatch.setattr("sktagger._progress.INTERVAL", 0.0)
+    monkeypatch.setattr("sktagger._utils.progress.INTERVAL", 0.0)
     db = make_scenes(tmp_path, n_train=4, n_validate=0, n_eval=0, duration=0.5, sample_rate=8000)
     X, Y = db.to_xy("balanced_train")
     WALNetTagger(**SETTINGS).fit(X, Y).predict_proba(X)

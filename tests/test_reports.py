@@ -10,7 +10,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from sktagger.reports import evaluate_scores, results_table, write_evaluation, write_json
+from sktagger.reports.files import evaluate_scores, results_table, write_evaluation, write_json
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
 

@@ -5,7 +5,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
-from sktagger._responses import event_names, event_scores, scores_and_targets, stack_events
+from sktagger.targets.responses import event_names, event_scores, scores_and_targets, stack_events
 
 
 @pytest.fixture

@@ -24,12 +24,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from sktagger import STFT, WALNetTagger, load_database
-from sktagger._training_setup import make_net
-from sktagger.callbacks import Checkpoint, load_checkpoint
+from sktagger.batching.plans import TrainingPlan
 from sktagger.commands._config import read_config_file
 from sktagger.commands._experiment import load_tagger, make_config, parse_settings
-from sktagger.modules import OUTPUT_WEIGHT, WALNet
-from sktagger.plans import TrainingPlan
+from sktagger.networks import OUTPUT_WEIGHT, WALNet
+from sktagger.training.callbacks import Checkpoint, load_checkpoint
+from sktagger.training.setup import make_net
 
 MEMORY = 2**30  # bytes beyond what the process has when all is imported
 SECONDS = 60  # for one file; the slowest take a few

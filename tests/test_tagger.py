@@ -15,10 +15,10 @@ from sklearn.pipeline import Pipeline
 from skorch.callbacks import Callback
 
 from sktagger import STFT, Augmentation, ThresholdTuner, WALNetTagger
-from sktagger._devices import resolve_precision
-from sktagger.callbacks import Checkpoint, load_checkpoint
+from sktagger.batching.devices import resolve_precision
 from sktagger.metrics import map_scorer, mean_average_precision
-from sktagger.modules import WALNet
+from sktagger.networks import WALNet
+from sktagger.training.callbacks import Checkpoint, load_checkpoint
 
 pytestmark = pytest.mark.usefixtures("each_precision")
 

@@ -10,12 +10,13 @@ from sklearn.model_selection import cross_validate
 from sklearn.pipeline import Pipeline
 from skorch.callbacks import Callback
 
-from sktagger import Augmentation, ThresholdTuner, WALNetTagger, clips
-from sktagger.audio import read_audio
-from sktagger.callbacks import Checkpoint, load_checkpoint
+from sktagger import Augmentation, ThresholdTuner, WALNetTagger
+from sktagger.audio import clips
+from sktagger.audio.reading import read_audio
 from sktagger.metrics import scorers
 from sktagger.model_selection import MultilabelStratifiedGroupKFold, stratified_hold_out
-from sktagger.training import label_cross_entropy
+from sktagger.training.callbacks import Checkpoint, load_checkpoint
+from sktagger.training.net import label_cross_entropy
 
 pytestmark = pytest.mark.usefixtures("each_precision")
 
@@ -92,7 +93,9 @@ def test_training_stops_when_validation_does_not_improve(data):
 def script_scores(monkeypatch, scores):
     """Let rounds have these validation mAPs; the first comes before training."""
     scores = iter(scores)
-    monkeypatch.setattr("sktagger.callbacks.mean_average_precision", lambda *_: next(scores))
+    monkeypatch.setattr(
+        "sktagger.training.callbacks.mean_average_precision", lambda *_: next(scores)
+    )
 
 
 def validation_loss(tagger, X, Y):

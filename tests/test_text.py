@@ -2,7 +2,7 @@ import unicodedata
 
 import pytest
 
-from sktagger._text import find_twins, listed, nearest, printable, quoted, short
+from sktagger._utils.text import find_twins, listed, nearest, printable, quoted, short
 
 EVIL = "x\x1b[2J\n12:00  done\r\x9b1m\u202egnp\u200b\ud800"
 

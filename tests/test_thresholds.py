@@ -9,11 +9,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils._param_validation import InvalidParameterError
 
 from sktagger import ThresholdTuner
-from sktagger._tuning._choice import _refine
-from sktagger._tuning._levels import _predict, _shrink, _smooth_tails, shift_bins
-from sktagger._tuning._model import _own_curves, _weigh_priors
-from sktagger._tuning._scale import ScoreScale
 from sktagger.metrics import mean_f1, mean_precision, mean_recall
+from sktagger.thresholds._choice import _refine
+from sktagger.thresholds._levels import _predict, _shrink, _smooth_tails, shift_bins
+from sktagger.thresholds._model import _own_curves, _weigh_priors
+from sktagger.thresholds._scale import ScoreScale
 
 STRATEGIES = ["expected", "best"]
 

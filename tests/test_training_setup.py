@@ -6,10 +6,10 @@ import pytest
 from sklearn.exceptions import UndefinedMetricWarning
 
 from sktagger import Augmentation, WALNetTagger
-from sktagger._training_setup import hold_out, make_rounds
-from sktagger.clip_input import check_clips
+from sktagger.audio.clip_input import check_clips
 from sktagger.targets import check_targets
-from sktagger.weighting import label_weights
+from sktagger.training.setup import hold_out, make_rounds
+from sktagger.training.weighting import label_weights
 
 SETTINGS = {"sample_rate": 8000, "batch_size": 4, "random_state": 0}
 SEED = int(np.random.RandomState(0).randint(2**31 - 1))  # that fit draws

@@ -3,11 +3,11 @@ import pytest
 import torch
 
 from sktagger import Augmentation
-from sktagger.batching import ClipDataset
-from sktagger.clips import ArrayClips
-from sktagger.plans import TrainingPlan, plain_plan
-from sktagger.spectral import STFT
-from sktagger.transfer import pin, to_device
+from sktagger.audio.clips import ArrayClips
+from sktagger.audio.spectral import STFT
+from sktagger.batching.dataset import ClipDataset
+from sktagger.batching.device_transfer import pin, to_device
+from sktagger.batching.plans import TrainingPlan, plain_plan
 
 RATE = 8000
 CPU, GPU = torch.device("cpu"), torch.device("cuda")

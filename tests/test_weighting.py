@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.utils import compute_class_weight
 
-from sktagger.weighting import (
+from sktagger.training.weighting import (
     check_class_weight,
     draw_probabilities,
     event_weights,

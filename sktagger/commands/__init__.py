@@ -8,7 +8,7 @@ import warnings
 from contextlib import contextmanager
 
 from sktagger import __version__
-from sktagger._text import printable
+from sktagger._utils.text import printable
 from sktagger.commands import demo, evaluate, train
 
 COMMANDS = {"demo": demo, "train": train, "evaluate": evaluate}

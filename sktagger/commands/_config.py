@@ -6,9 +6,9 @@ import reprlib
 from numbers import Real
 from pathlib import Path
 
-from sktagger._files import expand_path
-from sktagger._json import parse_json
-from sktagger._text import nearest
+from sktagger._utils.files import expand_path
+from sktagger._utils.json import parse_json
+from sktagger._utils.text import nearest
 from sktagger.commands._recipes import RECIPES
 
 # key -> (what it must be, test of it)

@@ -19,11 +19,12 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from sktagger import __version__
-from sktagger._files import delete_partial, expand_path
-from sktagger._json import are_events, parse_json
-from sktagger._progress import logger
-from sktagger._text import nearest, printable
+from sktagger._utils.files import delete_partial, expand_path
+from sktagger._utils.json import parse_json
+from sktagger._utils.progress import logger
+from sktagger._utils.text import nearest, printable
 from sktagger.commands._config import parse_config
+from sktagger.targets._names import are_events
 
 # of Python, which people who set parameters there write instead of null, true and false
 _CONSTANTS = {"None": None, "True": True, "False": False}
@@ -56,7 +57,7 @@ def make_config(
     `tagger` holds parameters by the place that they come from; later ones override earlier ones.
     """
     from sktagger import STFT, Augmentation, WALNetTagger
-    from sktagger._params import params_to_json
+    from sktagger.training._params import params_to_json
 
     resolved = WALNetTagger(stft=STFT(), augmentation=Augmentation())
     for place, params in tagger.items():
@@ -132,7 +133,7 @@ def _absolute_path(init_from):
 def make_tagger(config, place, *, device=None):
     """Make the tagger of a config; `place` is where it is from, for messages."""
     from sktagger import WALNetTagger
-    from sktagger._params import params_from_json
+    from sktagger.training._params import params_from_json
 
     params = {name: value for name, value in config["tagger"].items() if name != "memory"}
     if device is not None:
@@ -148,8 +149,8 @@ def make_tagger(config, place, *, device=None):
 
 def load_tagger(directory, *, device="auto"):
     """Load the best tagger of an experiment."""
-    from sktagger._checkpoints import load_checkpoint
-    from sktagger.modules import find_state
+    from sktagger.networks import find_state
+    from sktagger.training._checkpoints import load_checkpoint
 
     config = read_config(directory)
     tagger = make_tagger(config, directory / "config.json", device=device)
@@ -167,7 +168,7 @@ def load_tagger(directory, *, device="auto"):
 
 def check_events(directory, events):
     """Check that the events of a database are those that an experiment was begun with."""
-    from sktagger._training_record import other_events
+    from sktagger.training._record import other_events
 
     others = other_events(read_events(directory), events)
     if others:
@@ -236,7 +237,7 @@ def check_name(root, name):
 
 def create(root, config, events, name=None):
     """Make the directory of a new experiment; None names it by the time."""
-    from sktagger.reports import write_json
+    from sktagger.reports.files import write_json
 
     if name is None:
         directory = new_directory(root)

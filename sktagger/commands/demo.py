@@ -22,7 +22,7 @@ def add_arguments(parser):
 
 def main(args):
     """Run the demo and say what its figures mean."""
-    from sktagger.reports import results_table
+    from sktagger.reports.files import results_table
 
     directory, validation, test, chance = demo(args.directory)
     print(results_table(validation, test))
@@ -46,13 +46,13 @@ def demo(directory, *, sizes=(200, 60, 80), settings=None):
     -------
     directory : Path
         The result files.
-    validation, test : sktagger.reports.Evaluation
+    validation, test : sktagger.reports.files.Evaluation
     chance : float
         The eval mAP that random scores have on average.
     """
     from sktagger.commands.evaluate import evaluate
     from sktagger.commands.train import train
-    from sktagger.datasets import make_scenes
+    from sktagger.datasets.scenes import make_scenes
 
     n_train, n_validate, n_eval = sizes
     db = make_scenes(

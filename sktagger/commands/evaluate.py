@@ -44,7 +44,7 @@ def main(args):
         on_error=args.on_error,
         unknown_events=args.unknown_events,
     )
-    from sktagger.reports import results_table
+    from sktagger.reports.files import results_table
 
     print(results_table(validation, test, names))
     for name, evaluation in zip(names, (validation, test), strict=True):
@@ -93,7 +93,7 @@ def evaluate(
         ``fn.json``, and ``tagger.safetensors``, the tagger with its thresholds, for
         :meth:`sktagger.TunedThresholdTagger.load`; if clips were left out, their ids in
         ``skipped.json``; if events were, their numbers of clips in ``unknown_events.json``.
-    validation, test : sktagger.reports.Evaluation
+    validation, test : sktagger.reports.files.Evaluation
 
     Raises
     ------
@@ -102,7 +102,7 @@ def evaluate(
         them.
     """
     from sktagger.commands import _experiment
-    from sktagger.database import load_database
+    from sktagger.datasets.database import load_database
 
     experiment = _experiment.existing(experiment)
     config = _experiment.read_config(experiment)
@@ -112,9 +112,9 @@ def evaluate(
         db.events(name)  # which must be there
 
     # PyTorch takes seconds to import: what can be wrong before has been found
-    from sktagger import persistence
-    from sktagger.reports import evaluate_scores, write_evaluation, write_json
-    from sktagger.thresholds import ThresholdTuner
+    from sktagger.reports.files import evaluate_scores, write_evaluation, write_json
+    from sktagger.taggers import persistence
+    from sktagger.thresholds.tuner import ThresholdTuner
 
     tagger = _experiment.load_tagger(experiment, device=device)
     if on_error is not None:
@@ -152,7 +152,7 @@ def evaluate(
 
 def _describe_unknown(name, unknown):
     """Say which events of a set training had not, the most frequent first."""
-    from sktagger._text import quoted
+    from sktagger._utils.text import quoted
 
     frequent = sorted(unknown, key=lambda event: -unknown[event])
     n_labels = sum(unknown.values())
@@ -164,7 +164,7 @@ def _describe_unknown(name, unknown):
 
 def _score(tagger, X, Y):
     """Give scores and truth of the clips that can be read, and the ids of the others."""
-    from sktagger.unreadable import scored
+    from sktagger.metrics._scored import scored
 
     scores = tagger.predict_proba(X)
     kept = scored(scores)

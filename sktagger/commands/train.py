@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from sktagger._files import expand_path
-from sktagger._progress import logger
+from sktagger._utils.files import expand_path
+from sktagger._utils.progress import logger
 from sktagger.commands._recipes import RECIPES
 
 _DEFAULTS = {
@@ -140,7 +140,7 @@ def train(
         If training was interrupted; the message says how it continues.
     """
     from sktagger.commands import _experiment
-    from sktagger.database import load_database
+    from sktagger.datasets.database import load_database
 
     root = expand_path(storage_root or os.environ.get("STORAGE_ROOT") or "storage")
     root /= "audio_tagging"
@@ -177,7 +177,7 @@ def train(
     # PyTorch takes seconds to import: what can be wrong before has been found
     from sklearn.base import clone
 
-    from sktagger.callbacks import Checkpoint, TensorBoard
+    from sktagger.training.callbacks import Checkpoint, TensorBoard
 
     if resume is None:
         config = _experiment.make_config(**config, tagger=layers)
@@ -214,7 +214,7 @@ def train(
 
 def _log_start(directory, config, tagger, Y, Y_val):
     """Log what is trained, on what, and where to."""
-    from sktagger._devices import resolve_device, resolve_precision
+    from sktagger.batching.devices import resolve_device, resolve_precision
 
     device = resolve_device(tagger.device)
     logger.info(f"experiment {directory}")

@@ -3,9 +3,9 @@
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from sktagger._responses import scores_and_targets
-from sktagger._text import nearest, printable, short
+from sktagger._utils.text import nearest, printable, short
 from sktagger.targets import event_columns
+from sktagger.targets.responses import scores_and_targets
 
 # Okabe and Ito's colours, which people with any colour vision can tell apart; dark ones first
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils.validation import column_or_1d
 
-from sktagger._text import listed
+from sktagger._utils.text import listed
 from sktagger.metrics._clip_scores import ClipScores
 from sktagger.targets import plain_table
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from sktagger._text import listed
+from sktagger._utils.text import listed
 from sktagger.metrics._clip_scores import ClipScores
 from sktagger.metrics._counts import f_score, precision, ratio, recall
 from sktagger.metrics._input import check_positive, check_scores

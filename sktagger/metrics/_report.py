@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
-from sktagger._text import listed
+from sktagger._utils.text import listed
 from sktagger.metrics._averaging import warn_undefined
 from sktagger.metrics._bootstrap import draw_weights, resampled_average_precision_and_auc
 from sktagger.metrics._counts import f_score, precision, ratio, recall

@@ -13,11 +13,11 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics._scorer import _BaseScorer
 from sklearn.pipeline import Pipeline
 
-from sktagger._responses import is_list_of_events, is_single_event, select_event, stack_events
-from sktagger._text import listed
+from sktagger._utils.text import listed
 from sktagger.metrics._decisions import mean_f1
 from sktagger.metrics._lwlrap import lwlrap
 from sktagger.metrics._ranking_metrics import mean_average_precision, mean_roc_auc
+from sktagger.metrics._scored import scored
 from sktagger.targets import (
     event_columns,
     match_form,
@@ -25,7 +25,12 @@ from sktagger.targets import (
     plain_container,
     read_form,
 )
-from sktagger.unreadable import scored
+from sktagger.targets.responses import (
+    is_list_of_events,
+    is_single_event,
+    select_event,
+    stack_events,
+)
 
 __all__ = ["lwlrap_scorer", "map_scorer", "mauc_scorer", "mf1_scorer", "scorers"]
 

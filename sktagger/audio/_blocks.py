@@ -1,0 +1,106 @@
+"""Audio file -> float32 waveform in blocks, for files that are too long to be held whole."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import soundfile
+import soxr
+
+from sktagger.audio._parts import read_samples
+from sktagger.audio.reading import (
+    Section,
+    audio_info,
+    check_complete,
+    check_finite,
+    open_audio,
+    resampled_length,
+    undecodable,
+)
+
+BLOCK_SAMPLES = 2**18  # per channel
+
+
+def audio_blocks(
+    section: Section, sample_rate: int, block_samples: int = BLOCK_SAMPLES
+) -> Iterator[np.ndarray]:
+    """Decode a file, or a section of it, block by block: what `read_audio` gives at once.
+
+    Parameters
+    ----------
+    section : Section
+    sample_rate : int
+        Wanted rate in Hz; audio of another rate is resampled, which leaves no trace at the
+        borders of blocks.
+    block_samples : int, default=262144
+        Samples per channel that are decoded at a time, at the file's own rate.
+
+    Returns
+    -------
+    iterator of ndarray of shape (n_channels, n), float32
+        The blocks. End to end, they have the length at `sample_rate` that goes with that of
+        :func:`sktagger.audio.reading.audio_info`.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError, PermissionError, ValueError
+        As :func:`sktagger.audio.reading.read_audio`.
+    """
+    n_samples, orig_sr = audio_info(section)
+    decoded = _decode(section, n_samples, block_samples)
+    return resample_blocks(decoded, n_samples, orig_sr, sample_rate)
+
+
+def resample_blocks(
+    blocks: Iterable[np.ndarray], n_samples: int, orig_sr: int, target_sr: int
+) -> Iterator[np.ndarray]:
+    """Change the sample rate of a waveform that comes in blocks.
+
+    Parameters
+    ----------
+    blocks : iterable of ndarray of shape (n_channels, n), float32
+    n_samples : int
+        Of all blocks together.
+    orig_sr, target_sr : int
+        Sample rates before and after, in Hz.
+
+    Yields
+    ------
+    ndarray of shape (n_channels, n), float32
+        End to end, what :func:`sktagger.audio.reading.resample` makes of the whole.
+    """
+    if orig_sr == target_sr:
+        yield from blocks
+        return
+    left = resampled_length(n_samples, orig_sr, target_sr)
+    stream, n_done = None, 0
+    for block in blocks:
+        if stream is None:
+            stream = soxr.ResampleStream(orig_sr, target_sr, len(block), "float32", "HQ")
+        n_done += block.shape[1]
+        samples = np.ascontiguousarray(block.T)
+        resampled = stream.resample_chunk(samples, last=n_done == n_samples)[:left].T
+        left -= resampled.shape[1]
+        yield resampled
+    if left:
+        yield np.zeros((len(block), left), dtype=np.float32)
+
+
+def _decode(section, n_samples, block_samples):
+    """Yield blocks at the file's own rate."""
+    name = f"Audio file {section}"
+    begin = section.start or 0
+    n_done = 0
+    with open_audio(section) as file:
+        try:
+            while n_done < n_samples:
+                first = begin + n_done
+                size = min(block_samples, n_samples - n_done)
+                data = read_samples(file, first, first + size, "float32")
+                if not len(data):
+                    break
+                check_finite(data, name, first=n_done)
+                n_done += len(data)
+                yield data.T
+        except soundfile.SoundFileRuntimeError as error:
+            raise undecodable(section, error) from error
+    check_complete(section, n_samples, n_done)

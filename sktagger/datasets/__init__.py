@@ -1,0 +1,6 @@
+"""Data sets: files and events from a JSON database, and synthetic scenes."""
+
+from sktagger.datasets.database import Database, load_database
+from sktagger.datasets.scenes import make_scenes
+
+__all__ = ["Database", "load_database", "make_scenes"]

@@ -1,0 +1,1 @@
+"""The estimators: taggers, and taggers with tuned thresholds."""

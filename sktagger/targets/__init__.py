@@ -1,0 +1,36 @@
+"""Every form of ``Y``, read once: for estimators, tuner, scorers, splitter and displays."""
+
+from sktagger.targets._forms import column_names, plain_container, plain_table, read_form
+from sktagger.targets._matching import (
+    Targets,
+    align_events,
+    align_score_targets,
+    check_classes,
+    check_same_classes,
+    check_targets,
+    event_columns,
+    match_columns,
+    match_events,
+    match_form,
+    matched_by_name,
+    read_targets,
+)
+
+__all__ = [
+    "Targets",
+    "align_events",
+    "align_score_targets",
+    "check_classes",
+    "check_same_classes",
+    "check_targets",
+    "column_names",
+    "event_columns",
+    "match_columns",
+    "match_events",
+    "match_form",
+    "matched_by_name",
+    "plain_container",
+    "plain_table",
+    "read_form",
+    "read_targets",
+]

@@ -1,0 +1,1 @@
+"""Training: the skorch net, its callbacks and checkpoints, and weights to begin with."""
