@@ -28,16 +28,18 @@ __version__ = "0.1.0.dev0"
 # PyTorch takes seconds to import; names are looked up where they are first used, so that
 # `sktagger --help` answers at once
 _HOME = {
+    "AudioTagger": "sktagger.taggers",
     "Augmentation": "sktagger.audio.augmentation",
     "STFT": "sktagger.audio.spectral",
     "ThresholdTuner": "sktagger.thresholds.tuner",
-    "TunedThresholdTagger": "sktagger.taggers.tuned",
-    "WALNetTagger": "sktagger.taggers.walnet",
+    "TunedThresholdTagger": "sktagger.taggers",
+    "WALNetTagger": "sktagger.taggers",
     "load_database": "sktagger.datasets.database",
 }
 
 __all__ = [
     "STFT",
+    "AudioTagger",
     "Augmentation",
     "ThresholdTuner",
     "TunedThresholdTagger",

@@ -57,14 +57,14 @@ def test_settings_clone_and_validate():
 def test_default_differs_from_the_published_settings_in_three():
     published, default = Augmentation.reference().get_params(), Augmentation().get_params()
     differences = {key: published[key] for key in published if published[key] != default[key]}
-    assert differences == {"gain_mean": 1.0, "mixup_delay": 80, "refine": 0.0}
+    assert differences == {"gain_mean": 1.0, "mixup_delay": 80, "final_weak_fraction": 0.0}
 
 
 def test_light_settings_are_never_stronger():
     strong, weak = Augmentation(mel_mask=7), Augmentation(stretch=0.1, gain_std=0, mixup_prob=0)
     light = {"mixup_prob": 0.0, "stretch": 0.2, "gain_std": 0.3}
-    assert strong.light().get_params() == strong.get_params() | light
-    assert weak.light().get_params() == weak.get_params()
+    assert strong.weak().get_params() == strong.get_params() | light
+    assert weak.weak().get_params() == weak.get_params()
     assert strong.mixup_prob == 0.5
 
 
@@ -97,8 +97,8 @@ def test_light_settings_are_never_stronger():
         ("time_mask", 1.1),
         ("time_mask_frames", -1),
         ("mel_mask", 129),
-        ("refine", 1.1),
-        ("refine", -0.1),
+        ("final_weak_fraction", 1.1),
+        ("final_weak_fraction", -0.1),
     ],
 )
 def test_setting_out_of_range(name, value):

@@ -328,7 +328,7 @@ def test_interrupted_fine_tuning_continues_to_the_same_weights(source, scenes, t
     def fine_tune(directory, max_epochs):
         tagger = WALNetTagger(
             **SETTINGS | {"max_epochs": max_epochs, "schedule": "constant"},
-            augmentation=Augmentation(refine=0),
+            augmentation=Augmentation(final_weak_fraction=0),
             init_from=source,
             freeze=6,
             callbacks=[Checkpoint(directory)],

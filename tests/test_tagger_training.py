@@ -227,7 +227,7 @@ def test_divergence_is_an_error_that_says_where_and_leaves_the_best(data, tmp_pa
 
 def test_divergence_without_validation_leaves_the_last_round(data):
     X, Y = data
-    settings = {**SETTINGS, "schedule": "constant", "augmentation": Augmentation(refine=0)}
+    settings = {**SETTINGS, "schedule": "constant", "augmentation": Augmentation(final_weak_fraction=0)}
     once = WALNetTagger(**settings).fit(X, Y)
     tagger = WALNetTagger(**settings | {"max_epochs": 9}, callbacks=[Spoil(2)])
     with pytest.raises(FloatingPointError, match="diverged at iteration 4"):
@@ -540,7 +540,7 @@ class Mixtures(Callback):
             self.counts.append(int((batch[0]["n_frames"] > 25).sum()))
 
 
-MIXED = Augmentation(stretch=0, mixup_prob=1, mixup_overlap=0.05, refine=0.5)
+MIXED = Augmentation(stretch=0, mixup_prob=1, mixup_overlap=0.05, final_weak_fraction=0.5)
 
 
 @pytest.mark.parametrize("length", [{"max_epochs": 2}, {"max_iterations": 6}])

@@ -13,7 +13,7 @@ from sktagger.training.weighting import label_weights
 
 SETTINGS = {"sample_rate": 8000, "batch_size": 4, "random_state": 0}
 SEED = int(np.random.RandomState(0).randint(2**31 - 1))  # that fit draws
-ALIKE = Augmentation(stretch=0, mixup_prob=1, refine=0)
+ALIKE = Augmentation(stretch=0, mixup_prob=1, final_weak_fraction=0)
 
 
 @pytest.fixture(scope="module")

@@ -52,9 +52,9 @@ class Augmentation(BaseEstimator):
         Greatest number of frames of that stretch, >= 0.
     mel_mask : int, default=20
         Greatest number of neighbouring mel bands set to 0, in 0..128.
-    refine : float, default=0.2
+    final_weak_fraction : float, default=0.2
         Part of a training, in [0, 1], at its end, in which clips are distorted lightly, see
-        :meth:`light`: the network settles on clips like those that it is to tag [2]_. Not in
+        :meth:`weak`: the network settles on clips like those that it is to tag [2]_. Not in
         `partial_fit`, which does not know the end.
 
     Notes
@@ -74,7 +74,7 @@ class Augmentation(BaseEstimator):
     >>> Augmentation(mixup_prob=0.8)
     Augmentation(mixup_prob=0.8)
     >>> Augmentation.reference()
-    Augmentation(gain_mean=1.0, mixup_delay=80, refine=0.0)
+    Augmentation(gain_mean=1.0, mixup_delay=80, final_weak_fraction=0.0)
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Augmentation(BaseEstimator):
         time_mask=0.2,
         time_mask_frames=70,
         mel_mask=20,
-        refine=0.2,
+        final_weak_fraction=0.2,
     ):
         self.roll_prob = roll_prob
         self.gain_mean = gain_mean
@@ -108,7 +108,7 @@ class Augmentation(BaseEstimator):
         self.time_mask = time_mask
         self.time_mask_frames = time_mask_frames
         self.mel_mask = mel_mask
-        self.refine = refine
+        self.final_weak_fraction = final_weak_fraction
 
     @classmethod
     def reference(cls):
@@ -122,10 +122,10 @@ class Augmentation(BaseEstimator):
         -------
         Augmentation
         """
-        return cls(gain_mean=1.0, mixup_delay=80, refine=0.0)
+        return cls(gain_mean=1.0, mixup_delay=80, final_weak_fraction=0.0)
 
-    def light(self):
-        """Give the settings of the last part of training, see `refine`.
+    def weak(self):
+        """Give the settings of the last part of training, see `final_weak_fraction`.
 
         Clips are not mixed, `stretch` is at most 0.2, `gain_std` at most 0.3; the rest is as
         before.
@@ -170,8 +170,8 @@ _RANGES = (
     ("warp_std", Real, 0, 1),
     ("time_mask", Real, 0, 1),
     ("time_mask_frames", Integral, 0, 10**9),
-    ("mel_mask", Integral, 0, 128),
-    ("refine", Real, 0, 1),
+    ("mel_mask", Integral, 0, 10**4),
+    ("final_weak_fraction", Real, 0, 1),
 )
 
 
@@ -262,7 +262,7 @@ def draw_features(augmentation: Augmentation, rng, n_frames: int, n_mels: int) -
     return FeatureDraw(
         (factor, float(position)),
         _draw_mask(rng, widest, n_frames),
-        _draw_mask(rng, a.mel_mask, n_mels),
+        _draw_mask(rng, min(a.mel_mask, n_mels), n_mels),
     )
 
 

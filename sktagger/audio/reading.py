@@ -247,30 +247,38 @@ def check_complete(section: Section, n_samples: int, n_decoded: int) -> None:
         )
 
 
-def to_mono(waveform: np.ndarray) -> np.ndarray:
-    """Centre each channel, average the channels, scale to a peak just below 1.
+def to_mono(waveform: np.ndarray, scale: str = "peak") -> np.ndarray:
+    """Average the channels of a waveform, and scale it.
 
     Parameters
     ----------
     waveform : ndarray of shape (n_channels, n_samples), float32
+    scale : {"peak", "raw"}, default="peak"
+        "peak": each channel is centered, and the average has a peak just below 1. "raw": the
+        average is returned as it is.
 
     Returns
     -------
     ndarray of shape (n_samples,), float32
-        Divided by the largest magnitude plus 0.001, so that silence stays silence.
+        With "peak", it is divided by its largest magnitude plus 0.001, so that silence stays
+        silence.
 
     Examples
     --------
     >>> import numpy as np
     >>> to_mono(np.array([[0.0, 2.0], [1.0, 1.0]], dtype=np.float32)).round(2)
     array([-1.,  1.], dtype=float32)
+    >>> to_mono(np.array([[0.0, 2.0], [1.0, 1.0]], dtype=np.float32), "raw")
+    array([0.5, 1.5], dtype=float32)
     """
-    # channels as a file interleaves them are summed one sample after the other, and not by
-    # halves: in float32, the mean of minutes would be off by its first digits
+    if scale == "raw":
+        return waveform[0].copy() if len(waveform) == 1 else waveform.mean(axis=0)
+    # Files interleave their channels, so NumPy sums the samples of a channel one by one instead of
+    # pairwise: in float32, the mean over minutes would be off by its first digits.
     dtype = np.float32 if len(waveform) == 1 else np.float64
     means = waveform.mean(axis=1, keepdims=True, dtype=dtype).astype(np.float32)
-    centred = waveform - means
-    mono = centred[0] if len(centred) == 1 else centred.mean(axis=0)
+    centered = waveform - means
+    mono = centered[0] if len(centered) == 1 else centered.mean(axis=0)
     mono /= max(mono.max(), -mono.min()) + np.float32(_SILENCE)
     return mono
 

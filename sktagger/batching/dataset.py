@@ -3,6 +3,7 @@
 import threading
 import warnings
 from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +17,29 @@ from sktagger.batching.device_transfer import padded_length, pin
 from sktagger.batching.smaller_batches import first_line
 
 CPU = torch.device("cpu")
+
+
+class Batch(NamedTuple):
+    """A batch of clips as tensors, and which clips they are.
+
+    Attributes
+    ----------
+    inputs : dict
+        `n_frames` (n_clips,), and what :meth:`ClipDataset.inputs` makes; or `n_frames` and
+        `long_clip`, a :class:`sktagger.batching.long_clips.LongClip`.
+    targets : tuple of Tensor or Tensor
+        Events (n_clips, n_events) and weights (n_clips,); zeros if the dataset has no targets.
+    rows : ndarray of shape (n_clips,), int
+        Positions of the clips in the container that they come from; of a mixture, that of its first
+        clip. Clips that cannot be read are left out: there may be none.
+    longest : str
+        Name of the longest clip that was planned.
+    """
+
+    inputs: dict[str, Any]
+    targets: Any
+    rows: np.ndarray
+    longest: str
 
 
 class ClipDataset(Dataset):
@@ -38,6 +62,10 @@ class ClipDataset(Dataset):
         :func:`sktagger.batching.device_transfer.to_device` transforms there.
     unreadable : Unreadable or None, default=None
         Gets the clips that cannot be read. None: they are errors.
+    scale : {"peak", "raw"}, default="peak"
+        Of waveforms, see :func:`sktagger.audio.reading.to_mono`.
+    distortions : sequence of str, default=("warp", "time_mask", "mel_mask")
+        Fields of :class:`sktagger.audio.augmentation.FeatureDraw` that the network can apply.
     """
 
     def __init__(
@@ -51,6 +79,8 @@ class ClipDataset(Dataset):
         *,
         device=CPU,
         unreadable=None,
+        scale="peak",
+        distortions=FeatureDraw._fields,
     ):
         self.clips = clips
         self.lengths = lengths
@@ -60,6 +90,9 @@ class ClipDataset(Dataset):
         self.weights = weights
         self.device = device
         self.unreadable = Unreadable("raise") if unreadable is None else unreadable
+        self.scale = scale
+        self.distortions = distortions
+        self._make_inputs = self._spectra if device.type == "cpu" else self._frames
         self._cancelling = set()
         self._lock = threading.Lock()
 
@@ -67,18 +100,8 @@ class ClipDataset(Dataset):
         """Count the clips."""
         return len(self.clips)
 
-    def position(self, example):
-        """Give the position of an example's first clip in the container that it comes from."""
-        return self.clips.positions[example.parts[0].index]
-
-    def readable(self, examples):
-        """Give the examples without those of clips that turned out to be unreadable."""
-        bad = self.unreadable
-        positions = self.clips.positions
-        return [e for e in examples if not any(positions[p.index] in bad for p in e.parts)]
-
-    def __getitem__(self, examples):
-        """Make a batch.
+    def __getitem__(self, examples) -> Batch:
+        """Make a batch of the examples whose clips can be read.
 
         Parameters
         ----------
@@ -86,37 +109,44 @@ class ClipDataset(Dataset):
 
         Returns
         -------
-        inputs : dict of Tensor
-            `stft` (n_clips, 1, n_frames, n_bins, 2), `n_frames` (n_clips,) and, for distorted
-            examples, `warp`, `time_mask` and `mel_mask` (n_clips, 2): the arguments of
-            :meth:`sktagger.networks.WALNet.forward`. For a GPU, and where there is no memory for
-            it, `samples`, `onsets` and `places` instead of `stft`, see
-            :func:`sktagger.networks.stft_of_frames`.
-        targets : tuple of Tensor or Tensor
-            Events (n_clips, n_events) and weights (n_clips,); a 0 if there are none.
-
-        Examples of clips that cannot be read are left out. None if no example is left.
+        Batch
         """
+        longest = self.longest(examples)
         read = [(e, [self._waveform(part) for part in e.parts]) for e in examples]
         read = [(e, waveforms) for e, waveforms in read if all(w is not None for w in waveforms)]
         if not read:
-            return None
+            nothing = torch.zeros(0, dtype=torch.int64)
+            return Batch({"n_frames": nothing}, torch.zeros(0), np.zeros(0, int), longest)
         examples, waveforms = zip(*read, strict=True)
-        return self.inputs(examples, waveforms), self.targets_of(examples)
+        inputs = self.inputs(examples, waveforms)
+        return Batch(inputs, self.targets_of(examples), self.rows_of(examples), longest)
+
+    def rows_of(self, examples) -> np.ndarray:
+        """Give the position of each example's first clip in the container that it comes from."""
+        return np.array([self.clips.positions[example.parts[0].index] for example in examples])
 
     def inputs(self, examples, waveforms) -> dict:
-        """Make the inputs of a batch from the waveforms of the parts of each example."""
-        make = self._spectra if self.device.type == "cpu" else self._frames
+        """Make the inputs of a batch from the waveforms of the parts of each example.
+
+        Returns
+        -------
+        dict of Tensor
+            `stft` (n_clips, 1, n_frames, n_bins, 2), `n_frames` (n_clips,) and, for distorted
+            examples, those of `warp`, `time_mask` and `mel_mask` (n_clips, 2) that the network
+            takes: the arguments of :meth:`sktagger.networks.NetworkModule.forward`. For a GPU, and
+            where there is no memory for the STFT, `samples`, `onsets` and `places` instead of
+            `stft`, see :func:`sktagger.networks.stft_of_frames`.
+        """
         try:
-            inputs = make(examples, waveforms)
+            inputs = self._make_inputs(examples, waveforms)
         except MemoryError:
-            if make == self._frames:
+            if self._make_inputs == self._frames:
                 raise
-            # the STFT is then made of fewer clips at a time, see ClipLimit
+            # the STFT is then computed for fewer clips at a time, see ClipLimit
             inputs = self._frames(examples, waveforms)
         inputs["n_frames"] = torch.tensor([e.n_frames for e in examples])
         if examples[0].features is not None:
-            for name in FeatureDraw._fields:
+            for name in self.distortions:
                 inputs[name] = torch.tensor([getattr(e.features, name) for e in examples])
         return inputs
 
@@ -134,7 +164,8 @@ class ClipDataset(Dataset):
                 "or n_jobs, split long clips into sections (path, start, stop), or free memory "
                 "that other programs hold."
             ) from error
-        return None if batch is None else pin(batch, self.device)
+        inputs, targets = pin((batch.inputs, batch.targets), self.device)
+        return batch._replace(inputs=inputs, targets=targets)
 
     def longest(self, examples) -> str:
         """Name the longest clip of a batch."""
@@ -177,8 +208,8 @@ class ClipDataset(Dataset):
         if channels_cancel(waveform):
             self.warn_of_cancelling(part.index)
         if part.draw is None:
-            return to_mono(waveform)
-        waveform = to_mono(roll(waveform, part.draw.n_roll, self.sample_rate))
+            return to_mono(waveform, self.scale)
+        waveform = to_mono(roll(waveform, part.draw.n_roll, self.sample_rate), self.scale)
         waveform *= np.float32(part.draw.gain)
         return waveform
 

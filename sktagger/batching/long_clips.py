@@ -17,11 +17,10 @@ from sktagger.audio.reading import is_lost
 from sktagger.batching.device_transfer import pin, to_device
 from sktagger.batching.plans import Example, Part
 from sktagger.batching.smaller_batches import ClipLimit
-from sktagger.networks import CONTEXT_FRAMES, SEGMENT_FRAMES, count_segments
+from sktagger.networks import NetworkModule, ScoreGrid
 
-CHUNK_FRAMES = 80 * SEGMENT_FRAMES  # 102 s at a hop of 20 ms
-LEAST_CHUNK_FRAMES = 16 * SEGMENT_FRAMES
-_CONTEXT = -(-CONTEXT_FRAMES // SEGMENT_FRAMES)  # segments
+CHUNK_FRAMES = 5120  # 102 s at a hop of 20 ms
+LEAST_CHUNK_FRAMES = 1024
 _END = object()
 
 
@@ -33,15 +32,24 @@ class Chunk(NamedTuple):
     segments: slice
 
 
-def plan_chunks(n_frames: int, chunk_frames: int = CHUNK_FRAMES) -> list[Chunk]:
+def can_be_chunked(grid: ScoreGrid) -> bool:
+    """Say whether clips can be scored chunk by chunk: if a score depends on few enough frames."""
+    if grid.context is None:
+        return False
+    return 2 * (grid.length + 2 * (grid.context + grid.step)) <= LEAST_CHUNK_FRAMES
+
+
+def plan_chunks(n_frames: int, grid: ScoreGrid, chunk_frames: int = CHUNK_FRAMES) -> list[Chunk]:
     """Cut a clip into overlapping chunks.
 
     Parameters
     ----------
     n_frames : int
         Of the clip.
+    grid : ScoreGrid
+        Of the network.
     chunk_frames : int, default=5120
-        Greatest number of frames of a chunk, at least ``7 * 64``.
+        Greatest number of frames of a chunk, more than a segment and its context have.
 
     Returns
     -------
@@ -50,16 +58,19 @@ def plan_chunks(n_frames: int, chunk_frames: int = CHUNK_FRAMES) -> list[Chunk]:
 
     Examples
     --------
-    >>> [(chunk.start, chunk.stop) for chunk in plan_chunks(1000, 640)]
+    >>> grid = ScoreGrid(length=128, step=64, context=94)
+    >>> [(chunk.start, chunk.stop) for chunk in plan_chunks(1000, grid, 640)]
     [(0, 640), (320, 960), (640, 1000)]
     """
-    n_segments = count_segments(n_frames)
+    n_segments = grid.n_scores(n_frames)
+    context = -(-grid.context // grid.step)  # in segments
     chunks, first = [], 0
     while first < n_segments:
-        begin = max(0, first - _CONTEXT)
-        stop = min(n_frames, (begin + chunk_frames // SEGMENT_FRAMES) * SEGMENT_FRAMES)
-        last = n_segments if stop == n_frames else stop // SEGMENT_FRAMES - 1 - _CONTEXT
-        chunks.append(Chunk(begin * SEGMENT_FRAMES, stop, slice(first - begin, last - begin)))
+        begin = max(0, first - context)
+        stop = min(n_frames, (begin + chunk_frames // grid.step) * grid.step)
+        n_whole = (stop - grid.length) // grid.step + 1  # segments that end before `stop`
+        last = n_segments if stop == n_frames else n_whole - context
+        chunks.append(Chunk(begin * grid.step, stop, slice(first - begin, last - begin)))
         first = last
     return chunks
 
@@ -72,19 +83,24 @@ class LongClip:
     dataset : ClipDataset
     example : Example
         Of one clip, undistorted.
+    grid : ScoreGrid
+        Of the network.
     """
 
-    def __init__(self, dataset, example: Example):
+    def __init__(self, dataset, example: Example, grid: ScoreGrid):
         self.dataset = dataset
         self.example = example
+        self.grid = grid
         self.index = example.parts[0].index
 
-    def segment_scores(self, module, limit: ClipLimit, chunk_frames: int = CHUNK_FRAMES):
+    def segment_scores(
+        self, module: NetworkModule, limit: ClipLimit, chunk_frames: int = CHUNK_FRAMES
+    ):
         """Score each segment.
 
         Parameters
         ----------
-        module : torch.nn.Module
+        module : NetworkModule
             In evaluation mode.
         limit : ClipLimit
             For the error if memory does not even suffice for a chunk.
@@ -118,7 +134,7 @@ class LongClip:
             with torch.inference_mode():
                 of_chunk = limit.call(partial(score, inputs), 1, name)[..., segments]
                 if scores is None:
-                    n_segments = count_segments(self.example.n_frames)
+                    n_segments = self.grid.n_scores(self.example.n_frames)
                     scores = of_chunk.new_zeros((*of_chunk.shape[:2], n_segments))
                 scores[..., first : first + of_chunk.shape[-1]] = of_chunk
                 first += of_chunk.shape[-1]
@@ -129,7 +145,7 @@ class LongClip:
         """Yield inputs of the network, and the segments that count."""
         dataset, sizes = self.dataset, self.dataset.sizes
         scaling = self._scaling()
-        chunks = plan_chunks(self.example.n_frames, chunk_frames)
+        chunks = plan_chunks(self.example.n_frames, self.grid, chunk_frames)
         bounds = [
             (chunk.start * sizes.hop_length, (chunk.stop - 1) * sizes.hop_length + sizes.win_length)
             for chunk in chunks
@@ -163,6 +179,8 @@ class LongClip:
         power = squares / n_samples - np.mean(means**2)
         if is_lost(power, squares_of_mono / n_samples - means.mean() ** 2):
             self.dataset.warn_of_cancelling(self.index)
+        if self.dataset.scale == "raw":
+            return np.float32(0), np.float32(1)
         peak = max(high - means.mean(), means.mean() - low)
         return means.astype(np.float32), np.float32(peak) + np.float32(1e-3)
 

@@ -1,11 +1,13 @@
 """Batches of a plan, loaded in threads ahead of the network."""
 
+import numpy as np
 import torch
 
 from sktagger._utils.threads import prefetch
-from sktagger.batching.dataset import ClipDataset, n_frames_of
-from sktagger.batching.long_clips import CHUNK_FRAMES, LongClip
+from sktagger.batching.dataset import Batch, ClipDataset, n_frames_of
+from sktagger.batching.long_clips import CHUNK_FRAMES, LongClip, can_be_chunked
 from sktagger.batching.plans import FRAMES_PER_CLIP, plain_plan
+from sktagger.networks import ScoreGrid
 
 _BATCHES_AHEAD = 4  # at most, of as many frames as a batch can have
 
@@ -24,12 +26,11 @@ def load_ahead(load, plan, n_threads: int, batch_size: int):
 
     Yields
     ------
-    examples : list of Example
-    batch : object
-        What `load` made of them.
+    object
+        What `load` made of each.
     """
     return prefetch(
-        lambda examples: (examples, load(examples)),
+        load,
         plan,
         n_threads,
         size=n_frames_of,
@@ -44,22 +45,19 @@ class PlainBatches:
     ----------
     dataset : ClipDataset
     batch_size : int
-        Greatest number of clips in a batch; fewer where they are long.
+        Greatest number of clips in a batch.
     n_threads : int
         Number of loader threads.
-
-    Attributes
-    ----------
-    plan : list of list of Example
-        Long clips, of more than `CHUNK_FRAMES` frames, are alone in theirs.
-    examples : list of Example
-        The batch that iteration gave last.
+    grid : ScoreGrid
+        Of the network, for clips that are scored in chunks.
     """
 
-    def __init__(self, dataset: ClipDataset, batch_size: int, n_threads: int):
+    def __init__(self, dataset: ClipDataset, batch_size: int, n_threads: int, grid: ScoreGrid):
         self.dataset = dataset
         self.batch_size = batch_size
         self.n_threads = n_threads
+        self.grid = grid
+        self._long_frames = CHUNK_FRAMES if can_be_chunked(grid) else np.inf
         self.plan = self.limited(batch_size * FRAMES_PER_CLIP)
 
     def __len__(self) -> int:
@@ -73,30 +71,30 @@ class PlainBatches:
             self.dataset.sizes,
             self.batch_size,
             max_frames=min(max_frames, self.batch_size * FRAMES_PER_CLIP),
-            long_frames=CHUNK_FRAMES,
+            long_frames=self._long_frames,
         )
 
-    def __iter__(self):
-        """Yield what the dataset makes of each batch; None if none of its clips can be read.
+    def is_long(self, examples) -> bool:
+        """Say whether a batch is a long clip, which is scored in chunks."""
+        return examples[0].n_frames > self._long_frames
 
-        The inputs of a batch of a long clip are the :class:`LongClip` and `n_frames`.
-        """
-        for examples, batch in self.load(self.plan):
-            self.examples = examples
-            yield batch
+    def long_clip(self, examples) -> LongClip:
+        """Give the long clip of a batch."""
+        return LongClip(self.dataset, examples[0], self.grid)
+
+    def __iter__(self):
+        """Yield each :class:`Batch`; one of a long clip holds the :class:`LongClip`."""
+        return self.load(self.plan)
 
     def load(self, plan):
-        """Yield the batches of a plan, and what is made of each."""
+        """Yield the batches of a plan."""
         return load_ahead(self._load, plan, self.n_threads, self.batch_size)
 
     def _load(self, examples):
-        if not is_long(examples):
+        if not self.is_long(examples):
             return self.dataset.load(examples)
         n_frames = torch.tensor([examples[0].n_frames])
-        inputs = {"long_clip": LongClip(self.dataset, examples[0]), "n_frames": n_frames}
-        return inputs, self.dataset.targets_of(examples)
-
-
-def is_long(examples) -> bool:
-    """Say whether a batch of undistorted clips is a long clip, which is scored in chunks."""
-    return examples[0].n_frames > CHUNK_FRAMES
+        inputs = {"long_clip": self.long_clip(examples), "n_frames": n_frames}
+        dataset = self.dataset
+        targets, rows = dataset.targets_of(examples), dataset.rows_of(examples)
+        return Batch(inputs, targets, rows, dataset.longest(examples))

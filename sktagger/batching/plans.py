@@ -181,12 +181,12 @@ class TrainingPlan:
         self.weights = weights
         self._partners = _Partners(len(lengths), probabilities, weights)
         self.max_frames = batch_size * FRAMES_PER_CLIP
-        self.refine_from("epoch", np.inf)
+        self.weaken_from("epoch", np.inf)
         self.seek(0, 0, 0)
 
-    def refine_from(self, unit: str, position: float):
-        """Say from which position, counted in "epoch" or "iteration", on distortions are light."""
-        self._refinement = unit, position
+    def weaken_from(self, unit: str, position: float):
+        """Say from which position, counted in "epoch" or "iteration", on distortions are weak."""
+        self._weakening = unit, position
 
     def seek(self, epoch: int, step: int, iteration: int, seed: int | None = None):
         """Go to a position that an earlier plan had reached; ValueError if there is none such."""
@@ -240,16 +240,16 @@ class TrainingPlan:
             yield from repeat(None, len(self.lengths))
             return
         n_clips = len(self.lengths)
-        unmixed, light = clone(full).set_params(mixup_prob=0.0), full.light()
-        unit, refined_from = self._refinement
+        unmixed, weak = clone(full).set_params(mixup_prob=0.0), full.weak()
+        unit, weak_from = self._weakening
         per_batch = self._clips_per_batch()
         begun, n_together = {
             "epoch": (self.epoch, n_clips),
             "iteration": (self.iteration - self.step, per_batch),
         }[unit]
         for position in range(n_clips):
-            if begun + position / n_together >= refined_from:
-                yield light
+            if begun + position / n_together >= weak_from:
+                yield weak
             elif self.epoch * n_clips + position < full.mixup_delay * per_batch:
                 yield unmixed
             else:

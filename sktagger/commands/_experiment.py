@@ -67,7 +67,7 @@ def make_config(
     except (TypeError, ValueError) as error:
         raise ValueError(f"{_place_of(str(error), tagger)}: {error}") from error
     resolved.set_params(
-        stft=STFT(**resolved._resolve_stft()._asdict()),
+        stft=resolved._get_network().resolve().stft,
         augmentation=resolved._resolve_augmentation(),
     )
     if resolved.random_state is None:
@@ -161,9 +161,8 @@ def load_tagger(directory, *, device="auto"):
             f"{str(best)!r} does not exist: it is written after the first validation. Continue the "
             f"training by: sktagger train --resume {shlex.quote(str(directory))}"
         )
-    return tagger._restore(
-        np.array(events), find_state(load_checkpoint(best), str(best)), source=str(best)
-    )
+    state, _ = find_state(load_checkpoint(best), tagger._get_network(), str(best))
+    return tagger._restore(np.array(events), state, source=str(best))
 
 
 def check_events(directory, events):

@@ -1,42 +1,34 @@
-"""Torch modules: sizes in, tensors in, tensors out.
+"""Networks: their settings, and the torch modules that these build.
 
-Nothing here reads files, computes metrics or prints. The axes of a tensor are named by one
-vocabulary: clip, channel, frame, bin, mel, event, segment.
+A network is a settings object, such as :class:`WALNet`, and a module, such as
+:class:`WALNetModule`, in one file. :class:`Network` and :class:`NetworkModule` say what both offer.
+Nothing here reads files, computes metrics or prints. Axes have the same names everywhere: clip,
+channel, frame, bin, mel, event, segment.
 """
 
 from sktagger.networks._features import LogMel, mel_filterbank, warp_mel
-from sktagger.networks._masking import Frames, MaskedBatchNorm, RunningNorm
+from sktagger.networks._masking import Frames, MaskedBatchNorm, NormPoolReLU, RunningNorm
+from sktagger.networks._protocol import Network, NetworkInput, NetworkModule, ScoreGrid
 from sktagger.networks._state import check_state, find_state
 from sktagger.networks._stft import stft_of_frames
-from sktagger.networks.walnet import (
-    CONTEXT_FRAMES,
-    MEL_FILTERS,
-    MIN_FRAMES,
-    N_LAYERS,
-    N_MELS,
-    OUTPUT_BIAS,
-    OUTPUT_WEIGHT,
-    SEGMENT_FRAMES,
-    WALNet,
-    count_segments,
-)
+from sktagger.networks.walnet import WALNet, WALNetModule
+
+NETWORKS = {network.__name__: network for network in (WALNet,)}  # which files can name
 
 __all__ = [
-    "CONTEXT_FRAMES",
-    "MEL_FILTERS",
-    "MIN_FRAMES",
-    "N_LAYERS",
-    "N_MELS",
-    "OUTPUT_BIAS",
-    "OUTPUT_WEIGHT",
-    "SEGMENT_FRAMES",
+    "NETWORKS",
     "Frames",
     "LogMel",
     "MaskedBatchNorm",
+    "Network",
+    "NetworkInput",
+    "NetworkModule",
+    "NormPoolReLU",
     "RunningNorm",
+    "ScoreGrid",
     "WALNet",
+    "WALNetModule",
     "check_state",
-    "count_segments",
     "find_state",
     "mel_filterbank",
     "stft_of_frames",

@@ -143,13 +143,19 @@ class RunningNorm(_Statistics):
         return frames.fill_(x.sub_(self.running_mean).mul_(scale))
 
 
-class MaskedBatchNorm(_Statistics):
-    """Batch normalisation over the valid frames of padded clips, then max-pooling and ReLU.
+class _BatchNorm(_Statistics):
+    """Weights and running statistics of a batch normalization."""
 
-    The output is 0 beyond a clip's frames, so that neither padding nor neighbours reach the
-    clip's scores through the next convolution. In training, a batch comes in chunks, whose
-    statistics are taken together; in evaluation, the norm is made part of the convolution before
-    it, see :meth:`folded`.
+    update_weight = 0.05  # of a batch in the running statistics
+
+    def __init__(self, n_channels: int):
+        super().__init__((1, n_channels, 1, 1))
+        self.gamma = nn.Parameter(torch.ones(1, n_channels, 1, 1))
+        self.beta = nn.Parameter(torch.zeros(1, n_channels, 1, 1))
+
+
+class MaskedBatchNorm(_BatchNorm):
+    """Batch normalization over the valid frames of padded clips.
 
     Parameters
     ----------
@@ -157,12 +163,47 @@ class MaskedBatchNorm(_Statistics):
         Number of channels.
     """
 
-    update_weight = 0.05  # of a batch in the running statistics
+    def forward(self, x: Tensor, frames: Frames) -> Tensor:
+        """Normalize by the statistics of the batch; in evaluation, by those of training.
 
-    def __init__(self, n_channels):
-        super().__init__((1, n_channels, 1, 1))
-        self.gamma = nn.Parameter(torch.ones(1, n_channels, 1, 1))
-        self.beta = nn.Parameter(torch.zeros(1, n_channels, 1, 1))
+        Parameters
+        ----------
+        x : Tensor of shape (n_clips, n_channels, n_mels, n_frames), float
+        frames : Frames
+
+        Returns
+        -------
+        Tensor of the shape of `x`
+            0 beyond the frames of a clip.
+        """
+        if self.training:
+            valid = frames.fill_(torch.ones_like(x[:, :1]))
+            n_values = valid.sum()
+            x = x * valid
+            axes = (0, 2, 3)
+            mean = x.sum(axes, keepdim=True) / n_values
+            variance = ((x - mean) * valid).square().sum(axes, keepdim=True) / n_values
+            power = variance.detach() + mean.detach() ** 2
+            self._track(mean.detach(), power, n_values, self.update_weight)
+        else:
+            mean, variance = self.running_mean, self.running_variance()
+        scale = self.gamma * torch.rsqrt(variance + EPS)
+        return frames.fill_((x - mean) * scale + self.beta)
+
+
+class NormPoolReLU(_BatchNorm):
+    """Batch normalization over the valid frames of padded clips, then max-pooling and ReLU.
+
+    The output is 0 beyond the frames of a clip. Neither padding nor neighbors therefore reach its
+    scores through the next convolution. In training, a batch comes in chunks, whose statistics are
+    computed together. In evaluation, the norm is folded into the convolution before it, see
+    :meth:`folded`.
+
+    Parameters
+    ----------
+    n_channels : int
+        Number of channels.
+    """
 
     def folded(self, weight, bias):
         """Give the convolution that does what a convolution and then this norm do in evaluation.
@@ -205,7 +246,9 @@ class MaskedBatchNorm(_Statistics):
             own_mean, gamma = sign * mean, sign * gamma
         self._track(own_mean, variance + mean**2, n_values, self.update_weight)
         statistics = (mean, variance, n_values)
-        return _NormPoolReLU.apply(gamma, beta, statistics, frames, sign is not None, *chunks)
+        return _NormPoolReLUFunction.apply(
+            gamma, beta, statistics, frames, sign is not None, *chunks
+        )
 
 
 @torch.no_grad()
@@ -234,7 +277,7 @@ def _valid_statistics(chunks, frames):
     return total, (share * (variance + (mean - total) ** 2)).sum(0), n_values.sum()
 
 
-class _NormPoolReLU(torch.autograd.Function):
+class _NormPoolReLUFunction(torch.autograd.Function):
     """[max-pooling ->] batch norm -> 0 beyond the clips' frames -> ReLU, of chunks of a batch.
 
     The gradient passes through the statistics of the whole batch.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import torch
 
-from sktagger.networks.walnet import OUTPUT_WEIGHT
+from sktagger.networks._protocol import Network
 
 
 def check_state(
@@ -53,30 +53,36 @@ def check_state(
             continue
         raise ValueError(
             f"{source}: the weights do not fit this network, for {name!r} {got}; needed is "
-            f"{needed}. Give those of a WALNet with these events, this sample rate and this STFT."
+            f"{needed}. Give weights of the same network, events, sample rate and STFT."
         )
     unknown = [str(name) for name in state if name not in expected]
     if unknown and not others:
         raise ValueError(
             f"{source}: the weights do not fit this network, for it has no {unknown[0]!r:.200}. "
-            "Give those of a WALNet, and nothing else."
+            "Give the weights of that network, and nothing else."
         )
 
 
-def find_state(checkpoint: Mapping, source: str) -> Mapping[str, torch.Tensor]:
-    """Find the weights of a WALNet in a checkpoint.
+def find_state(
+    checkpoint: Mapping, network: Network, source: str
+) -> tuple[Mapping[str, torch.Tensor], int]:
+    """Find the weights of a network in a checkpoint.
 
     Parameters
     ----------
     checkpoint : dict
         A state dict, or a dict that has one under "model".
+    network : Network
+        Which network it should be.
     source : str
-        Where it comes from, for messages.
+        Where the checkpoint comes from, for messages.
 
     Returns
     -------
-    dict of str to Tensor
-        With a weight of the output layer, one row per event; the rest is not checked.
+    state : dict of str to Tensor
+        Only its head is checked.
+    n_events : int
+        Number of its outputs.
 
     Raises
     ------
@@ -84,11 +90,12 @@ def find_state(checkpoint: Mapping, source: str) -> Mapping[str, torch.Tensor]:
         If there is no such dict.
     """
     state = checkpoint.get("model", checkpoint)
-    output = state.get(OUTPUT_WEIGHT) if isinstance(state, Mapping) else None
-    if not isinstance(output, torch.Tensor) or output.ndim == 0:
+    n_events = network.count_events(state) if isinstance(state, Mapping) else None
+    if n_events is None:
+        name = type(network).__name__
         found = state if isinstance(state, Mapping) else [type(state).__name__]
         raise ValueError(
-            f"{source} holds no WALNet: the tensor {OUTPUT_WEIGHT!r} is missing. Found are "
-            f"{sorted(map(str, found))[:5]}. Give a checkpoint of WALNet."
+            f"{source} holds no {name}: the tensor '{network.head}.weight' is missing. Found are "
+            f"{sorted(map(str, found))[:5]}. Give a checkpoint of {name}."
         )
-    return state
+    return state, n_events

@@ -1,11 +1,27 @@
-"""WALNet: a fully convolutional network whose segment scores are averaged to clip scores."""
+"""WALNet: a fully convolutional network that pools segment scores to clip scores.
+
+Source: A. Shah, A. Kumar, A. G. Hauptmann, B. Raj, "A closer look at weak label learning for audio
+events", arXiv:1804.09288, 2018.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any, ClassVar
 
 import torch
-from torch import nn
+from sklearn.base import clone
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sktagger.networks._features import LogMel
-from sktagger.networks._masking import Frames, MaskedBatchNorm
+from sktagger._utils.validation import Interval, StrOptions
+from sktagger.audio.spectral import STFT, STFTSizes
+from sktagger.networks._features import LogMel, mel_filterbank
+from sktagger.networks._masking import Frames, NormPoolReLU
+from sktagger.networks._protocol import Network, NetworkInput, NetworkModule, ScoreGrid
+
+__all__ = ["WALNet", "WALNetModule"]
 
 # (output channels, kernel size, same padding, pool after); the output layer follows
 LAYERS = (
@@ -22,12 +38,12 @@ LAYERS = (
     (512, 3, True, True),
     (1024, 2, False, False),
 )
-SEGMENT_FRAMES = 2 ** sum(pool for *_, pool in LAYERS)  # one segment per so many frames
-MIN_FRAMES = SEGMENT_FRAMES + 1  # the last 2x2 kernel needs two positions
+_STEP = 2 ** sum(pool for *_, pool in LAYERS)  # frames from one segment to the next
+_LEAST_FRAMES = _STEP + 1  # the last 2x2 kernel needs two positions
 
 
-def _context_frames():
-    """Count the frames on each side of a segment's own ones that its score depends on."""
+def _count_context():
+    """Count the frames on either side of a segment that its score depends on."""
     context, step = 0, 1
     for _, kernel_size, same, pool in LAYERS:
         context += step * (kernel_size // 2) if same else 0
@@ -35,29 +51,9 @@ def _context_frames():
     return context
 
 
-CONTEXT_FRAMES = _context_frames()
-
-
-def count_segments(n_frames: int) -> int:
-    """Count the segments of a clip.
-
-    Parameters
-    ----------
-    n_frames : int
-
-    Returns
-    -------
-    int
-        ``ceil(n_frames / 64) - 1``, and at least 1.
-    """
-    return max(1, -(-n_frames // SEGMENT_FRAMES) - 1)
-
-
+GRID = ScoreGrid(length=2 * _STEP, step=_STEP, context=_count_context())
 N_LAYERS = len(LAYERS)  # before the output layer
-OUTPUT_WEIGHT = f"cnn.convs.{N_LAYERS}.conv.weight"
-OUTPUT_BIAS = f"cnn.convs.{N_LAYERS}.conv.bias"
-MEL_FILTERS = "feature_extractor.mel_transform.fbanks"
-N_MELS = 2 * SEGMENT_FRAMES  # which are left on the mel axis for that kernel
+N_MELS = 2 * _STEP  # so that two bands are left for that kernel
 
 
 # Where layers are large, a batch passes them in chunks of so many values: the tensors then stay
@@ -68,15 +64,15 @@ _N_CHUNKED = 4  # layers
 
 
 class _ConvBlock(nn.Module):
-    """conv -> masked batch norm -> max-pool -> ReLU; the output layer is the conv alone."""
+    """Convolution, batch norm, max-pooling, ReLU. The output layer is the convolution alone."""
 
     def __init__(self, n_in, n_out, kernel_size, same, pool, *, output=False):
         super().__init__()
-        # weights are drawn by WALNet.reset_parameters, from its own generator
+        # weights are drawn by WALNetModule.reset_parameters, from its own generator
         self.conv = nn.utils.skip_init(
             nn.Conv2d, n_in, n_out, kernel_size, padding=kernel_size // 2 if same else 0
         )
-        self.norm = None if output else MaskedBatchNorm(n_out)
+        self.norm = None if output else NormPoolReLU(n_out)
         self.same = same
         self.pool = pool
 
@@ -114,45 +110,38 @@ class _CNN(nn.Module):
             n_in = n_out
         self.convs.append(_ConvBlock(n_in, n_events, 1, True, False, output=True))
 
-    def forward(self, x, frames, bfloat16=False):
-        """Give the logits of segments, and the valid ones, of clips and their valid frames."""
+    def hidden(self, x, frames, bfloat16=False):
+        """Give the output of the layer before the last, and its valid frames."""
         n_values = LAYERS[0][0] * x[0].numel()
         size = max(1, _CHUNK_VALUES // n_values) if x.device.type == "cpu" else len(x)
         chunks, frames = x.split(size), frames.split(size)
-        *hidden, output = self.convs
+        hidden = self.convs[:-1]
         with torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16):
             for place, block in enumerate(hidden):
                 if place == _N_CHUNKED:
                     chunks, frames = [torch.cat(chunks)], [Frames.joined(frames)]
                 chunks, frames = block(chunks, frames)
-        return output.conv(chunks[0].to(output.conv.weight.dtype)), frames[0]
+        return chunks[0].to(self.convs[-1].conv.weight.dtype), frames[0]
 
 
-class WALNet(nn.Module):
-    """Weakly supervised audio tagging network: STFT in, event scores out.
+class WALNet(Network):
+    """Settings of WALNet [1]_: log-mel features, twelve convolutions, scores of segments.
 
-    Log-mel features of 128 bands pass eleven 3x3 convolutions and six poolings, so that each
-    output position sees a segment of 128 frames, one every 64 frames (1.28 s at a hop of 20 ms).
-    The scores of a clip are the means of its segments' scores [1]_. Padding a clip, or the other
-    clips of a batch, does not change its scores.
+    Features of 128 mel bands pass eleven 3x3 convolutions and six poolings. Each score then spans a
+    segment of 128 frames, and a segment begins every 64 frames (1.28 s at a hop of 20 ms).
 
     Parameters
     ----------
-    n_events : int
-        Number of events, that is outputs.
-    sample_rate : float, default=44100
-        Of the audio, in Hz.
-    n_fft : int, default=2048
-        Length of the FFT behind the STFT, in samples; n_bins is ``n_fft // 2 + 1``.
+    sample_rate : int, default=44100
+        In Hz.
+    stft : STFT or None, default=None
+        Settings of the short-time Fourier transform. None: windows of 40 ms every 20 ms.
     fmin : float, default=50.0
-        Lower end of the mel axis in Hz.
-    random_state : int, default=0
-        Seed of the initial weights: Kaiming-uniform, the output layer Xavier-uniform.
-    precision : {"float32", "bfloat16"}, default="float32"
-        Of the convolutions and what passes between them. Features, statistics, the output layer,
-        scores, weights and gradients of weights are float32 in either case.
-    pooling : {"mean", "linear_softmax"}, default="mean"
-        Of the scores of segments: their mean, or their mean weighted by themselves [2]_.
+        Lower end of the mel axis in Hz; the upper one is half the sample rate.
+    pooling : {"mean", "linear_softmax"}, default="linear_softmax"
+        How the score of a clip is computed from those of its segments. "mean" is as published.
+        "linear_softmax", their mean weighted by themselves [2]_, suits events that fill a small
+        part of a clip.
 
     References
     ----------
@@ -164,35 +153,147 @@ class WALNet(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> net = WALNet(10, sample_rate=16000, n_fft=512).eval()
-    >>> scores = net(torch.randn(2, 1, 200, 257, 2), torch.tensor([200, 150]))
+    >>> from sktagger.networks import WALNet
+    >>> module = WALNet(sample_rate=16000).build(10).eval()
+    >>> scores = module(torch.randn(2, 1, 200, 513, 2), torch.tensor([200, 150]))
     >>> scores.shape
     torch.Size([2, 10])
     """
 
+    version: ClassVar[int] = 1
+    head: ClassVar[str] = f"cnn.convs.{N_LAYERS}.conv"
+    n_stages: ClassVar[int] = N_LAYERS
+    adjustable: ClassVar[tuple[str, ...]] = ("pooling",)
+    _parameter_constraints: ClassVar[dict[str, list]] = {
+        "sample_rate": [Interval(Integral, 1, None, closed="left")],
+        "stft": [STFT, None],
+        "fmin": [Interval(Real, 0, None, closed="left")],
+        "pooling": [StrOptions({"mean", "linear_softmax"})],
+    }
+
     def __init__(
         self,
-        n_events,
         *,
-        sample_rate=44100,
-        n_fft=2048,
-        fmin=50.0,
-        random_state=0,
-        precision="float32",
-        pooling="mean",
+        sample_rate: int = 44100,
+        stft: STFT | None = None,
+        fmin: float = 50.0,
+        pooling: str = "linear_softmax",
     ):
-        super().__init__()
-        self.n_events = n_events
+        self.sample_rate = sample_rate
+        self.stft = stft
+        self.fmin = fmin
+        self.pooling = pooling
+
+    def get_input(self) -> NetworkInput:
+        """Say what the network takes: STFTs of waveforms with a peak just below 1."""
+        return NetworkInput(self.sample_rate, self._stft_sizes(), N_MELS)
+
+    def get_grid(self) -> ScoreGrid:
+        """Say where the scores lie in time."""
+        return GRID
+
+    def resolve(self) -> WALNet:
+        """Copy the settings, with those of the STFT in samples."""
+        return clone(self).set_params(stft=STFT(**self._stft_sizes()._asdict()))
+
+    def set_params(self, **params) -> WALNet:
+        """Set parameters, also those of ``stft``, such as ``stft__hop_length``.
+
+        Parameters
+        ----------
+        **params : dict
+            Where ``stft`` is None, it becomes ``STFT()`` first.
+
+        Returns
+        -------
+        self
+        """
+        nested = any(name.startswith("stft__") for name in params)
+        if nested and params.get("stft", self.stft) is None:
+            params = {**params, "stft": STFT()}
+        return super().set_params(**params)
+
+    def explain_mismatch(self, state: Mapping[str, Any]) -> str:
+        """Compare the mel filters: they tell the FFT's length, and about sample rate and fmin."""
+        name = "feature_extractor.mel_transform.fbanks"
+        filters = state.get(name)
+        n_fft = self._stft_sizes().n_fft
+        if getattr(filters, "ndim", 0) != 2 or filters.dtype != torch.float32:
+            return ""  # what is wrong is found when all tensors are compared
+        if len(filters) != n_fft // 2 + 1:
+            trained = 2 * (len(filters) - 1)
+            return f"was trained with n_fft={trained}, but this tagger has n_fft={n_fft}"
+        expected = mel_filterbank(self.sample_rate, n_fft, N_MELS, self.fmin)
+        if filters.shape == expected.shape and torch.allclose(filters.cpu(), expected, atol=1e-3):
+            return ""
+        return (
+            "has other mel filters than those of this tagger's "
+            f"sample_rate={self.sample_rate} and fmin={self.fmin}"
+        )
+
+    def _stft_sizes(self) -> STFTSizes:
+        sizes = (STFT() if self.stft is None else self.stft).sizes(self.sample_rate)
+        if self.fmin >= self.sample_rate / 2:
+            raise ValueError(
+                f"fmin={self.fmin} Hz must lie below half the sample_rate of {self.sample_rate} Hz."
+            )
+        return sizes
+
+    def _make(self, n_events: int) -> WALNetModule:
+        return WALNetModule(
+            n_events,
+            sample_rate=self.sample_rate,
+            n_fft=self._stft_sizes().n_fft,
+            fmin=self.fmin,
+            pooling=self.pooling,
+        )
+
+
+class WALNetModule(NetworkModule):
+    """The torch module of :class:`WALNet`.
+
+    Parameters
+    ----------
+    n_events : int
+        Number of events, which are its outputs.
+    sample_rate : float, default=44100
+        In Hz.
+    n_fft : int, default=2048
+        Length of the FFT in samples; n_bins is ``n_fft // 2 + 1``.
+    fmin : float, default=50.0
+        Lower end of the mel axis in Hz.
+    pooling : {"mean", "linear_softmax"}, default="mean"
+        See :class:`WALNet`.
+    """
+
+    def __init__(
+        self,
+        n_events: int,
+        *,
+        sample_rate: float = 44100,
+        n_fft: int = 2048,
+        fmin: float = 50.0,
+        pooling: str = "mean",
+    ):
+        super().__init__(n_events)
         self.n_bins = n_fft // 2 + 1
-        self.precision = precision
         self.pooling = pooling
         self.feature_extractor = LogMel(sample_rate, n_fft, N_MELS, fmin)
         self.cnn = _CNN(n_events)
-        self.reset_parameters(random_state)
         self.to(memory_format=torch.channels_last)
 
-    def reset_parameters(self, random_state=0):
-        """Draw initial weights.
+    @property
+    def front_end(self) -> list[nn.Module]:
+        """The features, whose statistics stay where any layer is frozen."""
+        return [self.feature_extractor]
+
+    @property
+    def stages(self) -> list[nn.Module]:
+        """The twelve convolutional layers before the head."""
+        return list(self.cnn.convs[:-1])
+
+    def reset_parameters(self, random_state: int = 0) -> None:
+        """Draw initial weights: Kaiming-uniform, those of the head Xavier-uniform.
 
         Parameters
         ----------
@@ -208,38 +309,13 @@ class WALNet(nn.Module):
                 nn.init.kaiming_uniform_(weight, nonlinearity="relu", generator=generator)
             nn.init.zeros_(block.conv.bias)
 
-    @staticmethod
-    def sizing_state(n_events, n_fft):
-        """Give the tensors, without data, whose shapes tell the sizes of a network.
+    def features(self, stft: Tensor, n_frames: Tensor, **distortions: Tensor) -> Tensor:
+        """Compute the normalized log-mel features.
 
         Parameters
         ----------
-        n_events, n_fft : int
-
-        Returns
-        -------
-        dict of str to Tensor
-            On the device "meta".
-        """
-        n_inputs = LAYERS[-1][0]
-        shapes = {
-            OUTPUT_WEIGHT: (n_events, n_inputs, 1, 1),
-            OUTPUT_BIAS: (n_events,),
-            MEL_FILTERS: (n_fft // 2 + 1, N_MELS),
-        }
-        return {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
-
-    def features(self, stft, n_frames, **distortions):
-        """Compute the normalised log-mel features.
-
-        Parameters
-        ----------
-        stft : Tensor of shape (n_clips, 1, n_frames, n_bins, 2), float32
-            Real and imaginary part, zero beyond a clip's frames.
-        n_frames : Tensor of shape (n_clips,), integer
-            Valid frames of each clip.
-        **distortions : Tensor
-            `warp`, `time_mask` and `mel_mask`, see :meth:`LogMel.forward`.
+        stft, n_frames, **distortions
+            See :meth:`NetworkModule.segment_scores`.
 
         Returns
         -------
@@ -247,59 +323,69 @@ class WALNet(nn.Module):
         """
         return self.feature_extractor(stft, n_frames, **distortions)
 
-    def segment_scores(self, stft, n_frames, **distortions):
-        """Score each segment.
-
-        Segment i spans frames ``64 * i`` to ``64 * i + 128``. Besides them, its score depends on
-        `CONTEXT_FRAMES` frames on either side, and on nothing else: so a long clip can be scored
-        in chunks that overlap.
-
-        Parameters
-        ----------
-        stft, n_frames, **distortions
-            See :meth:`features`.
-
-        Returns
-        -------
-        scores : Tensor of shape (n_clips, n_events, n_segments), float32, in [0, 1]
-            0 beyond a clip's segments.
-        n_segments : Tensor of shape (n_clips,), integer
-            See :func:`count_segments`.
-        """
+    def _hidden(self, stft, n_frames, distortions):
         if stft.ndim != 5 or stft.shape[1] != 1 or stft.shape[3:] != (self.n_bins, 2):
             raise ValueError(
                 f"stft has shape {tuple(stft.shape)}, but WALNet takes "
                 f"(n_clips, 1, n_frames, {self.n_bins}, 2). Check n_fft and the axes."
             )
         x = self.features(stft, n_frames, **distortions)
-        x = F.pad(x, (0, max(0, MIN_FRAMES - x.shape[-1])))
+        x = F.pad(x, (0, max(0, _LEAST_FRAMES - x.shape[-1])))
         x = x.contiguous(memory_format=torch.channels_last)
-        logits, segments = self.cnn(
-            x, Frames.of(n_frames, x.shape[-1]), bfloat16=self.precision == "bfloat16"
-        )
-        return segments.fill_(logits[:, :, 0], -torch.inf).sigmoid(), segments.n_frames
+        frames = Frames.of(n_frames, x.shape[-1])
+        return self.cnn.hidden(x, frames, bfloat16=self.precision == "bfloat16")
 
-    def forward(self, stft, n_frames, **distortions):
-        """Score each clip: the mean of its segments' scores, weighted if so asked.
+    def segment_embeddings(
+        self, stft: Tensor, n_frames: Tensor, **distortions: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Give the 1024 features of each segment that the head takes.
 
         Parameters
         ----------
         stft, n_frames, **distortions
-            See :meth:`features`.
+            See :meth:`NetworkModule.segment_scores`.
 
         Returns
         -------
-        Tensor of shape (n_clips, n_events), float32, in [0, 1]
+        embeddings : Tensor of shape (n_clips, 1024, n_segments), float32
+            0 beyond the segments of a clip.
+        n_segments : Tensor of shape (n_clips,), integer
         """
-        return self.pool(*self.segment_scores(stft, n_frames, **distortions))
+        hidden, segments = self._hidden(stft, n_frames, distortions)
+        return hidden[:, :, 0], segments.n_frames
 
-    def pool(self, scores, n_segments):
-        """Give the scores of clips from those of their segments.
+    def segment_scores(
+        self, stft: Tensor, n_frames: Tensor, **distortions: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Score each segment.
+
+        Segment i spans frames ``64 * i`` to ``64 * i + 128``. Its score depends on these, on 94
+        frames on either side, and on nothing else. A long clip can therefore be scored in
+        overlapping chunks.
+
+        Parameters
+        ----------
+        stft, n_frames, **distortions
+            See :meth:`NetworkModule.segment_scores`.
+
+        Returns
+        -------
+        scores : Tensor of shape (n_clips, n_events, n_segments), float32, in [0, 1]
+            0 beyond the segments of a clip.
+        n_segments : Tensor of shape (n_clips,), integer
+            ``ceil(n_frames / 64) - 1``, and at least 1.
+        """
+        hidden, segments = self._hidden(stft, n_frames, distortions)
+        logits = self.cnn.convs[-1].conv(hidden)
+        return segments.fill_(logits[:, :, 0], -torch.inf).sigmoid(), segments.n_frames
+
+    def pool(self, scores: Tensor, n_segments: Tensor) -> Tensor:
+        """Compute the scores of clips from those of their segments.
 
         Parameters
         ----------
         scores : Tensor of shape (n_clips, n_events, n_segments), float32
-            0 beyond a clip's segments.
+            0 beyond the segments of a clip.
         n_segments : Tensor of shape (n_clips,), integer
 
         Returns

@@ -14,16 +14,16 @@ from skorch.history import History
 from sktagger._utils.validation import check_lengths
 from sktagger.audio.clip_input import check_clips
 from sktagger.audio.clips import warn_of_short_sections
+from sktagger.audio.spectral import STFTSizes
 from sktagger.audio.unreadable import Unreadable
 from sktagger.batching.dataset import ClipDataset
 from sktagger.batching.devices import resolve_device
 from sktagger.batching.plain import PlainBatches
 from sktagger.metrics import mean_average_precision
 from sktagger.metrics._scored import check_scored, scored
-from sktagger.networks import WALNet, check_state
-from sktagger.taggers import persistence
+from sktagger.networks import Network, check_state
+from sktagger.taggers._parameters import TaggerParameters
 from sktagger.taggers._scoring import read_lengths, run, segment_table
-from sktagger.taggers._settings import TaggerSettings
 from sktagger.targets import align_score_targets
 from sktagger.training.callbacks import copy_state
 from sktagger.training.setup import make_net, to_machine
@@ -40,11 +40,11 @@ _HISTORY_COLUMNS = [
 ]
 
 
-class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
+class BaseTagger(ClassifierMixin, TransformerMixin, TaggerParameters):
     """Everything of a tagger but its parameters and its training.
 
-    A subclass has the parameters of a :class:`WALNetTagger`, and sets ``classes_``, ``net_``,
-    ``_network`` (what the net was trained with) and ``_multilabel`` in `fit`.
+    A subclass has the parameters of a :class:`sktagger.AudioTagger`, and sets ``classes_``, ``net_``,
+    ``_network`` (resolved settings of the network that was trained) and ``_multilabel`` in `fit`.
     """
 
     def predict_proba(self, X):
@@ -72,7 +72,7 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
         check_is_fitted(self)
         clips = check_clips(self, X, reset=False)
         scores = np.full((len(clips), len(self.classes_)), np.nan, dtype=np.float32)
-        dataset = self._dataset(clips, self.sizes_, sample_rate=self._network.sample_rate)
+        dataset = self._dataset(clips, self._network)
         try:
             for rows, output in self._run(dataset, "have scores of NaN"):
                 scores[rows] = self._of_labels(output.cpu().numpy())
@@ -150,19 +150,18 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
         Returns
         -------
         list of DataFrame of shape (n_segments, n_events), float32
-            One per clip, indexed by `onset` and `offset` in seconds. A segment spans 128 frames
-            (2.56 s by default) and begins 64 frames after the one before; the score of
-            the clip is their mean, or their mean weighted by themselves (`pooling`). Of clips
-            that cannot be read (`on_error`), the table has no rows.
+            One per clip, indexed by `onset` and `offset` in seconds, which the network's grid
+            determines. WALNet's segments span 128 frames (2.56 s by default), and one begins every
+            64 frames. The table of a clip that cannot be read (`on_error`) has no rows.
         """
         check_is_fitted(self)
         clips = check_clips(self, X, reset=False)
-        dataset = self._dataset(clips, self.sizes_, sample_rate=self._network.sample_rate)
+        dataset = self._dataset(clips, self._network)
         lengths = dict(zip(dataset.clips.positions, dataset.lengths, strict=True))
         table = partial(
             segment_table,
-            sizes=self.sizes_,
-            sample_rate=self._network.sample_rate,
+            input=self._network.get_input(),
+            grid=self._network.get_grid(),
             events=self.classes_,
         )
         nothing = np.empty((0, len(self.classes_)), np.float32)
@@ -202,9 +201,14 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
         return self.net_.module_
 
     @property
-    def sizes_(self):
+    def network_(self) -> Network:
+        """The settings that the network was trained with, with defaults resolved."""
+        return self._network
+
+    @property
+    def stft_(self) -> STFTSizes:
         """The sizes of the STFT, in samples, that the network was trained with."""
-        return self._network.sizes
+        return self._network.get_input().stft
 
     @property
     def history_(self):
@@ -229,48 +233,6 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
         check_is_fitted(self)
         return np.array([str(event) for event in self.classes_], dtype=object)
 
-    def save(self, path):
-        """Write the tagger to a file without Python objects in it.
-
-        The file holds the weights as safetensors, and settings, events and versions as JSON;
-        loading it runs no code, so it may come from anywhere. It has no training state.
-
-        Parameters
-        ----------
-        path : str or PathLike
-            An existing file is replaced at once.
-        """
-        check_is_fitted(self)
-        persistence.save(path, self)
-
-    @classmethod
-    def load(cls, path, *, device="auto", precision=None):
-        """Read what `save` wrote, or the best tagger of a training. Nothing in it is executed.
-
-        Parameters
-        ----------
-        path : str or PathLike
-            File of `save`; or the directory of an experiment (of ``sktagger train``) or of a
-            :class:`sktagger.training.callbacks.Checkpoint`, whose best checkpoint is read; or a
-            checkpoint.
-        device : str, default="auto"
-            Parameter of the tagger; it is not in the file.
-        precision : {"auto", "float32", "bfloat16"} or None, default=None
-            Parameter of the tagger. None: as saved.
-
-        Returns
-        -------
-        WALNetTagger
-            Fitted.
-
-        Raises
-        ------
-        FileNotFoundError, ValueError
-            If the file is missing, damaged, of a newer format, or another call reads it: the
-            message says which.
-        """
-        return persistence.load(path, device=device, precision=precision)[0]
-
     def __sklearn_is_fitted__(self):
         # a training that failed may have set `n_features_in_`
         return hasattr(self, "net_")
@@ -285,10 +247,9 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
 
     def _restore(self, classes, state, *, multilabel=True, source="The state"):
         """Become fitted by weights that were trained earlier, and come from anywhere."""
-        network = self._resolve_network()
-        # before a network is made, which may be larger than memory where they do not agree
-        sizing = WALNet.sizing_state(len(classes), network.sizes.n_fft)
-        check_state(state, sizing, source, others=True)
+        network = self._get_network().resolve()
+        # before a network is built, which may be larger than memory where they do not agree
+        check_state(state, network.shapes(len(classes)), source)
         self.classes_ = classes
         self._network = network
         self._multilabel = multilabel
@@ -298,10 +259,10 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
         return self
 
     def _load_state(self, state, source, *, finite=True):
-        net = make_net(self, 0, len(self.classes_), self._network)
-        check_state(state, net.module_.state_dict(), source, finite=finite)
-        net.module_.load_state_dict(dict(state))
-        self.net_ = net
+        check_state(state, self._network.shapes(len(self.classes_)), source, finite=finite)
+        module = self._network.build(len(self.classes_))
+        module.load_state_dict(dict(state))
+        self.net_ = make_net(self, self._network, module)
 
     def __getstate__(self):
         state = dict(super().__getstate__())
@@ -335,11 +296,9 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
     def _n_threads(self):
         return effective_n_jobs(self.n_jobs)
 
-    def _dataset(
-        self, clips, sizes, indicator=None, weights=None, *, container="X", sample_rate=None
-    ):
+    def _dataset(self, clips, network, indicator=None, weights=None, *, container="X"):
         """Make a dataset of the clips that can be read and count; it needs the length of each."""
-        sample_rate = self.sample_rate if sample_rate is None else sample_rate
+        sample_rate, sizes, _, scale, distortions = network.get_input()
         if weights is not None and not weights.all():
             counting = np.flatnonzero(weights)
             if not len(counting):
@@ -371,12 +330,15 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerSettings):
             weights,
             device=device,
             unreadable=unreadable,
+            scale=scale,
+            distortions=distortions,
         )
 
     def _run(self, dataset, consequence, *, segments=False):
         """Yield what the network makes of clips, and which they are."""
         to_machine(self, self.net_)
-        batches = PlainBatches(dataset, self.batch_size, self._n_threads())
+        grid = self._network.get_grid()
+        batches = PlainBatches(dataset, self.batch_size, self._n_threads(), grid)
         for rows, output in run(self.module_, batches, self.verbose, segments=segments):
             if not (output[0] if segments else output).isfinite().all():
                 raise FloatingPointError(

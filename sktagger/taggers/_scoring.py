@@ -9,14 +9,13 @@ from threadpoolctl import threadpool_limits
 
 from sktagger._utils.progress import TaskProgress
 from sktagger._utils.threads import prefetch
-from sktagger.audio.spectral import STFTSizes
 from sktagger.batching.dataset import n_frames_of
 from sktagger.batching.device_transfer import to_device
-from sktagger.batching.long_clips import CHUNK_FRAMES, LEAST_CHUNK_FRAMES, LongClip
-from sktagger.batching.plain import PlainBatches, is_long
+from sktagger.batching.long_clips import CHUNK_FRAMES, LEAST_CHUNK_FRAMES
+from sktagger.batching.plain import PlainBatches
 from sktagger.batching.plans import FRAMES_PER_CLIP
 from sktagger.batching.smaller_batches import ClipLimit, take_clips
-from sktagger.networks import SEGMENT_FRAMES
+from sktagger.networks import NetworkInput, NetworkModule, ScoreGrid
 
 # Frames of all batches that go through the network side by side, or those of one batch if it has
 # more: about a gigabyte at 44.1 kHz, in float32
@@ -34,7 +33,7 @@ def read_lengths(clips, sample_rate: int, unreadable, n_threads: int, verbose: i
     unreadable : Unreadable
         Gets those whose header cannot be read.
     n_threads, verbose : int
-        See :class:`sktagger.WALNetTagger`.
+        See :class:`sktagger.AudioTagger`.
 
     Returns
     -------
@@ -54,7 +53,7 @@ def read_lengths(clips, sample_rate: int, unreadable, n_threads: int, verbose: i
     return lengths
 
 
-def run(module, batches: PlainBatches, verbose: int, *, segments: bool = False):
+def run(module: NetworkModule, batches: PlainBatches, verbose: int, *, segments: bool = False):
     """Apply a network to batches of clips, or parts of them where memory runs out.
 
     On a CPU, batches go through the network side by side where there are enough of them; their
@@ -62,7 +61,7 @@ def run(module, batches: PlainBatches, verbose: int, *, segments: bool = False):
 
     Parameters
     ----------
-    module : torch.nn.Module
+    module : NetworkModule
         Set to evaluation mode.
     batches : PlainBatches
     verbose : int
@@ -90,20 +89,19 @@ def run(module, batches: PlainBatches, verbose: int, *, segments: bool = False):
             for part in parts
         ]
 
-    def score(examples, batch):
-        if batch is None:
+    def score(batch):
+        if not len(batch.rows):
             return ()
-        inputs, _ = batch
-        longest = dataset.longest(examples)
-        return limit.call(partial(score_parts, inputs), len(inputs["n_frames"]), longest)
+        function = partial(score_parts, batch.inputs)
+        scored = limit.call(function, len(batch.rows), batch.longest)
+        return [(batch.rows[part], output) for part, output in scored]
 
     @torch.inference_mode()
     def score_long(examples, chunk_frames=CHUNK_FRAMES):
-        (example,) = examples
-        output = LongClip(dataset, example).segment_scores(module, limit, chunk_frames)
-        if output is None:
+        output = batches.long_clip(examples).segment_scores(module, limit, chunk_frames)
+        if output is None:  # the clip cannot be read
             return ()
-        return [(slice(0, 1), output if segments else module.pool(*output))]
+        return [(dataset.rows_of(examples), output if segments else module.pool(*output))]
 
     def results():
         n_workers = torch.get_num_threads() if device.type == "cpu" else 1
@@ -113,33 +111,30 @@ def run(module, batches: PlainBatches, verbose: int, *, segments: bool = False):
             prefetch, n_threads=n_workers, initializer=_compute_alone, max_size=budget
         )
 
-        long_clips = [examples for examples in batches.plan if is_long(examples)]
+        long_clips = [examples for examples in batches.plan if batches.is_long(examples)]
         if 1 < n_workers <= len(long_clips):
             chunk_frames = min(max(share, LEAST_CHUNK_FRAMES), CHUNK_FRAMES)
             work = partial(score_long, chunk_frames=chunk_frames)
             scored = side_by_side(work, long_clips, size=lambda _: chunk_frames)
         else:
             scored = map(score_long, long_clips)
-        yield from zip(long_clips, scored, strict=True)
+        yield from zip(map(len, long_clips), scored, strict=True)
 
-        plan = [examples for examples in batches.limited(share) if not is_long(examples)]
+        plan = [examples for examples in batches.limited(share) if not batches.is_long(examples)]
         if 1 < n_workers <= len(plan):
-            # each batch is read and scored by one thread: none waits for another
-            work = lambda examples: score(examples, dataset.load(examples))  # noqa: E731
+            # each batch is read and scored by one thread, so that none waits for another
+            work = lambda examples: score(dataset.load(examples))  # noqa: E731
             scored = side_by_side(work, plan, size=n_frames_of)
-            yield from zip(plan, scored, strict=True)
         else:
-            plan = [examples for examples in batches.plan if not is_long(examples)]
-            for examples, batch in batches.load(plan):
-                yield examples, score(examples, batch)
+            plan = [examples for examples in batches.plan if not batches.is_long(examples)]
+            scored = map(score, batches.load(plan))
+        yield from zip(map(len, plan), scored, strict=True)
 
     module.eval()
     with TaskProgress("Scoring", len(dataset), verbose=verbose, delay=2, leave=False) as bar:
-        for examples, result in results():
-            rows = np.array([dataset.position(example) for example in dataset.readable(examples)])
-            for part, output in result:
-                yield rows[part], output
-            bar.update(len(examples))
+        for n_clips, result in results():
+            yield from result
+            bar.update(n_clips)
 
 
 def _compute_alone():
@@ -148,17 +143,18 @@ def _compute_alone():
     threadpool_limits(1, user_api="openmp")
 
 
-def segment_table(scores, n_samples: int, sizes: STFTSizes, sample_rate: int, events):
-    """Lay the scores of a clip's segments out with their times.
+def segment_table(scores, n_samples: int, input: NetworkInput, grid: ScoreGrid, events):
+    """Lay out the scores of a clip's segments with their times.
 
     Parameters
     ----------
     scores : ndarray of shape (n_segments, n_events)
     n_samples : int
         Length of the clip.
-    sizes : STFTSizes
-    sample_rate : int
-        In Hz.
+    input : NetworkInput
+        Of the network that scored.
+    grid : ScoreGrid
+        Of the network that scored.
     events : ndarray of shape (n_events,)
 
     Returns
@@ -166,10 +162,10 @@ def segment_table(scores, n_samples: int, sizes: STFTSizes, sample_rate: int, ev
     DataFrame of shape (n_segments, n_events)
         Indexed by `onset` and `offset` in seconds.
     """
-    hop = SEGMENT_FRAMES * sizes.hop_length
-    onset = np.arange(len(scores)) * hop
-    offset = np.minimum(onset + 2 * hop, n_samples)
+    hop = input.stft.hop_length
+    onset = np.arange(len(scores)) * grid.step * hop
+    offset = np.minimum(onset + grid.length * hop, n_samples)
     index = pd.MultiIndex.from_arrays(
-        [onset / sample_rate, offset / sample_rate], names=["onset", "offset"]
+        [onset / input.sample_rate, offset / input.sample_rate], names=["onset", "offset"]
     )
     return pd.DataFrame(scores, index=index, columns=events)

@@ -1,5 +1,6 @@
 """TunedThresholdTagger: an estimator and thresholds tuned on clips it was not trained on."""
 
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -19,9 +20,10 @@ from sktagger.model_selection import (
     check_groups,
     stratified_hold_out,
 )
+from sktagger.networks import Network
 from sktagger.taggers import persistence
+from sktagger.taggers.audio_tagger import AudioTagger, estimators
 from sktagger.taggers.out_of_fold import out_of_fold_scores
-from sktagger.taggers.walnet import WALNetTagger
 from sktagger.targets import align_score_targets, check_targets, event_columns, match_events
 from sktagger.targets.responses import event_scores, scores_and_targets
 from sktagger.thresholds.tuner import ThresholdTuner
@@ -246,18 +248,18 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
         See Also
         --------
-        WALNetTagger.save : The format.
+        AudioTagger.save : The format.
         """
         check_is_fitted(self)
-        if not isinstance(self.estimator_, WALNetTagger):
+        if not isinstance(self.estimator_, AudioTagger):
             raise TypeError(
-                f"save takes a WALNetTagger as estimator, not a {type(self.estimator_).__name__}. "
-                "Use joblib.dump."
+                "save takes an AudioTagger as estimator, such as a WALNetTagger, not a "
+                f"{type(self.estimator_).__name__}. Use joblib.dump."
             )
         persistence.save(path, self.estimator_, thresholds=self.thresholds_)
 
     @classmethod
-    def load(cls, path, *, device="auto", precision=None):
+    def load(cls, path, *, device="auto", precision=None, networks: Sequence[type[Network]] = ()):
         """Read what `save` or ``sktagger evaluate`` wrote. Nothing in the file is executed.
 
         Parameters
@@ -269,6 +271,8 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             See :class:`WALNetTagger`.
         precision : {"auto", "float32", "bfloat16"} or None, default=None
             See :class:`WALNetTagger`. None: as saved.
+        networks : sequence of class, default=()
+            See :meth:`AudioTagger.load`.
 
         Returns
         -------
@@ -280,7 +284,9 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         FileNotFoundError, ValueError
             If the file is missing, damaged, of a newer format, or holds no thresholds.
         """
-        tagger, thresholds = persistence.load(path, device=device, precision=precision, tuned=True)
+        tagger, thresholds = persistence.load(
+            path, estimators(), device=device, precision=precision, tuned=True, networks=networks
+        )
         tuned = cls(tagger, cv="prefit")
         tuned.estimator_ = tagger
         tuned.tuner_ = ThresholdTuner()

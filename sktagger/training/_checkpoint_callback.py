@@ -76,7 +76,7 @@ class Checkpoint(Callback):
         latest = load_checkpoint(path)
         validated = X.validation is not None
         there = find_record(latest, str(path))
-        if self._continues(latest, there, path, X.rounds):
+        if self._continues(latest, there, path, X.intervals):
             check_resumable(latest, net, str(path), validated=validated)
             self._restore(latest, there, net, X, directory, validated)
         else:
@@ -115,7 +115,7 @@ class Checkpoint(Callback):
         seed = plan.get("seed") if isinstance(plan, dict) else None
         return seed if type(seed) is int and not latest.get("ended") else None
 
-    def _continues(self, latest, there, path, rounds):
+    def _continues(self, latest, there, path, intervals):
         """Say whether this training continues from a checkpoint, and warn or raise if not."""
         here = self.record_
         if there is None:
@@ -123,7 +123,7 @@ class Checkpoint(Callback):
         # where the source is gone, the command continues from the checkpoint itself
         if here["settings"]["init_from"] == name_source(path):
             here["settings"]["init_from"] = there["settings"].get("init_from")
-        others = differences(there, here) or _excess(latest, rounds)
+        others = differences(there, here) or _excess(latest, intervals)
         if not others and here["seed"] is None and latest.get("ended"):
             others = ["it has ended, and random_state=None asks for another one"]
         elif not others:
@@ -172,15 +172,15 @@ class Checkpoint(Callback):
             find_record(best, source, of=there)
             check_state(best.get("model"), net.module_.state_dict(), source)
         try:
-            X.rounds.plan.seek(**latest["plan"])
+            X.intervals.plan.seek(**latest["plan"])
         except ValueError as error:
             raise ValueError(f"{str(directory / 'latest.pt')!r}, at plan: {error}.") from error
         net.module_.load_state_dict(dict(latest["model"]))
         net.optimizer_.load_state_dict(latest["optimizer"])
         net.history = History(latest["history"])
-        X.rounds.started = True
+        X.intervals.started = True
         self.ended_ = latest.get("ended", False)
-        n_clips, n_before = len(X.rounds.dataset), latest.get("n_clips")
+        n_clips, n_before = len(X.intervals.dataset), latest.get("n_clips")
         if n_before not in (None, n_clips):
             warnings.warn(
                 f"Training began with {n_before} clips and goes on with {n_clips}, those that can "
@@ -235,13 +235,13 @@ class Checkpoint(Callback):
             self.lock_ = None
 
 
-def _excess(latest, rounds):
+def _excess(latest, intervals):
     """Say how much longer than asked for the training of a checkpoint was already."""
     plan = latest.get("plan")
-    done = plan.get(rounds.unit) if isinstance(plan, dict) else None
-    if type(done) is not int or done <= rounds.total:
+    done = plan.get(intervals.unit) if isinstance(plan, dict) else None
+    if type(done) is not int or done <= intervals.total:
         return []
-    return [f"trained for {done} {rounds.unit}s there, for {rounds.total} here"]
+    return [f"trained for {done} {intervals.unit}s there, for {intervals.total} here"]
 
 
 def _plain(row):

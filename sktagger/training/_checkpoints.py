@@ -9,9 +9,9 @@ from sktagger._utils.files import expand_path, replacing
 from sktagger.networks import check_state
 from sktagger.training._checkpoint_file import check_checkpoint_file
 from sktagger.training._file_kinds import is_safetensors
-from sktagger.training._record import check_record, differences
+from sktagger.training._record import check_record, differences, upgrade_record
 
-CHECKPOINT_FORMAT = 2
+CHECKPOINT_FORMAT = 3
 _UNTOLD = 1  # the format that did not say which training a checkpoint belongs to
 
 
@@ -113,11 +113,14 @@ def find_record(checkpoint: dict, source: str, *, of: dict | None = None) -> dic
     require(_is_count(checkpoint.get("n_iterations")), "n_iterations", "an integer from 0 up")
     if version == _UNTOLD:
         return None
-    check_record(checkpoint.get("training"), require)
+    record = checkpoint.get("training")
+    if version == 2:
+        record = upgrade_record(record)
+    check_record(record, require)
     if of is not None:
-        others = "; ".join(differences(of, checkpoint["training"]))
+        others = "; ".join(differences(of, record))
         require(not others, "training", f"the training of latest.pt (they differ: {others})")
-    return checkpoint["training"]
+    return record
 
 
 def check_resumable(checkpoint: dict, net, source: str, *, validated: bool) -> None:

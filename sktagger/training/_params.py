@@ -4,9 +4,11 @@ import os
 from numbers import Real
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from sktagger.audio.augmentation import Augmentation
 from sktagger.audio.spectral import STFT
+from sktagger.networks import NETWORKS, Network
 
 # these belong to a training or a machine, not to the tagger
 LEFT_OUT = ("init_from", "freeze", "callbacks", "memory", "device", "n_jobs", "verbose")
@@ -44,8 +46,11 @@ def plain(value):
     dict, list, str, int, float, bool or None
         What is none of these, and no group, path or number, as it is.
     """
-    if isinstance(value, STFT | Augmentation):
-        return {name: plain(setting) for name, setting in value.get_params().items()}
+    if isinstance(value, Network):
+        return network_to_json(value)
+    if isinstance(value, BaseEstimator):  # a group of settings
+        params = value.get_params(deep=False)
+        return {name: plain(setting) for name, setting in params.items()}
     if isinstance(value, dict):  # class_weight; keys of JSON's objects are strings
         pairs = [[plain(key), plain(weight)] for key, weight in value.items()]
         named = all(type(key) is str for key, _ in pairs)
@@ -65,7 +70,7 @@ def plain(value):
     return value
 
 
-def params_from_json(params, known) -> dict:
+def params_from_json(params, known, networks=()) -> dict:
     """Turn plain data into a tagger's parameters.
 
     Parameters
@@ -74,6 +79,8 @@ def params_from_json(params, known) -> dict:
         Plain data from a file.
     known : iterable of str
         Parameters that it may set.
+    networks : sequence of class, default=()
+        Further networks that it may name.
 
     Returns
     -------
@@ -98,16 +105,134 @@ def params_from_json(params, known) -> dict:
         if not all(isinstance(pair, list) and len(pair) == 2 for pair in weights):
             raise ValueError("got a class_weight that is no list of pairs [event, weight]")
         result["class_weight"] = dict(weights)
+    if isinstance(params.get("network"), dict):
+        result["network"] = network_from_json(params["network"], networks)
+    _make_groups(result)
+    return result
+
+
+def network_to_json(network: Network) -> dict:
+    """Turn the settings of a network into plain data that says which network it is.
+
+    Parameters
+    ----------
+    network : Network
+
+    Returns
+    -------
+    dict
+        `name`, `version` and `settings`.
+    """
+    params = network.get_params(deep=False)
+    return {
+        "name": type(network).__name__,
+        "version": network.version,
+        "settings": {name: plain(value) for name, value in params.items()},
+    }
+
+
+def network_from_json(content, networks=()) -> Network:
+    """Turn plain data into the settings of a network.
+
+    Parameters
+    ----------
+    content : object
+        What :func:`network_to_json` makes; it may come from anywhere. Without a version, it is the
+        latest.
+    networks : sequence of class, default=()
+        Networks that it may name besides those of :mod:`sktagger.networks`.
+
+    Returns
+    -------
+    Network
+        Its values are not checked.
+
+    Raises
+    ------
+    ValueError
+        If the network is not known, of a newer version, or its settings are not its own.
+    """
+    known = {**NETWORKS, **{network.__name__: network for network in networks}}
+    name = content.get("name") if isinstance(content, dict) else content
+    if not isinstance(name, str) or name not in known:
+        raise ValueError(
+            f"got the network {name!r:.80}; known are {', '.join(known)}. Networks of other "
+            "packages are given as networks=[...] where a tagger is loaded."
+        )
+    network = known[name]
+    version = content.get("version", network.version)
+    if type(version) is not int or not 0 < version <= network.version:
+        raise ValueError(
+            f"got version {version!r:.20} of the network {name}; this version of sktagger reads "
+            f"up to {network.version}. Upgrade sktagger"
+        )
+    settings = content.get("settings", {})
+    if not isinstance(settings, dict):
+        raise ValueError(f"got settings of {name} that are no object")
+    settings = dict(settings)
+    _make_groups(settings)
+    return _make("network", network, settings)
+
+
+def _make_groups(params):
+    """Replace the plain data of groups by the groups."""
     for name, group in _GROUPS.items():
         if isinstance(params.get(name), dict):
             settings = dict(params[name])
             if isinstance(settings.get("window"), list):  # JSON has no tuples
                 settings["window"] = tuple(settings["window"])
-            try:
-                result[name] = group(**settings)
-            except TypeError as error:
-                raise ValueError(f"got unknown settings of {name} ({error})") from error
-    return result
+            params[name] = _make(name, group, settings)
+
+
+def _make(name, group, settings):
+    try:
+        return group(**settings)
+    except TypeError as error:
+        raise ValueError(f"got unknown settings of {name} ({error})") from error
+
+
+def upgrade_params(params: dict) -> dict:
+    """Bring the parameters in a file of an earlier format to today's names.
+
+    Parameters
+    ----------
+    params : dict
+        Of a `WALNetTagger`, as files had them before they named the network.
+
+    Returns
+    -------
+    dict
+    """
+    params = dict(params)
+    augmentation = params.get("augmentation")
+    if isinstance(augmentation, dict) and "refine" in augmentation:
+        augmentation = dict(augmentation)
+        augmentation["final_weak_fraction"] = augmentation.pop("refine")
+        params["augmentation"] = augmentation
+    if params.get("freeze") == "features":
+        params["freeze"] = "backbone"
+    return params
+
+
+def split_network(params: dict) -> tuple[dict, dict]:
+    """Separate the settings of WALNet from the other parameters of a `WALNetTagger`.
+
+    Parameters
+    ----------
+    params : dict
+        Plain data.
+
+    Returns
+    -------
+    network : dict
+        As :func:`network_to_json` makes it.
+    params : dict
+        The others.
+    """
+    names = ("sample_rate", "stft", "fmin", "pooling")
+    settings = {name: params[name] for name in names if name in params}
+    others = {name: value for name, value in params.items() if name not in names}
+    return {"name": "WALNet", "version": 1, "settings": settings}, others
 
 
 def dtype_name(events: np.ndarray) -> str:

@@ -7,22 +7,29 @@ import torch
 from sklearn.frozen import FrozenEstimator
 
 from sktagger._utils.files import expand_path
-from sktagger.audio.spectral import STFT
-from sktagger.training._params import dtype_name, params_to_json, plain
+from sktagger.training._params import (
+    dtype_name,
+    network_to_json,
+    params_to_json,
+    plain,
+    split_network,
+    upgrade_params,
+)
 from sktagger.training.weighting import mean_one
 
 # these change neither the plan of batches nor what is learned from them, or are recorded otherwise
 _LEFT_OUT = ("callbacks", "memory", "device", "n_jobs", "verbose", "on_error", "cross_fit")
-_LEFT_OUT += ("warm_start", "random_state", "stft", "augmentation", "init_from")
+_LEFT_OUT += ("warm_start", "random_state", "augmentation", "init_from")
 
 
-def describe_training(tagger, sizes, seed, targets, train, validation, *, began) -> dict:
+def describe_training(tagger, network, seed, targets, train, validation, *, began) -> dict:
     """Record what a training is made of.
 
     Parameters
     ----------
     tagger : BaseTagger
-    sizes : STFTSizes
+    network : Network
+        Resolved.
     seed : int
         Seed of the training.
     targets : Targets
@@ -40,8 +47,7 @@ def describe_training(tagger, sizes, seed, targets, train, validation, *, began)
         Plain data and tensors, as a checkpoint holds them. "seed" is None where the tagger has no
         seed of its own, so that any will do.
     """
-    settings = params_to_json(tagger, left_out=_LEFT_OUT)
-    settings["stft"] = plain(STFT(**sizes._asdict()))
+    settings = params_to_json(tagger, left_out=(*_LEFT_OUT, *tagger._network_parameters))
     settings["augmentation"] = plain(tagger._resolve_augmentation())
     settings["init_from"] = name_source(tagger.init_from)
     fixed = isinstance(tagger.random_state, int | np.integer)
@@ -49,6 +55,8 @@ def describe_training(tagger, sizes, seed, targets, train, validation, *, began)
     if validation is not None:
         clips["validation"] = _digests(*validation, np.ones(len(validation[1])))
     return {
+        "estimator": type(tagger).__name__,
+        "network": network_to_json(network),
         "settings": settings,
         "seed": seed if fixed else None,
         "began": began,
@@ -74,6 +82,8 @@ def check_record(record, require) -> None:
         require(type(record.get(name)) in types, f"training, {name}", "what sktagger writes")
     settings, events, clips = (record.get(name) for name in ("settings", "events", "clips"))
     require(isinstance(settings, dict), "training, settings", "a dict of settings")
+    require(isinstance(record.get("estimator"), str), "training, estimator", "the name of a class")
+    require(isinstance(record.get("network"), dict), "training, network", "name and settings")
     require(isinstance(record.get("events_dtype"), str), "training, events_dtype", "a type's name")
     names = isinstance(events, list) and all(isinstance(e, str | int | float) for e in events)
     require(names, "training, events", "a list of names or numbers")
@@ -88,6 +98,14 @@ def check_record(record, require) -> None:
             "training, clips",
             "a digest of each clip and one of its events",
         )
+
+
+def upgrade_record(record):
+    """Bring a record of a format that did not name the network to today's form."""
+    if not isinstance(record, dict) or not isinstance(record.get("settings"), dict):
+        return record  # checked afterwards
+    network, settings = split_network(upgrade_params(record["settings"]))
+    return {**record, "estimator": "WALNetTagger", "network": network, "settings": settings}
 
 
 def differences(there: dict, here: dict) -> list[str]:
@@ -109,6 +127,9 @@ def differences(there: dict, here: dict) -> list[str]:
         names -= {"max_epochs", "max_iterations"}
     for name in sorted(names):
         found += _unequal(name, there["settings"].get(name), here["settings"].get(name))
+    for part in ("name", "version", "settings"):
+        label = "network" if part == "name" else f"network.{part}"
+        found += _unequal(label, there["network"].get(part), here["network"].get(part))
     found += _unequal("seed", there["seed"], here["seed"])
     found += _unequal("number of batches trained on before", there["began"], here["began"])
     if there["multilabel"] != here["multilabel"]:
@@ -122,7 +143,10 @@ def differences(there: dict, here: dict) -> list[str]:
 def _can_be_extended(settings):
     """Say whether the length of a training changes nothing of what comes before its end."""
     augmentation = settings["augmentation"]
-    return settings["schedule"] == "constant" and (augmentation or {}).get("refine", 0) == 0
+    return (
+        settings["schedule"] == "constant"
+        and (augmentation or {}).get("final_weak_fraction", 0) == 0
+    )
 
 
 def _unequal(name, there, here):

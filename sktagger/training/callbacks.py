@@ -202,7 +202,7 @@ class Progress(Callback):
 
     def on_train_begin(self, net, X=None, **kwargs):
         """Open the bar."""
-        self.bar_ = TaskProgress("Training", X.rounds.n_clips, verbose=self.verbose)
+        self.bar_ = TaskProgress("Training", X.intervals.n_clips, verbose=self.verbose)
         self.shown_ = {}
 
     def on_epoch_begin(self, net, dataset_train, **kwargs):

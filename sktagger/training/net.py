@@ -1,9 +1,7 @@
-"""The skorch net behind the tagger, and the loops of batches that it trains on."""
+"""The skorch net behind the tagger."""
 
 import os
-from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,127 +12,16 @@ from skorch.callbacks.scoring import ScoringBase
 from skorch.utils import to_tensor
 from torch import nn
 
-from sktagger.audio.unreadable import Unreadable, no_clip_left
+from sktagger.audio.unreadable import no_clip_left
 from sktagger.batching.device_transfer import to_device
-from sktagger.batching.plain import PlainBatches, load_ahead
-from sktagger.batching.plans import TrainingPlan
 from sktagger.batching.smaller_batches import ClipLimit, take_clips
 
 _LEAST_SCORE = 1e-7  # whose logarithm is taken
-_OF_HISTORY = (EpochTimer, PassthroughScoring)  # skorch's own, which make rows of the history
+_OF_HISTORY = (EpochTimer, PassthroughScoring)  # skorch's own, which write to the history
 
 if hasattr(os, "register_at_fork"):
     # OpenMP's threads do not live on in a forked process, which would wait for them forever
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
-
-
-class TrainingRounds:
-    """Training batches in rounds; after each round the net is validated.
-
-    Parameters
-    ----------
-    dataset : ClipDataset
-    plan : TrainingPlan
-        Its position is where training begins.
-    n_threads : int
-        Number of loader threads.
-    length, every : int
-        Length of the training and of a round, in `unit`.
-    unit : "epoch" or "iteration"
-    validated : bool
-        Whether there is a first, empty round, so that validation comes before training, too: what
-        is wrong with the validation set then shows in seconds, not hours.
-    ends : bool, default=True
-        Whether training ends with these rounds, as far as is known.
-
-    Attributes
-    ----------
-    examples : list of Example
-        The batch that iteration gave last.
-    """
-
-    def __init__(
-        self, dataset, plan: TrainingPlan, n_threads, *, length, every, unit, validated, ends=True
-    ):
-        self.dataset = dataset
-        self.plan = plan
-        self.n_threads = n_threads
-        self.every = every
-        self.unit = unit
-        self.first = self.done
-        self.total = self.first + length
-        self.started = not validated
-        self.ends = ends
-        if ends and plan.augmentation is not None:
-            plan.refine_from(unit, self.total - plan.augmentation.refine * length)
-
-    @property
-    def done(self) -> int:
-        """What has been trained, in `unit`."""
-        return getattr(self.plan, self.unit)
-
-    @property
-    def progress(self) -> float:
-        """Part of this training that is done, in [0, 1]; earlier ones, gone on from, are not it."""
-        return (self.done - self.first) / (self.total - self.first)
-
-    @property
-    def n_left(self) -> int:
-        """Number of rounds to come."""
-        left = self.total - self.done
-        return -(-max(left, 0) // self.every) + (not self.started)
-
-    def __iter__(self):
-        """Yield the batches of the next round."""
-        if not self.started:
-            self.started = True
-            return iter(())
-        length = min(self.every, self.total - self.done)
-        batches = self.plan.take(**{f"n_{self.unit}s": length})
-        return self._load(batches)
-
-    def _load(self, plan):
-        loaded = load_ahead(self.dataset.load, plan, self.n_threads, self.plan.batch_size)
-        for examples, batch in loaded:
-            self.examples = examples
-            yield batch
-
-    def __len__(self) -> int:
-        """Count the clips of a round, mixtures once."""
-        return self.every * self._n_together
-
-    @property
-    def n_clips(self) -> int:
-        """Number of clips of the whole training, mixtures counted once."""
-        return self.total * self._n_together
-
-    @property
-    def _n_together(self):
-        return len(self.dataset) if self.unit == "epoch" else self.plan.batch_size
-
-
-class TrainingData(NamedTuple):
-    """What :class:`TaggerNet` is fitted on.
-
-    Attributes
-    ----------
-    rounds : TrainingRounds
-        Rounds to train on.
-    validation : PlainBatches or None
-        Batches to validate on.
-    record : callable
-        Gives the record of what the training is made of, as a checkpoint holds it: dict.
-    """
-
-    rounds: TrainingRounds
-    validation: PlainBatches | None
-    record: Callable[[], dict]
-
-    @property
-    def unreadable(self) -> list[Unreadable]:
-        """The clips that cannot be read."""
-        batches = (self.rounds, self.validation)
-        return [part.dataset.unreadable for part in batches if part is not None]
 
 
 def label_cross_entropy(scores, events):
@@ -173,7 +60,7 @@ class EarlyStop(Exception):
 
 
 class TaggerNet(NeuralNet):
-    """skorch net over ready batches; its ``fit`` takes :class:`TrainingData`.
+    """skorch net over ready batches; its ``fit`` takes :class:`sktagger.training.intervals.TrainingData`.
 
     The loss is the binary cross entropy of the clip scores, summed over events, plus, if asked for,
     :func:`label_cross_entropy`, averaged over the clips by their weights.
@@ -188,7 +75,7 @@ class TaggerNet(NeuralNet):
     module : class
     event_weight : ndarray of shape (2, n_events), float32, or None, default=None
         Weights of the terms of clips without (first row) and with an event.
-    one_label : bool, default=False
+    single_label : bool, default=False
         Whether each clip has one event, so that the cross entropy of labels is part of the loss.
     frozen : sequence of Module, default=()
         Parts of the network that stay in evaluation mode in training, too.
@@ -203,11 +90,9 @@ class TaggerNet(NeuralNet):
         How many clips go through the network at once.
     sizes_ : STFTSizes
         Of the clips.
-    longest_ : str
-        Name of the longest clip of the batch.
     """
 
-    before_training_ = False  # whether the present round comes before training
+    before_training_ = False  # whether this is the validation before training
 
     def __init__(
         self,
@@ -215,7 +100,7 @@ class TaggerNet(NeuralNet):
         criterion=nn.BCELoss,
         *,
         event_weight=None,
-        one_label=False,
+        single_label=False,
         frozen=(),
         **kwargs,
     ):
@@ -223,7 +108,7 @@ class TaggerNet(NeuralNet):
         kwargs.setdefault("predict_nonlinearity", None)  # the module gives scores
         super().__init__(module, criterion, **kwargs)
         self.event_weight = event_weight
-        self.one_label = one_label
+        self.single_label = single_label
         self.frozen = frozen
 
     def initialize_callbacks(self):
@@ -247,29 +132,27 @@ class TaggerNet(NeuralNet):
                     callback.release()
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
-        """Train or validate on the batches of a round."""
+        """Train or validate on the batches of a validation interval."""
         n_batches = n_empty = 0
-        for loaded in () if iterator is None else iterator:
+        for batch in () if iterator is None else iterator:
             n_batches += 1
-            if loaded is None:
-                n_empty += 1
-                continue
-            batch = inputs, targets = loaded
-            self.longest_ = iterator.dataset.longest(iterator.examples)
-            shown = inputs, targets[0]  # as skorch's callbacks take it: inputs and targets
-            self.notify("on_batch_begin", batch=shown, training=training)
-            step = step_fn(batch, **fit_params)
+            n_clips = len(batch.rows)
+            step = None
+            if n_clips:
+                shown = batch.inputs, batch.targets[0]  # inputs and targets, as skorch has them
+                self.notify("on_batch_begin", batch=shown, training=training)
+                step = step_fn(batch, **fit_params)
             if step is None:
                 n_empty += 1
                 continue
             self.history.record_batch(prefix + "_loss", step["loss"].item())
-            self.history.record_batch(prefix + "_batch_size", len(inputs["n_frames"]))
+            self.history.record_batch(prefix + "_batch_size", n_clips)
             self.notify("on_batch_end", batch=shown, training=training, **step)
         if n_batches and n_empty == n_batches:
             raise no_clip_left(iterator.dataset.unreadable)
 
     def on_epoch_begin(self, net, dataset_train=None, **kwargs):
-        """Begin a round, without the batches of the one before in the history."""
+        """Begin a validation interval, without the batches of the one before in the history."""
         self.before_training_ = not dataset_train.started
         if self.history:
             self.history[-1]["batches"] = []
@@ -277,7 +160,7 @@ class TaggerNet(NeuralNet):
 
     def get_split_datasets(self, X, y=None, **fit_params):
         """Give the batches to train on and to validate on."""
-        return X.rounds, X.validation
+        return X.intervals, X.validation
 
     def get_iterator(self, dataset, training=False):
         """Give the batches themselves."""
@@ -309,21 +192,21 @@ class TaggerNet(NeuralNet):
             absent, present = torch.as_tensor(self.event_weight, device=self.device)
             loss = loss * torch.where(events > 0, present, absent)
         loss = loss.sum(1)
-        if self.one_label:
+        if self.single_label:
             loss = loss + label_cross_entropy(y_pred, events)
         return (loss * weights).mean()
 
     def fit_loop(self, X, y=None, epochs=None, **kwargs):
-        """Train for the rounds that are left."""
+        """Train for the validation intervals that are left."""
         self.completed_ = False
-        self.sizes_ = X.rounds.dataset.sizes
+        self.sizes_ = X.intervals.dataset.sizes
         self.training_limit_ = ClipLimit(
             "gradients add up to those of the whole batch, while batch normalisation sees its parts"
         )
         self.validation_limit_ = ClipLimit("scores do not change")
         try:
             with suppress(EarlyStop):
-                super().fit_loop(X, y, X.rounds.n_left if epochs is None else epochs, **kwargs)
+                super().fit_loop(X, y, X.intervals.n_left if epochs is None else epochs, **kwargs)
         except KeyboardInterrupt:
             if not self._stopped_by_skorch():
                 raise
@@ -340,7 +223,7 @@ class TaggerNet(NeuralNet):
         return any(cb.misses_ >= cb.patience for cb in stoppers)
 
     def notify(self, method_name, **cb_kwargs):
-        """Call callbacks; those of skorch's users know no round of validation before training."""
+        """Call callbacks; those of users know nothing of the validation before training."""
         if not self.before_training_ or method_name in ("on_train_begin", "on_train_end"):
             super().notify(method_name, **cb_kwargs)
             return
@@ -360,7 +243,7 @@ class TaggerNet(NeuralNet):
         self._set_training(True)
         for part in self.frozen:
             part.eval()
-        return self.training_limit_.call(step, len(batch[0]["n_frames"]), self.longest_)
+        return self.training_limit_.call(step, len(batch.rows), batch.longest)
 
     def validation_step(self, batch, **fit_params):
         """Compute scores and loss, in parts if memory asks for it; None if a clip is unreadable."""
@@ -370,23 +253,23 @@ class TaggerNet(NeuralNet):
                 return self._step(batch, parts, training=False)
 
         self._set_training(False)
-        if "long_clip" in batch[0]:
+        if "long_clip" in batch.inputs:
             return self._long_step(batch)
-        return self.validation_limit_.call(step, len(batch[0]["n_frames"]), self.longest_)
+        return self.validation_limit_.call(step, len(batch.rows), batch.longest)
 
     def _long_step(self, batch):
         """Compute scores and loss of a long clip, chunk by chunk."""
-        inputs, targets = batch
-        segments = inputs["long_clip"].segment_scores(self.module_, self.validation_limit_)
+        long_clip = batch.inputs["long_clip"]
+        segments = long_clip.segment_scores(self.module_, self.validation_limit_)
         if segments is None:
             return None
         with torch.no_grad():
             y_pred = self.module_.pool(*segments)
-            return {"loss": self.get_loss(y_pred, targets), "y_pred": y_pred}
+            return {"loss": self.get_loss(y_pred, batch.targets), "y_pred": y_pred}
 
     def _step(self, batch, parts, *, training):
-        inputs, targets = batch
-        n_clips = len(inputs["n_frames"])
+        inputs, targets = batch.inputs, batch.targets
+        n_clips = len(batch.rows)
         losses, scores = [], []
         for part in parts:
             part_inputs = to_device(take_clips(inputs, part), self.device, self.sizes_)

@@ -1,4 +1,4 @@
-"""What a training is made of by a tagger's settings: clips held out, the net, the rounds."""
+"""What a training is made of by a tagger's settings: clips held out, the net, the batches."""
 
 import warnings
 
@@ -13,14 +13,15 @@ from sktagger.audio.clip_input import check_clips
 from sktagger.batching.devices import resolve_device, resolve_precision
 from sktagger.batching.plans import TrainingPlan
 from sktagger.model_selection import check_groups, stratified_hold_out
-from sktagger.networks import N_MELS, WALNet
 from sktagger.targets import align_events
 from sktagger.training.callbacks import OneCycle, Progress, Validation
-from sktagger.training.net import TaggerNet, TrainingRounds
+from sktagger.training.fine_tuning import freeze_stages
+from sktagger.training.intervals import TrainingIntervals
+from sktagger.training.net import TaggerNet
 from sktagger.training.weighting import draw_probabilities, mean_one
 
 
-def hold_out(tagger, clips, targets, X_val, Y_val, seed, *, groups=None, weights=None):
+def split_validation(tagger, clips, targets, X_val, Y_val, seed, *, groups=None, weights=None):
     """Set clips apart to validate on.
 
     Parameters
@@ -81,16 +82,22 @@ def hold_out(tagger, clips, targets, X_val, Y_val, seed, *, groups=None, weights
     return kept, clips_val, events_val
 
 
-def make_net(tagger, seed, n_events, network):
-    """Make a net with random weights.
+def make_net(tagger, network, module, *, event_weight=None, single_label=False, after=None):
+    """Make the net of a training.
 
     Parameters
     ----------
     tagger : BaseTagger
-    seed : int
-        Of the weights.
-    n_events : int
-    network : NetworkSettings
+    network : Network
+        Which the module was built from.
+    module : NetworkModule
+        With the weights that training begins with.
+    event_weight : ndarray of shape (2, n_events) or None, default=None
+    single_label : bool, default=False
+        See :class:`TaggerNet`.
+    after : TaggerNet or None, default=None
+        The net that is trained further, whose module it is: its optimizer and history are taken
+        over.
 
     Returns
     -------
@@ -98,15 +105,13 @@ def make_net(tagger, seed, n_events, network):
         Initialized.
     """
     device = resolve_device(tagger.device)
+    module.set_precision(resolve_precision(tagger.precision, device))
     net = TaggerNet(
-        WALNet,
-        module__n_events=n_events,
-        module__sample_rate=network.sample_rate,
-        module__n_fft=network.sizes.n_fft,
-        module__fmin=network.fmin,
-        module__random_state=seed,
-        module__precision=resolve_precision(tagger.precision, device),
-        module__pooling=network.pooling,
+        module,
+        criterion=network.criterion,
+        event_weight=event_weight,
+        single_label=single_label,
+        frozen=freeze_stages(module, tagger.freeze),
         optimizer=torch.optim.AdamW,
         optimizer__weight_decay=tagger.weight_decay,
         lr=tagger.lr,
@@ -117,24 +122,19 @@ def make_net(tagger, seed, n_events, network):
         train_split=None,
         verbose=0,
     )
-    return net.initialize()
-
-
-def go_on(tagger, net):
-    """Let a net, which is trained further, take the settings of now."""
-    net.callbacks = _make_callbacks(tagger)
-    net.initialize_callbacks()
-    net.lr = tagger.lr
-    for group in net.optimizer_.param_groups:
-        group.update(lr=tagger.lr, weight_decay=tagger.weight_decay)
-    net.module_.pooling = tagger.pooling
-    to_machine(tagger, net)
+    net.initialize()
+    if after is not None:
+        net.history = after.history
+        net.optimizer_.load_state_dict(after.optimizer_.state_dict())
+        for group in net.optimizer_.param_groups:
+            group.update(lr=tagger.lr, weight_decay=tagger.weight_decay)
+    return net
 
 
 def to_machine(tagger, net):
     """Bring a net to the device of the tagger's settings, and let it compute in their precision."""
     device = resolve_device(tagger.device)
-    net.module_.precision = resolve_precision(tagger.precision, device)
+    net.module_.set_precision(resolve_precision(tagger.precision, device))
     if torch.device(net.device) != device:
         net.device = device
         net.module_.to(device)
@@ -172,11 +172,12 @@ def _check_callback(given, own):
         )
 
 
-def make_rounds(
+def make_intervals(
     tagger,
     train_set,
     augmentation,
     n_threads,
+    n_mels,
     seed,
     *,
     validated,
@@ -193,6 +194,8 @@ def make_rounds(
     augmentation : Augmentation or None
     n_threads : int
         Number of loader threads.
+    n_mels : int
+        Number of mel bands of the network's input.
     seed : int
     validated : bool
         Whether there are validation clips.
@@ -206,7 +209,7 @@ def make_rounds(
 
     Returns
     -------
-    TrainingRounds
+    TrainingIntervals
     """
     if tagger.max_iterations is None or n_epochs is not None:
         unit, length, every = "epoch", n_epochs or tagger.max_epochs, 1
@@ -222,10 +225,10 @@ def make_rounds(
     plan = TrainingPlan(
         train_set.lengths,
         train_set.sizes,
-        tagger.sample_rate,
+        train_set.sample_rate,
         tagger.batch_size,
         augmentation,
-        N_MELS,
+        n_mels,
         seed,
         probabilities,
         weights,
@@ -235,7 +238,7 @@ def make_rounds(
         last = after.history[-1] if after.history else {"n_epochs": 0}
         begun = last.get("n_steps", 0) > 0  # an epoch that was not finished
         plan.seek(last["n_epochs"] + begun, 0, tagger.n_iter_)
-    return TrainingRounds(
+    return TrainingIntervals(
         train_set,
         plan,
         n_threads,

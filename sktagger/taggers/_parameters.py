@@ -1,47 +1,39 @@
-"""A tagger's settings: groups of them set by name, checked, and resolved."""
+"""The parameters of a tagger: groups of them set by name, checked, and resolved."""
 
-from typing import NamedTuple
+from typing import ClassVar
 
 from sklearn.base import BaseEstimator
 
 from sktagger._utils.validation import check_params
 from sktagger.audio.augmentation import Augmentation
-from sktagger.audio.spectral import STFT, STFTSizes
+from sktagger.audio.spectral import STFT
 from sktagger.batching.devices import resolve_device
+from sktagger.networks import Network, WALNet
 
 AUGMENTATIONS = {"default": Augmentation, "reference": Augmentation.reference}
 
 
-class NetworkSettings(NamedTuple):
-    """What a network's scores depend on besides its weights.
+_DEFAULTS = {"stft": STFT, "network": WALNet}  # what None stands for
 
-    Attributes
-    ----------
-    sample_rate : int
-        In Hz.
-    sizes : STFTSizes
-    fmin : float
-        In Hz.
-    pooling : str
+
+class TaggerParameters(BaseEstimator):
+    """The parameters of a tagger, among them groups, and names that stand for groups.
+
+    A subclass has the parameters of a :class:`sktagger.AudioTagger`. If it does not have `network`
+    itself, it defines `_get_network` and `_with_network`.
     """
 
-    sample_rate: int
-    sizes: STFTSizes
-    fmin: float
-    pooling: str
-
-    def features(self) -> dict:
-        """Give the settings of the features, which the weights fit."""
-        return {"sample_rate": self.sample_rate, "fmin": self.fmin, **self.sizes._asdict()}
-
-
-class TaggerSettings(BaseEstimator):
-    """Parameters of a tagger: groups among them, names and defaults that stand for settings.
-
-    A subclass has the parameters of a :class:`sktagger.WALNetTagger`.
-    """
-
+    _network_parameters: ClassVar[tuple[str, ...]] = ("network",)
     _raises_interrupt = False
+
+    def _get_network(self) -> Network:
+        """Give the settings of the network."""
+        return WALNet() if self.network is None else self.network
+
+    @classmethod
+    def _with_network(cls, network, **params):
+        """Make a tagger from the settings of its network and its other parameters."""
+        return cls(network=network, **params)
 
     def __sklearn_clone__(self):
         # `init_from` is a source of weights, not a part to be trained: it stays fitted
@@ -57,7 +49,7 @@ class TaggerSettings(BaseEstimator):
         Parameters
         ----------
         deep : bool, default=True
-            Whether to give those of ``stft`` and ``augmentation``, too.
+            Whether to include those of ``network``, ``stft`` and ``augmentation``.
 
         Returns
         -------
@@ -67,13 +59,13 @@ class TaggerSettings(BaseEstimator):
         return {name: params[name] for name in params if not name.startswith("init_from__")}
 
     def set_params(self, **params):
-        """Set parameters, also those of ``stft`` and ``augmentation``.
+        """Set parameters, also those of ``network``, ``stft`` and ``augmentation``.
 
         Parameters
         ----------
         **params : dict
-            Such as ``lr=1e-3`` or ``augmentation__mixup_prob=0.8``. Where the group of a nested
-            parameter is a default or a name, it is replaced by the settings it stands for first.
+            Such as ``lr=1e-3`` or ``augmentation__mixup_prob=0.8``. A group that is None or a name
+            is first replaced by the settings that it stands for.
 
         Returns
         -------
@@ -85,8 +77,9 @@ class TaggerSettings(BaseEstimator):
                 f"{sorted(name for name in params if name.startswith('init_from__'))} would change "
                 "the tagger that init_from only reads. Set parameters of that tagger itself."
             )
-        if "stft" in prefixes and params.get("stft", self.stft) is None:
-            params = {**params, "stft": STFT()}
+        for group, default in _DEFAULTS.items():
+            if group in prefixes and params.get(group, getattr(self, group, None)) is None:
+                params = {**params, group: default()}
         name = params.get("augmentation", self.augmentation)
         if "augmentation" in prefixes and (name is None or isinstance(name, str)):
             if name not in AUGMENTATIONS:
@@ -99,24 +92,26 @@ class TaggerSettings(BaseEstimator):
 
     def _check_settings(self):
         check_params(self)
+        network = self._get_network()
+        network.validate()
+        freeze = self.freeze
+        if not isinstance(freeze, str) and (freeze or 0) > network.n_stages:
+            raise ValueError(
+                f"freeze={freeze!r}, but a {type(network).__name__} has {network.n_stages} stages. "
+                f"Give a number from 0 to {network.n_stages}, 'backbone' or None."
+            )
         augmentation = self._resolve_augmentation()
         if augmentation is not None:
             augmentation.validate()
-        self._resolve_stft()
+            n_mels = network.get_input().n_mels
+            if augmentation is self.augmentation and augmentation.mel_mask > n_mels:
+                raise ValueError(
+                    f"Augmentation: mel_mask={augmentation.mel_mask!r}, but it must be an integer "
+                    f"from 0 to {n_mels}, the number of mel bands of the {type(network).__name__}."
+                )
         resolve_device(self.device)
-
-    def _resolve_network(self):
-        return NetworkSettings(self.sample_rate, self._resolve_stft(), self.fmin, self.pooling)
 
     def _resolve_augmentation(self):
         if isinstance(self.augmentation, str):
             return AUGMENTATIONS[self.augmentation]()
         return self.augmentation
-
-    def _resolve_stft(self):
-        sizes = (STFT() if self.stft is None else self.stft).sizes(self.sample_rate)
-        if self.fmin >= self.sample_rate / 2:
-            raise ValueError(
-                f"fmin={self.fmin} Hz must lie below half the sample_rate of {self.sample_rate} Hz."
-            )
-        return sizes

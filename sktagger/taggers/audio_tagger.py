@@ -1,0 +1,343 @@
+"""AudioTagger: any network as an estimator."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from joblib import Memory
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from sktagger._utils.validation import HasMethods, Interval, StrOptions
+from sktagger.audio.augmentation import Augmentation
+from sktagger.networks import Network
+from sktagger.taggers import persistence
+from sktagger.taggers._fitting import FittingTagger
+from sktagger.taggers._parameters import AUGMENTATIONS, TaggerParameters
+from sktagger.taggers._weights import read_weights
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["AudioTagger"]
+
+
+class AudioTagger(FittingTagger):
+    """Tag audio clips with the events that occur in them, by any network.
+
+    Learns from weak labels: which events occur in a clip, not when. The network scores segments of
+    a clip and pools their scores. Audio files are decoded batch by batch, so the disk limits the
+    size of the training set, not memory.
+
+    Parameters
+    ----------
+    network : Network or None, default=None
+        Settings of the network, which also say how audio is processed: an object of
+        :mod:`sktagger.networks`, such as ``WALNet(sample_rate=16000)``. None: ``WALNet()``.
+    max_epochs : int, default=20
+        Number of times that each training clip is used.
+    max_iterations : int or None, default=None
+        Number of batches to train on. If given, it replaces `max_epochs`.
+    batch_size : int, default=12
+        Number of clips in a batch. Where clips have more than 2048 frames on average, padding
+        included (41 s at a hop of 20 ms), a batch has fewer. In prediction and validation, clips
+        of more than 5120 frames (102 s) are scored in overlapping chunks, with the same scores, so
+        that memory does not grow with the length of a clip. (Networks whose scores depend on the
+        whole clip score it at once.)
+    lr : float, default=2e-3
+        Learning rate of AdamW; its maximum, if a schedule changes it.
+    schedule : {"one_cycle", "constant"}, default="one_cycle"
+        "one_cycle": the learning rate rises to `lr` and falls to 0 at the end of training, see
+        :class:`sktagger.training.callbacks.OneCycle`. "constant": as published; also what
+        `partial_fit` uses, since it does not know the end of training.
+    augmentation : Augmentation, "default", "reference" or None, default="default"
+        Distortions of the training clips. "default" is ``Augmentation()``. "reference" is the
+        published ``Augmentation.reference()``. None: training clips are not distorted.
+    loss : {"auto", "binary_cross_entropy"}, default="auto"
+        "binary_cross_entropy": the loss of each event, as published. "auto": the same; for 1-D
+        labels, plus the cross entropy of the normalized scores.
+    weight_decay : float, default=0.01
+        Of AdamW. Each step takes this fraction, times the learning rate, off the weights.
+    gradient_clip : float or None, default=60.0
+        Maximum norm of the gradient. None: no limit.
+    validate_every : int or None, default=None
+        Length of a validation interval, in iterations if `max_iterations` is given, else in
+        epochs. None: 1 epoch, 1000 iterations.
+    validation_fraction : float or None, default=None
+        Fraction of the training clips, in (0, 0.5], that is held out for validation if `fit` gets
+        no `X_val`: at least one clip. Every event keeps its share as far as possible; clips of one
+        group (`groups` of `fit`) are not split. None: there is no validation.
+    patience : int or None, default=None
+        Training ends after this many validations without a better mAP. None: it does not end early.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of events: a dict from event to a number > 0 (1 for those not in it). It multiplies
+        the loss of the event's positive clips or, for 1-D labels, of all its clips. "balanced":
+        positives and negatives of each event get equal total weight; for 1-D labels, all labels do.
+    sampler : "balanced" or None, default=None
+        "balanced" draws clips with replacement. Every event is drawn equally often; its clips
+        share that probability. Clips that `augmentation` mixes in are drawn in the same way. None:
+        every clip once an epoch.
+    init_from : tagger, FrozenEstimator, str, PathLike or None, default=None
+        Weights that a new training begins with: a fitted tagger, a file that `save` wrote, or a
+        checkpoint (of an experiment, or of padertorch). All weights and statistics are used. From
+        the head, only the rows of events with the same name are used; a checkpoint of padertorch
+        has names if an ``events.json`` lies beside it. The network must be the same, with the same
+        settings. The source is not changed. In the grid of a search, which clones estimators, give
+        a path or ``sklearn.frozen.FrozenEstimator(tagger)``. None: random weights.
+    freeze : int, "backbone" or None, default=None
+        Number of stages of the network, from its input on, that are not trained. The statistics of
+        their normalization and of the input's stay as well. "backbone": all stages, so that only
+        the head learns. 0 or None: everything learns.
+    warm_start : bool, default=False
+        Whether `fit` continues from the present weights and optimizer, instead of beginning a new
+        training.
+    cross_fit : int or None, default=None
+        Number of folds, at least 2, by which `fit_transform` makes out-of-fold scores. A next step
+        that is tuned on scores needs these. None: `fit_transform` scores the training clips, which
+        gives scores that are too good, and warns.
+    on_error : {"raise", "warn", "skip"}, default="raise"
+        What happens to clips that cannot be read: files that are missing, damaged, or change while
+        they are used, samples that are not finite, and None, NaN or "" in place of a clip. "raise":
+        the first one is an error, before training starts if its header shows it. "warn": each is
+        left out, with a warning. "skip": they are left out, with one warning at the end. Clips that
+        a training left out are listed in `skipped_`; their scores are NaN.
+    memory : str, PathLike, joblib.Memory or None, default=None
+        Directory of a cache of decoded and resampled audio files, 4 bytes per sample. Its files are
+        pickles, so name one that only you can write to. It is not saved with the tagger.
+    device : str, default="auto"
+        "cpu", "cuda", "cuda:1", ...; "auto": a GPU if there is one.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Of the network's hidden layers. "bfloat16" halves memory traffic and changes scores by some
+        thousandths. "auto" uses it where it is faster: on GPUs of compute capability 8 and higher,
+        and on CPUs with AMX. With "float32", scores agree to 1e-5 on all machines.
+    n_jobs : int or None, default=None
+        Number of threads that read and transform audio ahead of the network. None: 1; -1: one per
+        processor. Results do not depend on it.
+    verbose : int, default=1
+        0: silent. 1: a progress bar on standard error, if that is a terminal or a notebook, else
+        one line per validation interval.
+    callbacks : list or None, default=None
+        Further skorch callbacks, or pairs (name, callback).
+    random_state : int, RandomState instance or None, default=None
+        Determines initial weights, the order of clips, and their distortions. An int gives the same
+        model to the last bit in any process of a machine, for the same number of PyTorch threads:
+        the order of sums depends on it.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_events,)
+        Events, in the order of the columns of scores.
+    net_ : skorch.NeuralNet
+        The trained net.
+    module_ : NetworkModule
+        The network in it.
+    network_ : Network
+        The settings of the network, with defaults resolved.
+    stft_ : STFTSizes
+        The sizes of the STFT in samples.
+    history_ : DataFrame of shape (n_validation_intervals, n_columns)
+        One row per validation interval: `n_epochs`, `n_iterations`, `train_loss`, `valid_loss`,
+        `valid_mAP`, `valid_mAP_best`, `dur` (s).
+    n_iter_ : int
+        Number of batches trained on.
+    skipped_ : DataFrame of shape (n_skipped, 3)
+        Clips that the last training left out: `container` ("X", "X_val"), `position` in it, and
+        `cause`.
+    n_features_in_ : int
+        Number of samples of a clip; only if `X` was a 2-D array of waveforms.
+
+    See Also
+    --------
+    WALNetTagger : The same for WALNet, with its settings as parameters.
+    ThresholdTuner : Binary predictions from scores, by per-event thresholds.
+
+    Notes
+    -----
+    `X` is an array-like of clips: a list, array or Series, or a DataFrame with a column of clips,
+    also of polars or pyarrow. Clips are files or waveforms. Their channels are averaged.
+
+    A file is given as its path, as its bytes or an open binary file, or as a section
+    ``(path, start, stop)`` in samples of the file; None stands for its beginning and its end.
+    Sections may also be the rows of a DataFrame with columns `path`, `start` and `stop`.
+
+    Waveforms are a 2-D array (n_clips, n_samples), or a list of arrays of any lengths:
+    (n_samples,), (n_channels, n_samples) or (n_samples, n_channels), where the axis of at most 32
+    beside one of more is that of channels. They have the sample rate of the network, or come with
+    theirs and are resampled: ``(array, rate)``, ``(rate, array)`` or ``{"array": ...,
+    "sampling_rate": ...}``. Signed integers are divided by their range; those of 64 bits by that of
+    16 bits if all of `X` fit into it, else by that of 32.
+
+    `Y` is an indicator matrix (array, sparse matrix, or DataFrame whose columns name the events), a
+    list of event lists, or 1-D labels. With 1-D labels, each clip has one event, `predict` returns
+    it, and the rows of `predict_proba` sum to 1. Tables and columns of polars and pyarrow are
+    accepted like those of pandas. Events of other clips are matched with those of training by name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktagger import AudioTagger
+    >>> from sktagger.networks import WALNet
+    >>> X = np.random.default_rng(0).standard_normal((4, 8000))
+    >>> Y = [["noise"], ["noise", "loud"], [], ["loud"]]
+    >>> tagger = AudioTagger(WALNet(sample_rate=8000), max_epochs=1, random_state=0).fit(X, Y)
+    >>> tagger.predict_proba(X).shape
+    (4, 2)
+    >>> tagger.set_params(network__pooling="mean").network
+    WALNet(pooling='mean', sample_rate=8000)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list]] = {
+        "network": [Network, None],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "max_iterations": [Interval(Integral, 1, None, closed="left"), None],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "schedule": [StrOptions({"one_cycle", "constant"})],
+        "augmentation": [Augmentation, StrOptions(set(AUGMENTATIONS)), None],
+        "loss": [StrOptions({"auto", "binary_cross_entropy"})],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "gradient_clip": [Interval(Real, 0, None, closed="neither"), None],
+        "validate_every": [Interval(Integral, 1, None, closed="left"), None],
+        "validation_fraction": [Interval(Real, 0, 0.5, closed="right"), None],
+        "patience": [Interval(Integral, 1, None, closed="left"), None],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "sampler": [StrOptions({"balanced"}), None],
+        "init_from": [TaggerParameters, FrozenEstimator, str, os.PathLike, None],
+        "freeze": [Interval(Integral, 0, None, closed="left"), StrOptions({"backbone"}), None],
+        "warm_start": ["boolean"],
+        "cross_fit": [Interval(Integral, 2, None, closed="left"), None],
+        "on_error": [StrOptions({"raise", "warn", "skip"})],
+        "memory": [str, HasMethods("cache"), os.PathLike, None],
+        "device": [str],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+        "n_jobs": [Integral, None],
+        "verbose": ["verbose"],
+        "callbacks": [list, tuple, None],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        network: Network | None = None,
+        *,
+        max_epochs: int = 20,
+        max_iterations: int | None = None,
+        batch_size: int = 12,
+        lr: float = 2e-3,
+        schedule: Literal["one_cycle", "constant"] = "one_cycle",
+        augmentation: Augmentation | str | None = "default",
+        loss: Literal["auto", "binary_cross_entropy"] = "auto",
+        weight_decay: float = 0.01,
+        gradient_clip: float | None = 60.0,
+        validate_every: int | None = None,
+        validation_fraction: float | None = None,
+        patience: int | None = None,
+        class_weight: dict[Any, float] | Literal["balanced"] | None = None,
+        sampler: Literal["balanced"] | None = None,
+        init_from: TaggerParameters | FrozenEstimator | str | os.PathLike[str] | None = None,
+        freeze: int | Literal["backbone"] | None = None,
+        warm_start: bool = False,
+        cross_fit: int | None = None,
+        on_error: Literal["raise", "warn", "skip"] = "raise",
+        memory: str | os.PathLike[str] | Memory | None = None,
+        device: str = "auto",
+        precision: Literal["auto", "float32", "bfloat16"] = "auto",
+        n_jobs: int | None = None,
+        verbose: int = 1,
+        callbacks: Sequence[Any] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ):
+        self.network = network
+        self.max_epochs = max_epochs
+        self.max_iterations = max_iterations
+        self.batch_size = batch_size
+        self.lr = lr
+        self.schedule = schedule
+        self.augmentation = augmentation
+        self.loss = loss
+        self.weight_decay = weight_decay
+        self.gradient_clip = gradient_clip
+        self.validate_every = validate_every
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.class_weight = class_weight
+        self.sampler = sampler
+        self.init_from = init_from
+        self.freeze = freeze
+        self.warm_start = warm_start
+        self.cross_fit = cross_fit
+        self.on_error = on_error
+        self.memory = memory
+        self.device = device
+        self.precision = precision
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+        self.callbacks = callbacks
+        self.random_state = random_state
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the tagger to a file without Python objects in it.
+
+        The file holds the weights as safetensors, and estimator, network, settings, events and
+        versions as JSON. Loading it runs no code, so it may come from anywhere. It has no training
+        state.
+
+        Parameters
+        ----------
+        path : str or PathLike
+            An existing file is replaced at once.
+        """
+        check_is_fitted(self)
+        persistence.save(path, self)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        device: str = "auto",
+        precision: str | None = None,
+        networks: Sequence[type[Network]] = (),
+    ) -> Self:
+        """Read what `save` wrote, or the best tagger of a training. Nothing in it is executed.
+
+        Parameters
+        ----------
+        path : str or PathLike
+            File of `save`; or the directory of an experiment (of ``sktagger train``) or of a
+            :class:`sktagger.training.callbacks.Checkpoint`, whose best checkpoint is read; or a
+            checkpoint.
+        device : str, default="auto"
+            Parameter of the tagger; it is not in the file.
+        precision : {"auto", "float32", "bfloat16"} or None, default=None
+            Parameter of the tagger. None: as saved.
+        networks : sequence of class, default=()
+            Networks besides those of :mod:`sktagger.networks` that the file may name.
+
+        Returns
+        -------
+        AudioTagger
+            Fitted. A file of a subclass gives an estimator of that subclass.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If the file is missing, damaged, of a newer format, holds another estimator, or is read
+            by another call, which the message names.
+        """
+        tagger, _ = persistence.load(
+            path, estimators(), base=cls, device=device, precision=precision, networks=networks
+        )
+        return tagger
+
+    def _read_init_from(self, network):
+        return read_weights(self.init_from, network, estimators())
+
+
+def estimators() -> dict[str, type[AudioTagger]]:
+    """Give the taggers that a file can name, by their names."""
+    return {tagger.__name__: tagger for tagger in (AudioTagger, *AudioTagger.__subclasses__())}
