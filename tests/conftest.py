@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from _networks import make_walnet
 from _reference import padertorch_state
 from hypothesis import settings
 
 from sktagger.audio.spectral import STFTSizes
 from sktagger.datasets.scenes import make_scenes
-from sktagger.networks import WALNet
 
 torch.set_num_threads(1)
 
@@ -147,7 +147,7 @@ def reference_state():
 @pytest.fixture
 def walnet(reference_state):
     """WALNet with the deterministic weights, for prediction."""
-    net = WALNet(5, sample_rate=16000, n_fft=512)
+    net = make_walnet(5, sample_rate=16000, n_fft=512)
     net.load_state_dict(reference_state)
     return net.eval()
 

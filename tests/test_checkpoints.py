@@ -320,7 +320,7 @@ def test_numbers_of_numpy_come_back(data, tmp_path, settings):
     tagger = fit((X, Y), tmp_path, **settings)
     loaded = WALNetTagger.load(tmp_path)
     np.testing.assert_array_equal(loaded.predict_proba(X), tagger.predict_proba(X))
-    assert loaded.sizes_ == tagger.sizes_
+    assert loaded.stft_ == tagger.stft_
     assert loaded.augmentation.mixup_prob == tagger._resolve_augmentation().mixup_prob
     fit((X, Y), tmp_path, callbacks=[count], **settings)
     assert count.n_batches == 0

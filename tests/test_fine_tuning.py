@@ -5,6 +5,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from _networks import make_walnet
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError, UndefinedMetricWarning
 from sklearn.frozen import FrozenEstimator
@@ -56,7 +57,7 @@ def experiment(scenes, tmp_path_factory):
 
 @pytest.fixture
 def fresh():
-    return WALNet(3, sample_rate=8000, n_fft=512, random_state=1)
+    return make_walnet(3, sample_rate=8000, n_fft=512, random_state=1)
 
 
 def state_of(tagger):
@@ -195,11 +196,11 @@ def test_missing_tensor_of_a_source_is_named(source, fresh, tmp_path):
         start_from(fresh, tmp_path / "ckpt.pth", np.array(["a", "b", "c"]), FEATURES)
 
 
-@pytest.mark.parametrize("freeze", [None, 0, 3, 12, "features"])
+@pytest.mark.parametrize("freeze", [None, 0, 3, 12, "backbone"])
 def test_frozen_layers_and_their_statistics_stay(source, data, freeze):
     before = state_of(source)
     tagger = WALNetTagger(**SETTINGS, init_from=source, freeze=freeze).fit(*data)
-    n_frozen = {None: 0, "features": 12}.get(freeze, freeze)
+    n_frozen = {None: 0, "backbone": 12}.get(freeze, freeze)
     learnt = [f"cnn.convs.{k}." for k in range(n_frozen, N_LAYERS + 1)]
     learnt += ["feature_extractor.norm."] * (not n_frozen)
     expected = {key for key in before if key.startswith(tuple(learnt))}
@@ -208,7 +209,7 @@ def test_frozen_layers_and_their_statistics_stay(source, data, freeze):
 
 
 def test_frozen_layers_get_no_gradient():
-    net = WALNet(2, sample_rate=8000, n_fft=512)
+    net = make_walnet(2, sample_rate=8000, n_fft=512)
     assert len(freeze_layers(net, 2)) == 3
     frozen = {key for key, p in net.named_parameters() if not p.requires_grad}
     assert {key.split(".")[2] for key in frozen} == {"0", "1"}
@@ -217,7 +218,7 @@ def test_frozen_layers_get_no_gradient():
 
 
 def test_other_layers_thaw_when_training_goes_on(source, data):
-    tagger = WALNetTagger(**SETTINGS, init_from=source, freeze="features", warm_start=True)
+    tagger = WALNetTagger(**SETTINGS, init_from=source, freeze="backbone", warm_start=True)
     before = state_of(tagger.fit(*data))
     after = state_of(tagger.set_params(freeze=11).fit(*data))
     moved = changed(before, after)
@@ -231,7 +232,7 @@ def test_source_counts_for_a_new_training_only(source, data):
     with pytest.raises(ValueError, match="only a new training begins with it"):
         tagger.set_params(init_from=source).fit(*data)
     assert not changed(before, state_of(tagger))
-    tagger.set_params(warm_start=False, freeze="features").fit(*data)
+    tagger.set_params(warm_start=False, freeze="backbone").fit(*data)
     assert changed(state_of(source), state_of(tagger)) == {
         OUTPUT + "conv.weight",
         OUTPUT + "conv.bias",
@@ -239,7 +240,7 @@ def test_source_counts_for_a_new_training_only(source, data):
 
 
 def test_partial_fit_begins_with_the_source(source, data):
-    tagger = WALNetTagger(**SETTINGS, init_from=source, freeze="features").partial_fit(*data)
+    tagger = WALNetTagger(**SETTINGS, init_from=source, freeze="backbone").partial_fit(*data)
     moved = changed(state_of(source), state_of(tagger))
     assert moved == {OUTPUT + "conv.weight", OUTPUT + "conv.bias"}
 
@@ -248,7 +249,7 @@ def test_random_weights_are_not_frozen(data):
     with pytest.raises(
         ValueError, match=r"freeze='features' with init_from=None .* random weights"
     ):
-        WALNetTagger(**SETTINGS, freeze="features").fit(*data)
+        WALNetTagger(**SETTINGS, freeze="backbone").fit(*data)
 
 
 @pytest.mark.parametrize("freeze", [-1, 13, "all", 2.5])
@@ -258,7 +259,7 @@ def test_freeze_is_checked(data, source, freeze):
 
 
 def test_clones_keep_a_fitted_source(source, data):
-    tagger = WALNetTagger(**SETTINGS, init_from=source, freeze="features")
+    tagger = WALNetTagger(**SETTINGS, init_from=source, freeze="backbone")
     copy = clone(Pipeline([("tagger", tagger)])).named_steps["tagger"]
     assert copy.init_from is source
     assert copy is not tagger
@@ -280,7 +281,7 @@ def test_what_to_begin_with_can_be_searched(source, data):
     frozen = FrozenEstimator(source)
     search = GridSearchCV(
         WALNetTagger(**SETTINGS),
-        [{"init_from": [frozen], "freeze": [0, "features"]}, {"init_from": [None]}],
+        [{"init_from": [frozen], "freeze": [0, "backbone"]}, {"init_from": [None]}],
         scoring=map_scorer,
         cv=2,
         refit=False,
@@ -318,7 +319,7 @@ def test_fine_tuned_tagger_is_kept(source, data, tmp_path):
 )
 @pytest.mark.filterwarnings("ignore")
 def test_scikit_learn_checks_of_parameters_hold(source, check):
-    tagger = WALNetTagger(**SETTINGS, init_from=source, freeze="features")
+    tagger = WALNetTagger(**SETTINGS, init_from=source, freeze="backbone")
     check("WALNetTagger", tagger)
 
 

@@ -95,15 +95,15 @@ def test_settings_of_the_features_must_stay(data, how, change, message):
 )
 def test_scores_are_of_the_settings_of_training_also_when_kept(data, tmp_path, change):
     tagger = WALNetTagger(**SETTINGS).fit(*data)
-    before, sizes = tagger.predict_proba(data[0]), tagger.sizes_
+    before, sizes = tagger.predict_proba(data[0]), tagger.stft_
     tagger.set_params(**change)
     tagger.save(tmp_path / "t.safetensors")
     loaded = WALNetTagger.load(tmp_path / "t.safetensors")
     for kept in (tagger, pickle.loads(pickle.dumps(tagger)), loaded):
         np.testing.assert_array_equal(kept.predict_proba(data[0]), before)
-        assert kept.sizes_ == sizes
+        assert kept.stft_ == sizes
     assert (loaded.sample_rate, loaded.fmin, loaded.pooling) == (8000, 50.0, "linear_softmax")
-    assert loaded.set_params(verbose=0).fit(*data).sizes_ == sizes
+    assert loaded.set_params(verbose=0).fit(*data).stft_ == sizes
 
 
 def test_pooling_of_training_that_went_on_is_saved(data, tmp_path):

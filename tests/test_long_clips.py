@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from _networks import make_walnet
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,7 +42,7 @@ def test_chunks_hold_each_segment_once_with_all_that_it_depends_on(n_frames, n_s
 def test_score_of_a_segment_depends_on_its_context_and_nothing_else(walnet, monkeypatch):
     """By the gradient: what is zero does not matter, whatever the weights."""
     features = torch.randn(1, 1, 128, 1024, requires_grad=True)
-    monkeypatch.setattr(type(walnet), "features", lambda *args, **kwargs: features)
+    monkeypatch.setattr(type(walnet), "backbone", lambda *args, **kwargs: features)
     scores, _ = walnet.segment_scores(torch.zeros(1, 1, 1024, 257, 2), torch.tensor([1024]))
     scores[0, :, 6].sum().backward()
     (seen,) = features.grad[0, 0].abs().sum(0).nonzero(as_tuple=True)
@@ -51,7 +52,7 @@ def test_score_of_a_segment_depends_on_its_context_and_nothing_else(walnet, monk
 
 
 def net_of(precision="float32"):
-    net = WALNet(3, sample_rate=1000, n_fft=64, precision=precision)
+    net = make_walnet(3, sample_rate=1000, n_fft=64, precision=precision)
     generator = torch.Generator().manual_seed(0)
     for block in net.cnn.convs[:-1]:  # statistics as after training, so that biases matter
         for tensor in (block.norm.beta.data, block.norm.running_mean, block.conv.bias.data):
@@ -112,8 +113,8 @@ def scores_of_the_whole(tagger, waveform):
     """Score (n_channels, n_samples) at once."""
     tagger.module_.eval()
     mono = to_mono(waveform)
-    onsets = frame_onsets(len(mono), tagger.sizes_)
-    spectrum = torch.from_numpy(stft(mono, onsets, tagger.sizes_))[None, None]
+    onsets = frame_onsets(len(mono), tagger.stft_)
+    spectrum = torch.from_numpy(stft(mono, onsets, tagger.stft_))[None, None]
     n_frames = torch.tensor([len(onsets)])
     with torch.inference_mode():
         segments, _ = tagger.module_.segment_scores(spectrum, n_frames)
@@ -165,7 +166,7 @@ def test_long_array_has_the_scores_of_the_whole(fitted, dtype):
 
 
 def test_chunks_begin_where_the_docs_say(fitted):
-    assert CHUNK_FRAMES * fitted.sizes_.hop_length / RATE == pytest.approx(102.4)
+    assert CHUNK_FRAMES * fitted.stft_.hop_length / RATE == pytest.approx(102.4)
 
 
 def test_long_and_short_clips_keep_their_order(fitted, rng):

@@ -101,8 +101,8 @@ def test_gradients_of_parts_are_those_of_the_batch(data, monkeypatch):
     monkeypatch.setattr(type(net), "_set_training", lambda self, training: self.module_.eval())
     weights = np.arange(1.0, n_clips + 1)
     clips = check_clips(tagger, X, reset=False)
-    dataset = tagger._dataset(clips, tagger.sizes_, Y.astype(np.float32), weights)
-    (plan,) = plain_plan(dataset.lengths, tagger.sizes_, n_clips)
+    dataset = tagger._dataset(clips, tagger.stft_, Y.astype(np.float32), weights)
+    (plan,) = plain_plan(dataset.lengths, tagger.stft_, n_clips)
 
     def gradient():
         net._zero_grad_optimizer()

@@ -6,6 +6,7 @@ import librosa
 import numpy as np
 import pytest
 import torch
+from _networks import make_walnet
 from torch.nn import functional as F
 
 from sktagger.networks import (
@@ -490,7 +491,7 @@ def test_statistics_are_blind_to_padding(spectra):
 
 @pytest.mark.parametrize("n_events", [1, 10, 527])
 def test_number_of_parameters(n_events):
-    net = WALNet(n_events)
+    net = make_walnet(n_events)
     trainable = sum(p.numel() for p in net.parameters() if p.requires_grad)
     assert trainable == 4_461_872 + 1025 * n_events
 
@@ -503,7 +504,7 @@ def test_published_numbers_of_parameters():
     ("sample_rate", "n_fft", "n_bins"), [(44100, 2048, 1025), (16000, 512, 257)]
 )
 def test_checkpoint_keys_and_shapes(sample_rate, n_fft, n_bins):
-    state = WALNet(7, sample_rate=sample_rate, n_fft=n_fft).state_dict()
+    state = make_walnet(7, sample_rate=sample_rate, n_fft=n_fft).state_dict()
     shapes = {key: tuple(value.shape) for key, value in state.items()}
     assert shapes == reference.padertorch_shapes(7, n_bins)
 
@@ -513,7 +514,7 @@ def test_sizes_of_the_architecture():
 
 
 def test_initial_weights():
-    for i, block in enumerate(WALNet(50).cnn.convs):
+    for i, block in enumerate(make_walnet(50).cnn.convs):
         fan_out, fan_in = block.conv.weight[:, 0].numel(), block.conv.weight[0].numel()
         # Kaiming-uniform for ReLU, Xavier-uniform for the output layer
         limit = math.sqrt(6 / fan_in) if i < 12 else math.sqrt(6 / (fan_in + fan_out))
@@ -525,9 +526,9 @@ def test_initial_weights():
 
 def test_initial_weights_depend_on_the_seed_alone():
     torch.manual_seed(0)
-    first = WALNet(3, random_state=4).state_dict()
+    first = make_walnet(3, random_state=4).state_dict()
     after = torch.rand(1)
-    same, other = (WALNet(3, random_state=seed).state_dict() for seed in (4, 5))
+    same, other = (make_walnet(3, random_state=seed).state_dict() for seed in (4, 5))
     key = "cnn.convs.3.conv.weight"
     assert torch.equal(first[key], same[key])
     assert not torch.equal(first[key], other[key])
@@ -552,7 +553,7 @@ def test_scores_are_those_of_the_naive_twin(walnet, reference_state, spectra):
 
 
 def test_linear_softmax_weighs_segments_by_their_scores(walnet, reference_state, spectra):
-    net = WALNet(5, sample_rate=16000, n_fft=512, pooling="linear_softmax").eval()
+    net = make_walnet(5, sample_rate=16000, n_fft=512, pooling="linear_softmax").eval()
     net.load_state_dict(reference_state)
     stft, lengths = spectra([200, 65])
     segments, n_segments = walnet.segment_scores(stft, lengths)
@@ -620,7 +621,7 @@ def test_silence_has_scores(walnet):
 
 @pytest.mark.parametrize("n_frames", [[1], [3], [64], [1, 1], [65, 1], [200, 129, 64]])
 def test_training_step_on_clips_of_any_length(spectra, n_frames):
-    net = WALNet(5, sample_rate=16000, n_fft=512).train()
+    net = make_walnet(5, sample_rate=16000, n_fft=512).train()
     with torch.enable_grad():
         net(*spectra(n_frames)).sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in net.parameters())
@@ -634,7 +635,7 @@ def test_chunks_change_nothing(reference_state, spectra, monkeypatch, train):
     results = []
     for n_values in (1, 2**22):
         monkeypatch.setattr("sktagger.networks.walnet._CHUNK_VALUES", n_values)
-        net = WALNet(5, sample_rate=16000, n_fft=512)
+        net = make_walnet(5, sample_rate=16000, n_fft=512)
         net.load_state_dict(reference_state)
         net.double().train(train)
         with torch.enable_grad():
@@ -647,7 +648,7 @@ def test_chunks_change_nothing(reference_state, spectra, monkeypatch, train):
 
 def test_scores_in_bfloat16(walnet, reference_state, spectra):
     stft, lengths = spectra([130, 128, 110, 70])
-    net = WALNet(5, sample_rate=16000, n_fft=512, precision="bfloat16")
+    net = make_walnet(5, sample_rate=16000, n_fft=512, precision="bfloat16")
     net.load_state_dict(reference_state)
     scores = net.eval()(stft, lengths)
     assert scores.dtype == torch.float32
@@ -661,7 +662,7 @@ def test_training_in_bfloat16_keeps_weights_and_statistics_in_float32(spectra):
     targets = torch.arange(30).view(6, 5) % 3 == 0
     gradients = []
     for precision in ("float32", "bfloat16"):
-        net = WALNet(5, sample_rate=16000, n_fft=512, precision=precision).train()
+        net = make_walnet(5, sample_rate=16000, n_fft=512, precision=precision).train()
         with torch.enable_grad():
             F.binary_cross_entropy(net(stft, lengths), targets.float()).backward()
         assert {p.grad.dtype for p in net.parameters()} == {torch.float32}
@@ -677,7 +678,7 @@ def test_padding_changes_no_gradient(reference_state, spectra):
     longer = torch.cat([stft, torch.zeros(2, 1, 64, 257, 2)], dim=2)
     states, gradients = [], []
     for clips in (stft, longer):
-        net = WALNet(5, sample_rate=16000, n_fft=512).train()
+        net = make_walnet(5, sample_rate=16000, n_fft=512).train()
         net.load_state_dict(reference_state)
         net.double()
         with torch.enable_grad():

@@ -20,6 +20,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from _networks import make_walnet
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -225,7 +226,7 @@ CHECKPOINTS = {
 
 @cache
 def network():
-    return WALNet(2, sample_rate=8000, n_fft=512)
+    return make_walnet(2, sample_rate=8000, n_fft=512)
 
 
 @cache

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
+from _networks import make_walnet
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError, UndefinedMetricWarning
@@ -295,7 +296,7 @@ def test_unfitted_tagger_says_so():
 
 
 def test_padertorch_checkpoint_file_loads(tmp_path):
-    net = WALNet(3, sample_rate=16000, n_fft=512, random_state=5)
+    net = make_walnet(3, sample_rate=16000, n_fft=512, random_state=5)
     torch.save({"model": net.state_dict(), "iteration": 5}, tmp_path / "ckpt.pth")
     tagger = WALNetTagger.from_padertorch(
         tmp_path / "ckpt.pth", classes=["c", "a", "b"], sample_rate=16000, stft=STFT(n_fft=512)
@@ -319,7 +320,7 @@ def test_checkpoint_with_code_in_it_is_refused(tmp_path):
     ],
 )
 def test_checkpoint_that_does_not_fit_is_refused(changes, message):
-    state = WALNet(2).state_dict()
+    state = make_walnet(2).state_dict()
     with pytest.raises(ValueError, match=message):
         WALNetTagger.from_padertorch(state, **{"classes": ["a", "b"], **changes})
 

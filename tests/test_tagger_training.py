@@ -227,7 +227,11 @@ def test_divergence_is_an_error_that_says_where_and_leaves_the_best(data, tmp_pa
 
 def test_divergence_without_validation_leaves_the_last_round(data):
     X, Y = data
-    settings = {**SETTINGS, "schedule": "constant", "augmentation": Augmentation(final_weak_fraction=0)}
+    settings = {
+        **SETTINGS,
+        "schedule": "constant",
+        "augmentation": Augmentation(final_weak_fraction=0),
+    }
     once = WALNetTagger(**settings).fit(X, Y)
     tagger = WALNetTagger(**settings | {"max_epochs": 9}, callbacks=[Spoil(2)])
     with pytest.raises(FloatingPointError, match="diverged at iteration 4"):

@@ -8,7 +8,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sktagger import Augmentation, WALNetTagger
 from sktagger.audio.clip_input import check_clips
 from sktagger.targets import check_targets
-from sktagger.training.setup import hold_out, make_rounds
+from sktagger.training.setup import make_intervals, split_validation
 from sktagger.training.weighting import label_weights
 
 SETTINGS = {"sample_rate": 8000, "batch_size": 4, "random_state": 0}
@@ -30,18 +30,19 @@ def loss_by_clip(X, y, sample_weight=None, n_epochs=150, **settings):
     tagger = WALNetTagger(**SETTINGS, augmentation=ALIKE, max_epochs=n_epochs, **settings)
     targets = check_targets(y)
     clips = check_clips(tagger, X, reset=True)
-    sizes = tagger._resolve_stft()
+    network = tagger._get_network()
     weights = tagger._clip_weights(sample_weight, targets)
-    dataset = tagger._dataset(clips, sizes, targets.indicator, weights)
+    dataset = tagger._dataset(clips, network, targets.indicator, weights)
     of_labels = None
     if not targets.multilabel:
         weighing = tagger.class_weight, dataset.targets, targets.classes, dataset.weights
         of_labels = label_weights(*weighing)
-    rounds = make_rounds(
+    rounds = make_intervals(
         tagger,
         dataset,
         ALIKE,
         1,
+        128,
         0,
         validated=False,
         n_epochs=None,
@@ -97,7 +98,7 @@ def held_out(data, sample_weight=None, groups=None, **settings):
     targets = check_targets(Y)
     weights = tagger._clip_weights(sample_weight, targets)
     clips = check_clips(tagger, X, reset=True)
-    kept, clips_val, events_val = hold_out(
+    kept, clips_val, events_val = split_validation(
         tagger, clips, targets, None, None, SEED, groups=groups, weights=weights
     )
     np.testing.assert_array_equal(events_val, Y[clips_val.positions])

@@ -8,7 +8,7 @@ channel, frame, bin, mel, event, segment.
 
 from sktagger.networks._features import LogMel, mel_filterbank, warp_mel
 from sktagger.networks._masking import Frames, MaskedBatchNorm, NormPoolReLU, RunningNorm
-from sktagger.networks._protocol import Network, NetworkInput, NetworkModule, ScoreGrid
+from sktagger.networks._protocol import Network, NetworkInput, NetworkModule, ScoreGrid, skip_init
 from sktagger.networks._state import check_state, find_state
 from sktagger.networks._stft import stft_of_frames
 from sktagger.networks.walnet import WALNet, WALNetModule
@@ -31,6 +31,7 @@ __all__ = [
     "check_state",
     "find_state",
     "mel_filterbank",
+    "skip_init",
     "stft_of_frames",
     "warp_mel",
 ]

@@ -363,3 +363,20 @@ class NetworkModule(nn.Module):
         Tensor of shape (n_clips, n_events), float32, in [0, 1]
         """
         return self.pool(*self.segment_scores(stft, n_frames, **distortions))
+
+
+def skip_init(layer: type[nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
+    """Make a layer without drawing its weights, also on the device "meta" of the context.
+
+    Parameters
+    ----------
+    layer : class
+        Of :mod:`torch.nn`.
+    *args, **kwargs
+        Of the layer.
+
+    Returns
+    -------
+    Module
+    """
+    return nn.utils.skip_init(layer, *args, device=torch.get_default_device(), **kwargs)

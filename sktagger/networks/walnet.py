@@ -19,7 +19,7 @@ from sktagger._utils.validation import Interval, StrOptions
 from sktagger.audio.spectral import STFT, STFTSizes
 from sktagger.networks._features import LogMel, mel_filterbank
 from sktagger.networks._masking import Frames, NormPoolReLU
-from sktagger.networks._protocol import Network, NetworkInput, NetworkModule, ScoreGrid
+from sktagger.networks._protocol import Network, NetworkInput, NetworkModule, ScoreGrid, skip_init
 
 __all__ = ["WALNet", "WALNetModule"]
 
@@ -69,7 +69,7 @@ class _ConvBlock(nn.Module):
     def __init__(self, n_in, n_out, kernel_size, same, pool, *, output=False):
         super().__init__()
         # weights are drawn by WALNetModule.reset_parameters, from its own generator
-        self.conv = nn.utils.skip_init(
+        self.conv = skip_init(
             nn.Conv2d, n_in, n_out, kernel_size, padding=kernel_size // 2 if same else 0
         )
         self.norm = None if output else NormPoolReLU(n_out)
@@ -302,12 +302,15 @@ class WALNetModule(NetworkModule):
         """
         generator = torch.Generator().manual_seed(random_state)
         for block in self.cnn.convs:
-            weight = block.conv.weight
+            # drawn in one memory layout, whatever that of the weight is
+            drawn = torch.empty(block.conv.weight.shape)
             if block.norm is None:
-                nn.init.xavier_uniform_(weight, generator=generator)
+                nn.init.xavier_uniform_(drawn, generator=generator)
             else:
-                nn.init.kaiming_uniform_(weight, nonlinearity="relu", generator=generator)
-            nn.init.zeros_(block.conv.bias)
+                nn.init.kaiming_uniform_(drawn, nonlinearity="relu", generator=generator)
+            with torch.no_grad():
+                block.conv.weight.copy_(drawn)
+                block.conv.bias.zero_()
 
     def features(self, stft: Tensor, n_frames: Tensor, **distortions: Tensor) -> Tensor:
         """Compute the normalized log-mel features.
