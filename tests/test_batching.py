@@ -42,7 +42,7 @@ def make_dataset(rng):
 def test_batch_of_plain_clips(make_dataset):
     dataset = make_dataset([500, 300, 30])
     batch = [plain_example(i, n, SIZES) for i, n in enumerate(dataset.lengths)]
-    inputs, (events, weights) = dataset[batch]
+    inputs, (events, weights), *_ = dataset[batch]
     assert set(inputs) == {"stft", "n_frames"}
     assert inputs["stft"].shape == (3, 1, 32, 33, 2)  # a multiple of 16 frames
     assert inputs["stft"].dtype == torch.float32
@@ -75,7 +75,7 @@ def test_channels_that_cancel_are_told_once_for_each_clip(rng, n_threads):
 def test_batch_without_targets(make_dataset):
     dataset = make_dataset([500, 300])
     dataset.targets = None
-    _, targets = dataset[[plain_example(1, 300, SIZES)]]
+    targets = dataset[[plain_example(1, 300, SIZES)]].targets
     assert targets.tolist() == [0]
 
 
@@ -88,7 +88,7 @@ def test_distorted_clip_is_rolled_then_normalised_then_scaled(make_dataset):
     onsets = np.array([0, 17, 34, 51, 300])
     draw = WaveformDraw(n_roll=123, gain=2.5, onsets=onsets)
     features = FeatureDraw((1.1, 0.4), (2, 1), (5, 6))
-    inputs, _ = dataset[[Example(5, (Part(0, draw),), features)]]
+    inputs = dataset[[Example(5, (Part(0, draw),), features)]].inputs
     rolled = reference.to_mono(reference.roll(dataset.clips.arrays[0], 123, RATE))
     expected = reference.stft(2.5 * rolled, onsets, 40, 64)
     spectrum = torch.view_as_complex(inputs["stft"])[0, 0]
@@ -104,7 +104,9 @@ def test_mixture_adds_stfts_and_joins_events(make_dataset):
     dataset.targets = np.array([[1, 0, 0], [1, 1, 0]], dtype=np.float32)
     draws = [WaveformDraw(0, 1.0, np.arange(n) * 20) for n in (24, 14)]
     parts = (Part(0, draws[0], onset=2), Part(1, draws[1], onset=0))
-    inputs, (events, weights) = dataset[[Example(26, parts, FeatureDraw((1, 1), (0, 0), (0, 0)))]]
+    inputs, (events, weights), *_ = dataset[
+        [Example(26, parts, FeatureDraw((1, 1), (0, 0), (0, 0)))]
+    ]
     expected = np.zeros((26, 33, 2), np.float32)
     for i, (draw, onset) in enumerate(zip(draws, [2, 0], strict=True)):
         part = stft(to_mono(dataset.clips.arrays[i]), draw.onsets, SIZES)
@@ -118,7 +120,7 @@ def test_mixture_adds_stfts_and_joins_events(make_dataset):
 def test_weights_of_a_plan_come_before_those_of_the_clips(make_dataset):
     dataset = make_dataset([500, 300])
     batch = [plain_example(i, dataset.lengths[i], SIZES) for i in range(2)]
-    _, (_, weights) = dataset[[batch[0]._replace(weight=2.5), batch[1]]]
+    _, (_, weights), *_ = dataset[[batch[0]._replace(weight=2.5), batch[1]]]
     assert weights.tolist() == [2.5, dataset.weights[1]]
 
 
@@ -126,7 +128,7 @@ def test_weights_of_a_plan_come_before_those_of_the_clips(make_dataset):
 def test_clip_of_hardly_any_samples_is_trained_on(make_dataset, n_samples):
     dataset = make_dataset([n_samples, n_samples])
     for batch in distorted_batches(dataset.lengths, 1):
-        inputs, _ = dataset[batch]
+        inputs = dataset[batch].inputs
         assert inputs["n_frames"].tolist() == [e.n_frames for e in batch]
         assert torch.isfinite(inputs["stft"]).all()
 
@@ -140,7 +142,7 @@ def test_batches_do_not_depend_on_the_number_of_threads(rng, make_dataset, n_thr
         for n in (1, n_threads)
     ]
     assert len(runs[0]) == len(runs[1]) > 20
-    for (inputs, targets), (other_inputs, other_targets) in zip(*runs, strict=True):
+    for (inputs, targets, *_), (other_inputs, other_targets, *_) in zip(*runs, strict=True):
         assert all(torch.equal(inputs[name], other_inputs[name]) for name in inputs)
         assert all(torch.equal(a, b) for a, b in zip(targets, other_targets, strict=True))
 
@@ -257,13 +259,13 @@ def test_prefetch_takes_an_item_that_is_too_large_alone():
 def test_batch_without_memory_for_its_stft_holds_waveforms(make_dataset, monkeypatch):
     dataset = make_dataset([500, 300, 30])
     batch = [plain_example(i, n, SIZES) for i, n in enumerate(dataset.lengths)]
-    expected, targets = dataset[batch]
+    expected, targets, *_ = dataset[batch]
 
     def fails(*args):
         raise MemoryError("Unable to allocate 9 GiB")
 
     monkeypatch.setattr(ClipDataset, "_spectra", fails)
-    inputs, same_targets = dataset[batch]
+    inputs, same_targets, *_ = dataset[batch]
     assert "stft" not in inputs
     inputs = to_device(inputs, torch.device("cpu"), SIZES)
     torch.testing.assert_close(inputs, expected, rtol=0, atol=1e-4)

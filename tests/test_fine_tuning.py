@@ -24,7 +24,7 @@ from sklearn.utils.estimator_checks import (
 from sktagger import STFT, Augmentation, WALNetTagger
 from sktagger.commands.train import train
 from sktagger.metrics import map_scorer
-from sktagger.networks import N_LAYERS, WALNet
+from sktagger.networks.walnet import N_LAYERS
 from sktagger.training.callbacks import Checkpoint
 from sktagger.training.fine_tuning import freeze_layers, start_from
 

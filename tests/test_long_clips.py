@@ -15,40 +15,47 @@ from sktagger.batching.dataset import ClipDataset
 from sktagger.batching.long_clips import CHUNK_FRAMES, LongClip, plan_chunks
 from sktagger.batching.plans import plain_example
 from sktagger.batching.smaller_batches import ClipLimit
-from sktagger.networks import CONTEXT_FRAMES, SEGMENT_FRAMES, WALNet, count_segments
+from sktagger.networks import ScoreGrid, WALNet, WALNetModule
 
 RATE = 8000
+GRID = WALNet().get_grid()
 LONG = 105.0  # seconds; in chunks from 102.4 s on
 
 
-@given(st.integers(1, 20_000), st.integers(7, 40))
-def test_chunks_hold_each_segment_once_with_all_that_it_depends_on(n_frames, n_steps):
-    chunks = plan_chunks(n_frames, n_steps * SEGMENT_FRAMES)
+@given(
+    st.integers(1, 20_000),
+    st.integers(7, 40),
+    st.sampled_from([GRID, ScoreGrid(10, 5, 2), ScoreGrid(1, 1, 0), ScoreGrid(20, 4, 3)]),
+)
+def test_chunks_hold_each_segment_once_with_all_that_it_depends_on(n_frames, n_steps, grid):
+    length, step, context = grid
+    largest = (n_steps + 1) * (length + 2 * context)
+    chunks = plan_chunks(n_frames, grid, largest)
     found = []
     for chunk in chunks:
         assert 0 <= chunk.start < chunk.stop <= n_frames
-        assert chunk.stop - chunk.start <= n_steps * SEGMENT_FRAMES
-        assert chunk.start % SEGMENT_FRAMES == 0
-        first = chunk.start // SEGMENT_FRAMES
+        assert chunk.stop - chunk.start <= largest
+        assert chunk.start % step == 0
+        first = chunk.start // step
         for i in range(chunk.segments.start, chunk.segments.stop):
             found.append(first + i)
-            onset = (first + i) * SEGMENT_FRAMES
-            assert chunk.start <= max(0, onset - CONTEXT_FRAMES)
-            assert chunk.stop >= min(n_frames, onset + 2 * SEGMENT_FRAMES + CONTEXT_FRAMES)
-        assert chunk.segments.stop <= count_segments(chunk.stop - chunk.start)
-    assert found == list(range(count_segments(n_frames)))
+            onset = (first + i) * step
+            assert chunk.start <= max(0, onset - context)
+            assert chunk.stop >= min(n_frames, onset + length + context)
+        assert chunk.segments.stop <= grid.n_scores(chunk.stop - chunk.start)
+    assert found == list(range(grid.n_scores(n_frames)))
 
 
 def test_score_of_a_segment_depends_on_its_context_and_nothing_else(walnet, monkeypatch):
     """By the gradient: what is zero does not matter, whatever the weights."""
     features = torch.randn(1, 1, 128, 1024, requires_grad=True)
-    monkeypatch.setattr(type(walnet), "backbone", lambda *args, **kwargs: features)
+    monkeypatch.setattr(type(walnet), "features", lambda *args, **kwargs: features)
     scores, _ = walnet.segment_scores(torch.zeros(1, 1, 1024, 257, 2), torch.tensor([1024]))
     scores[0, :, 6].sum().backward()
     (seen,) = features.grad[0, 0].abs().sum(0).nonzero(as_tuple=True)
-    assert seen.min() >= 6 * SEGMENT_FRAMES - CONTEXT_FRAMES
-    assert seen.max() < 8 * SEGMENT_FRAMES + CONTEXT_FRAMES
-    assert CONTEXT_FRAMES == 94
+    assert seen.min() >= 6 * 64 - 94
+    assert seen.max() < 8 * 64 + 94
+    assert GRID == (128, 64, 94)
 
 
 def net_of(precision="float32"):
@@ -80,15 +87,15 @@ def test_scores_in_chunks_are_those_of_the_whole(rng, sizes, precision, toleranc
     dataset = ClipDataset(clips, np.array(lengths), 1000, sizes)
     for i, length in enumerate(lengths):
         example = plain_example(i, length, sizes)
-        long_clip = LongClip(dataset, example)
+        long_clip = LongClip(dataset, example, GRID)
         scores, n_segments = long_clip.segment_scores(net, ClipLimit(""), chunk_frames=512)
         with torch.inference_mode():
-            expected, n_expected = net.segment_scores(**dataset[[example]][0])
+            expected, n_expected = net.segment_scores(**dataset[[example]].inputs)
         assert torch.equal(n_segments, n_expected)
         torch.testing.assert_close(scores, expected, rtol=0, atol=tolerance)
         for net.pooling in ("mean", "linear_softmax"):
             with torch.inference_mode():
-                whole = net(**dataset[[example]][0])
+                whole = net(**dataset[[example]].inputs)
             torch.testing.assert_close(net.pool(scores, n_segments), whole, rtol=0, atol=tolerance)
 
 
@@ -179,13 +186,13 @@ def test_long_and_short_clips_keep_their_order(fitted, rng):
 
 def test_network_never_gets_more_than_a_chunk(fitted, monkeypatch):
     seen = []
-    segment_scores = WALNet.segment_scores
+    segment_scores = WALNetModule.segment_scores
 
     def noted(self, stft, n_frames):
         seen.append((len(stft), int(n_frames.max())))
         return segment_scores(self, stft, n_frames)
 
-    monkeypatch.setattr(WALNet, "segment_scores", noted)
+    monkeypatch.setattr(WALNetModule, "segment_scores", noted)
     fitted.predict_proba([long_noise(seconds=320)])
     assert len(seen) > 3
     assert all(n_clips == 1 and n_frames <= CHUNK_FRAMES for n_clips, n_frames in seen)
@@ -224,7 +231,7 @@ def test_long_clip_that_changes_while_it_is_read_is_an_error(sizes, rng, which):
 
     clips.blocks = blocks
     dataset = ClipDataset(clips, np.array([20_000]), 1000, sizes)
-    long_clip = LongClip(dataset, plain_example(0, 20_000, sizes))
+    long_clip = LongClip(dataset, plain_example(0, 20_000, sizes), GRID)
     with pytest.raises(ValueError, match=r"Clip 0 has changed: it had 20000 .* now has 10000"):
         long_clip.segment_scores(net_of(), ClipLimit(""), chunk_frames=512)
     dataset.unreadable, passes[:] = Unreadable("skip", "X", 1), []
@@ -236,7 +243,7 @@ def test_chunk_that_does_not_fit_into_memory_names_the_clip(fitted, monkeypatch)
     def fails(self, *args, **kwargs):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(WALNet, "segment_scores", fails)
+    monkeypatch.setattr(WALNetModule, "segment_scores", fails)
     with pytest.raises(MemoryError, match=r"single clip .* longest of the batch: Clip 0\."):
         fitted.predict_proba([long_noise()])
 

@@ -15,7 +15,7 @@ from sktagger.batching.dataset import ClipDataset
 from sktagger.batching.device_transfer import to_device
 from sktagger.batching.plans import TrainingPlan, plain_plan
 from sktagger.batching.smaller_batches import ClipLimit, is_out_of_memory, take_clips
-from sktagger.networks import WALNet, stft_of_frames
+from sktagger.networks import WALNetModule, stft_of_frames
 
 SETTINGS = {
     "sample_rate": 8000, "batch_size": 5, "max_epochs": 1, "augmentation": None, "random_state": 0,
@@ -38,7 +38,7 @@ def small_memory(monkeypatch):
 
     def limit(n_clips, error=MESSAGES["GPU"], modes=(True, False)):
         tried = []
-        segment_scores = WALNet.segment_scores
+        segment_scores = WALNetModule.segment_scores
 
         def limited(self, stft, n_frames, **distortions):
             if self.training in modes:
@@ -47,7 +47,7 @@ def small_memory(monkeypatch):
                     raise error
             return segment_scores(self, stft, n_frames, **distortions)
 
-        monkeypatch.setattr(WALNet, "segment_scores", limited)
+        monkeypatch.setattr(WALNetModule, "segment_scores", limited)
         return tried
 
     return limit
@@ -101,7 +101,7 @@ def test_gradients_of_parts_are_those_of_the_batch(data, monkeypatch):
     monkeypatch.setattr(type(net), "_set_training", lambda self, training: self.module_.eval())
     weights = np.arange(1.0, n_clips + 1)
     clips = check_clips(tagger, X, reset=False)
-    dataset = tagger._dataset(clips, tagger.stft_, Y.astype(np.float32), weights)
+    dataset = tagger._dataset(clips, tagger.network_, Y.astype(np.float32), weights)
     (plan,) = plain_plan(dataset.lengths, tagger.stft_, n_clips)
 
     def gradient():
@@ -112,14 +112,14 @@ def test_gradients_of_parts_are_those_of_the_batch(data, monkeypatch):
     whole = gradient()
     # the whole batch does not fit, nor the second of two halves, after the first's gradient
     outcomes = iter([False, True, False, True, True, True, True])
-    segment_scores = WALNet.segment_scores
+    segment_scores = WALNetModule.segment_scores
 
     def limited(self, *args, **kwargs):
         if not next(outcomes):
             raise MESSAGES["GPU"]
         return segment_scores(self, *args, **kwargs)
 
-    monkeypatch.setattr(WALNet, "segment_scores", limited)
+    monkeypatch.setattr(WALNetModule, "segment_scores", limited)
     with pytest.warns(UserWarning, match="Out of memory"):
         parts = gradient()
     assert next(outcomes, None) is None
@@ -241,7 +241,7 @@ def test_clip_for_which_memory_does_not_suffice_is_named(data, small_memory):
 def frames_at_once(monkeypatch):
     """List of the frames that were in the network together, whenever a batch came into it."""
     lock, at_work, seen = threading.Lock(), [0], []
-    segment_scores = WALNet.segment_scores
+    segment_scores = WALNetModule.segment_scores
 
     def noted(self, stft, n_frames):
         size = stft.shape[0] * stft.shape[2]
@@ -254,7 +254,7 @@ def frames_at_once(monkeypatch):
             with lock:
                 at_work[0] -= size
 
-    monkeypatch.setattr(WALNet, "segment_scores", noted)
+    monkeypatch.setattr(WALNetModule, "segment_scores", noted)
     return seen
 
 

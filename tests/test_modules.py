@@ -10,13 +10,10 @@ from _networks import make_walnet
 from torch.nn import functional as F
 
 from sktagger.networks import (
-    MIN_FRAMES,
-    N_LAYERS,
-    N_MELS,
-    SEGMENT_FRAMES,
     Frames,
     LogMel,
     MaskedBatchNorm,
+    NormPoolReLU,
     RunningNorm,
     WALNet,
     mel_filterbank,
@@ -225,7 +222,7 @@ def test_input_norm_starts_with_zero_mean_and_unit_power():
 
 
 def make_batch_norm(rng, n_channels=3):
-    norm = MaskedBatchNorm(n_channels)
+    norm = NormPoolReLU(n_channels)
     gamma = rng.uniform(0.5, 1.5, norm.gamma.shape)
     gamma[:, 1] *= -1  # which turns the greatest values into the least
     norm.gamma.copy_(torch.from_numpy(gamma))
@@ -342,6 +339,37 @@ def test_batch_norm_is_blind_to_what_lies_beyond_the_frames(rng):
         assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize("n_frames", [n_frames for n_frames, _ in BATCHES])
+def test_plain_norm_is_the_fused_one_without_pooling_and_relu(rng, n_frames):
+    fused, plain = make_batch_norm(rng), MaskedBatchNorm(3).double()
+    plain.load_state_dict(fused.state_dict())
+    x = torch.from_numpy(padded(rng, n_frames, 3, 2))
+    frames = Frames.of(torch.tensor(n_frames), x.shape[-1])
+    gradients = []
+    for norm in (fused, plain):
+        leaf = x.clone().requires_grad_()
+        with torch.enable_grad():
+            y = apply_norm(fused, leaf, n_frames) if norm is fused else plain(leaf, frames).relu()
+            weights = torch.linspace(-1, 2, y.numel(), dtype=torch.float64).view(y.shape)
+            inputs = (leaf, norm.gamma, norm.beta)
+            gradients.append([y, *torch.autograd.grad((y * weights).sum(), inputs)])
+    for found, expected in zip(*gradients, strict=True):
+        assert_close(found, expected, atol=1e-6)
+    for name, expected in fused.state_dict().items():
+        assert_close(plain.state_dict()[name], expected, atol=1e-6)
+
+
+def test_plain_norm_in_evaluation_uses_the_running_statistics(rng):
+    norm = MaskedBatchNorm(2).double().eval()
+    norm.running_mean += 3
+    norm.running_power.fill_(9 + 4)
+    norm.num_tracked_values += 10**9
+    x = torch.from_numpy(padded(rng, [4, 2], 2, 3))
+    y = norm(x, Frames.of(torch.tensor([4, 2]), 4))
+    assert_close(y[0], (x[0] - 3) / 2, atol=1e-4)
+    assert not y[1, :, :, 2:].any()
+
+
 def test_batch_norm_of_one_value_a_channel(rng):
     norm = make_batch_norm(rng)
     y = apply_norm(norm, torch.full((1, 3, 1, 1), 2.0).double(), [1])
@@ -373,7 +401,7 @@ def test_batch_norm_in_evaluation_is_the_formula(rng, n_values, n_used):
 
 
 def test_batch_norm_starts_as_the_identity():
-    state = MaskedBatchNorm(2).state_dict()
+    state = NormPoolReLU(2).state_dict()
     assert {key: value.flatten().tolist() for key, value in state.items()} == {
         "num_tracked_values": [0, 0],
         "running_mean": [0, 0],
@@ -510,7 +538,10 @@ def test_checkpoint_keys_and_shapes(sample_rate, n_fft, n_bins):
 
 
 def test_sizes_of_the_architecture():
-    assert (N_LAYERS, N_MELS, SEGMENT_FRAMES, MIN_FRAMES) == (12, 128, 64, 65)
+    network = WALNet()
+    assert network.n_stages == 12
+    assert network.get_input().n_mels == 128
+    assert network.get_grid() == (128, 64, 94)
 
 
 def test_initial_weights():

@@ -28,7 +28,7 @@ from sktagger import STFT, WALNetTagger, load_database
 from sktagger.batching.plans import TrainingPlan
 from sktagger.commands._config import read_config_file
 from sktagger.commands._experiment import load_tagger, make_config, parse_settings
-from sktagger.networks import OUTPUT_WEIGHT, WALNet
+from sktagger.networks import OUTPUT_WEIGHT
 from sktagger.training.callbacks import Checkpoint, load_checkpoint
 from sktagger.training.setup import make_net
 

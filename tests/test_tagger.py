@@ -18,7 +18,7 @@ from skorch.callbacks import Callback
 from sktagger import STFT, Augmentation, ThresholdTuner, WALNetTagger
 from sktagger.batching.devices import resolve_precision
 from sktagger.metrics import map_scorer, mean_average_precision
-from sktagger.networks import WALNet
+from sktagger.networks import WALNetModule
 from sktagger.training.callbacks import Checkpoint, load_checkpoint
 
 pytestmark = pytest.mark.usefixtures("each_precision")
@@ -441,13 +441,13 @@ def two_threads():
 @pytest.mark.usefixtures("two_threads")
 def test_batches_side_by_side_give_the_same_scores(fitted, scenes, monkeypatch):
     X, _ = scenes.to_xy("balanced_train")
-    threads, forward = set(), WALNet.forward
+    threads, forward = set(), WALNetModule.forward
 
     def spy(*args, **kwargs):
         threads.add((threading.current_thread().name, torch.get_num_threads()))
         return forward(*args, **kwargs)
 
-    monkeypatch.setattr(WALNet, "forward", spy)
+    monkeypatch.setattr(WALNetModule, "forward", spy)
     scores = fitted.predict_proba(X)
     segments = fitted.predict_segments(X)
     assert threads <= {("sktagger-loader_0", 1), ("sktagger-loader_1", 1)}

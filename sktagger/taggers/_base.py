@@ -43,8 +43,8 @@ _HISTORY_COLUMNS = [
 class BaseTagger(ClassifierMixin, TransformerMixin, TaggerParameters):
     """Everything of a tagger but its parameters and its training.
 
-    A subclass has the parameters of a :class:`sktagger.AudioTagger`, and sets ``classes_``, ``net_``,
-    ``_network`` (resolved settings of the network that was trained) and ``_multilabel`` in `fit`.
+    A subclass has the parameters of a :class:`sktagger.AudioTagger`. Its `fit` sets ``classes_``,
+    ``net_``, ``_network`` (resolved settings of the network that was trained) and ``_multilabel``.
     """
 
     def predict_proba(self, X):

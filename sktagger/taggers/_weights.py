@@ -95,8 +95,8 @@ def _from_checkpoint(path, network):
     if classes is not None and len(classes) != n_outputs:
         raise ValueError(
             f"init_from: {name} has {n_outputs} outputs, but the events.json beside it names "
-            f"{len(classes)} events. Correct events.json, or remove it: then only the layers before "
-            "the head are used."
+            f"{len(classes)} events. Correct events.json, or remove it: then only the layers "
+            "before the head are used."
         )
     config = _read_beside(path, "config.json")
     ours = isinstance(config, dict) and isinstance(config.get("tagger"), dict)

@@ -96,8 +96,8 @@ def _check_settings(weights, network):
         mismatch = network.explain_mismatch(weights.state)
         if mismatch:
             raise ValueError(
-                f"init_from: {weights.source} {mismatch}. Set {', '.join(network.get_params(False))} "
-                "to the values that it was trained with."
+                f"init_from: {weights.source} {mismatch}. Set "
+                f"{', '.join(network.get_params(False))} to the values that it was trained with."
             )
         return
     here, there = type(network).__name__, type(weights.network).__name__

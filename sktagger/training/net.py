@@ -60,7 +60,9 @@ class EarlyStop(Exception):
 
 
 class TaggerNet(NeuralNet):
-    """skorch net over ready batches; its ``fit`` takes :class:`sktagger.training.intervals.TrainingData`.
+    """skorch net over ready batches.
+
+    Its ``fit`` takes :class:`sktagger.training.intervals.TrainingData`.
 
     The loss is the binary cross entropy of the clip scores, summed over events, plus, if asked for,
     :func:`label_cross_entropy`, averaged over the clips by their weights.
