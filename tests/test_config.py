@@ -308,7 +308,8 @@ def test_toml_under_another_name_is_refused_with_a_hint(write):
         ("tagger = " + "[" * 10**4, "nested"),
         ("tagger = " + "{a = " * 10**4, "nested"),
         ("tagger" + ".a" * 10**4 + " = 1", "at line 1: a key has more than 100 parts"),
-        ("\n[tagger" + ' . "a"' * 10**4 + "]", "at line 2: a key has more than 100 parts"),
+        ("\n[tagger" + ' . "%"' * 10**4 + "]", "at line 2: a key has more than 100 parts"),
+        ("tagger." + """'%'."\\"".""" * 7000 + "a = 1", "a key has more than 100 parts"),
         ("tagger = " + "[" * 100 + "1" + "]" * 100, "nested more than 100 levels deep"),
         ("# " * 2**15 + "#", "it has 65537 bytes; the limit for TOML is 65536"),
         (b"a = '\xff'", "at byte 5: got bytes that are not UTF-8"),
@@ -316,7 +317,7 @@ def test_toml_under_another_name_is_refused_with_a_hint(write):
         ("[tagger]\nmemory = 'cache'", "--set memory=DIR"),
         ("[[tagger]]\nlr = 1", r"at tagger: got \[\{'lr': 1\}\]; allowed: an object"),
     ],
-    ids=range(19),
+    ids=range(20),
 )
 def test_invalid_toml_is_refused_soon(write, content, message):
     path = write(content, "my.toml")

@@ -17,7 +17,8 @@ else:
 _MAX_DEPTH = 100  # levels of objects and lists
 _MAX_BYTES = {"JSON": 2**20, "TOML": 2**16}
 # The parser needs quadratic time for a key such as a.a.a. ...
-_LONG_KEY = re.compile(rf"(?<![\w\"'-])(?:[\w\"'-]+[ \t]*\.[ \t]*){{{_MAX_DEPTH}}}")
+_KEY_PART = r"""(?:[\w-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
+_LONG_KEY = re.compile(rf"""(?<![\w"'\\-])(?:{_KEY_PART}[ \t]*\.[ \t]*){{{_MAX_DEPTH}}}""")
 
 
 def file_format(path: Path) -> str:
