@@ -29,12 +29,12 @@ setup(
         "soxr>=0.4",
         "tensorboardX>=2.6.2.2",
         "threadpoolctl>=3.1",
+        "tomli>=2; python_version < '3.11'",
         "torch>=2.10",  # torch.load(weights_only=True) is not safe before (CVE-2026-24747)
         "tqdm>=4.66",
     ],
     extras_require={
         "plot": ["matplotlib>=3.8"],
-        "yaml": ["pyyaml>=6.0"],
         "test": [
             "hypothesis>=6.100",
             "iterative-stratification>=0.1.9",
@@ -44,7 +44,6 @@ setup(
             "pyarrow>=17",
             "pytest>=8.2",
             "pytest-xdist>=3.6",
-            "pyyaml>=6.0",
             "ruff>=0.11",
         ],
     },

@@ -1,4 +1,4 @@
-"""Run ``python -m sktagger``."""
+"""Run the command line as ``python -m sktagger``."""
 
 from sktagger.commands import main
 

@@ -16,7 +16,9 @@ import torch
 
 from sktagger import TunedThresholdTagger, WALNetTagger, load_database
 from sktagger.commands import main
-from sktagger.commands._experiment import locked, parse_settings
+from sktagger.commands._experiment import locked
+from sktagger.commands._recipes import RECIPES
+from sktagger.commands._settings import parse_settings
 from sktagger.commands.demo import demo
 from sktagger.commands.evaluate import evaluate
 from sktagger.commands.train import train
@@ -37,7 +39,7 @@ def experiment(scenes, tmp_path_factory):
 
 @pytest.fixture
 def content(scenes):
-    """What the database holds, with absolute paths."""
+    """The content of the database, with absolute paths."""
     content = json.loads(Path(scenes.path).read_text())
     for clips in content["datasets"].values():
         for clip in clips.values():
@@ -188,11 +190,11 @@ def test_full_disk_keeps_the_checkpoint_of_before(tmp_path, monkeypatch):
 
 def test_ctrl_c_has_its_exit_status(monkeypatch, capsys):
     def interrupt(args):
-        raise KeyboardInterrupt("It continues by: ...")
+        raise KeyboardInterrupt("Continue it with: ...")
 
     monkeypatch.setattr("sktagger.commands.train.main", interrupt)
     assert main(["train", "db.json"]) == 130
-    assert capsys.readouterr().err == "It continues by: ...\n"
+    assert capsys.readouterr().err == "Continue it with: ...\n"
 
 
 def test_sigterm_has_its_exit_status(monkeypatch, capsys):
@@ -210,7 +212,7 @@ def test_sigterm_has_its_exit_status(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda *args: None])
-def test_sigterm_that_another_handles_is_left_to_it(monkeypatch, handler):
+def test_sigterm_handler_of_someone_else_stays(monkeypatch, handler):
     before = signal.signal(signal.SIGTERM, handler)
     try:
         monkeypatch.setattr(
@@ -237,11 +239,11 @@ def test_terminated_training_says_how_it_continues(scenes, tmp_path, moment):
     assert process.returncode == 143
     directory = tmp_path / "audio_tagging" / "my run"
     assert last == (
-        f"Training was interrupted. It continues by: sktagger train --resume '{directory}'"
+        f"Training was interrupted. Continue it with: sktagger train --resume '{directory}'"
     )
     config = json.loads((directory / "config.json").read_text())
     config["tagger"]["max_epochs"] = 1
-    if moment == "experiment":  # nothing was trained that other settings would belong to
+    if moment == "experiment":  # nothing was trained yet, so settings may change
         (directory / "config.json").write_text(json.dumps(config))
         assert train(resume=directory) == directory
 
@@ -276,8 +278,8 @@ def test_clips_that_cannot_be_read_are_left_out_and_listed(content, tmp_path):
         ("--unknown-events", {"unknown_events": "ignore"}),
     ],
 )
-def test_options_that_do_not_go_with_resume(experiment, option, arguments):
-    with pytest.raises(ValueError, match=f"{option} does not go with --resume"):
+def test_options_that_cannot_be_used_with_resume(experiment, option, arguments):
+    with pytest.raises(ValueError, match=f"{option} cannot be used with --resume"):
         train(resume=experiment, **arguments)
 
 
@@ -302,7 +304,7 @@ def test_name_of_an_experiment(scenes, tmp_path, name):
     directory = train(scenes.path, storage_root=tmp_path, settings=SETTINGS, name=name)
     assert directory == tmp_path / "audio_tagging" / name
     assert (directory / "config.json").is_file()
-    with pytest.raises(FileExistsError, match=r"--name: .* is there already"):
+    with pytest.raises(FileExistsError, match=r"--name: .* already exists"):
         train(scenes.path, storage_root=tmp_path, settings=SETTINGS, name=name)
 
 
@@ -310,8 +312,8 @@ def test_name_of_an_experiment(scenes, tmp_path, name):
     "name",
     ["", " ", ".", "..", "a/b", "/a", "a\\b", "a\nb", "a\x1b[31m", "a\0", "a ", "\udcff"],
 )
-def test_name_that_is_none_of_a_folder(scenes, tmp_path, name):
-    with pytest.raises(ValueError, match=r"--name: got .* allowed is the name of a new folder"):
+def test_invalid_name_of_an_experiment(scenes, tmp_path, name):
+    with pytest.raises(ValueError, match=r"--name: got .* it must be the name of a new folder"):
         train(scenes.path, storage_root=tmp_path, settings=SETTINGS, name=name)
     assert not list(tmp_path.iterdir())
 
@@ -335,24 +337,24 @@ def test_database_that_is_a_link(content, tmp_path, monkeypatch):
     assert set(files) == {str((tmp_path / "data" / "a.wav").resolve())}
 
 
-def test_log_begins_with_what_is_trained(experiment):
+def test_log_begins_with_data_and_device(experiment):
     lines = [line[10:] for line in (experiment / "log.txt").read_text().splitlines()]
     assert lines[0] == f"experiment {experiment}"
     assert lines[1] == (
-        "12 clips of 'balanced_train' to train on, 8 of 'validate' to validate on, 10 events"
+        "12 training clips ('balanced_train'), 8 validation clips ('validate'), 10 events"
     )
     assert lines[2] in ("device cpu, precision float32", "device cpu, precision bfloat16")
     assert lines[3].startswith("epoch 0")
 
 
-def test_each_round_is_told_once(scenes, tmp_path, capsys):
+def test_each_validation_is_logged_once(scenes, tmp_path, capsys):
     settings = [f"--set={name}={value}" for name, value in SETTINGS.items()]
     assert main(["train", str(scenes.path), f"--storage-root={tmp_path}", *settings]) == 0
     printed = capsys.readouterr().err
     assert [printed.count(f"epoch {number} ") for number in range(4)] == [1, 1, 1, 0]
 
 
-def test_what_killed_processes_left_is_deleted(experiment):
+def test_partial_files_of_killed_processes_are_deleted(experiment):
     partial = experiment / "checkpoints" / ".latest.pt.0123456789abcdef.part"
     partial.touch()
     train(None, resume=experiment)
@@ -383,9 +385,7 @@ def test_places_in_the_home_directory(content, tmp_path, monkeypatch):
 def test_reference_recipe_is_the_published_one(scenes, tmp_path, monkeypatch, no_training):
     with pytest.raises(ValueError, match=r"none is at least min_length=1\.5"):
         train(scenes.path, storage_root=tmp_path, recipe="reference")
-    monkeypatch.setitem(
-        sys.modules["sktagger.commands.train"].RECIPES["reference"], "min_length", 0.0
-    )
+    monkeypatch.setitem(RECIPES["reference"], "min_length", 0.0)
     directory = train(scenes.path, storage_root=tmp_path, recipe="reference")
     tagger = json.loads((directory / "config.json").read_text())["tagger"]
     assert tagger["sample_rate"] == 44100
@@ -428,11 +428,11 @@ def test_demo_beats_chance(tmp_path):
         (["train", "DB", "--set", "augmentation.mixup_prop=1"], "'augmentation.mixup_prob'"),
         (["train", "DB", "--set", "lr=fast"], "'lr' parameter"),
         (["train", "nowhere.json"], "nowhere.json"),
-        (["evaluate", "nowhere"], "'nowhere' is no experiment"),
+        (["evaluate", "nowhere"], "'nowhere' is not an experiment"),
         (["evaluate", "EXP", "--test-set", "test"], "no data set 'test'; there are"),
     ],
 )
-def test_mistakes_are_told_in_one_line(
+def test_errors_are_reported_in_one_line(
     arguments, message, scenes, experiment, capsys, monkeypatch, tmp_path
 ):
     monkeypatch.chdir(tmp_path)
@@ -444,7 +444,7 @@ def test_mistakes_are_told_in_one_line(
     assert "Traceback" not in error
 
 
-def test_settings_in_the_spelling_of_python():
+def test_settings_can_be_python_constants():
     settings = ["patience=None", "warm_start= True ", "freeze=False", "loss=none"]
     assert parse_settings(settings) == {
         "patience": None,
@@ -467,23 +467,27 @@ def test_settings_are_json_or_strings():
     ("arguments", "message"),
     [
         (["train", "nowhere.json"], "no file"),
-        (["train", "--config", "nowhere.json"], "is no file"),
-        (["train", "--resume", "nowhere"], "is no experiment"),
+        (["train", "--config", "nowhere.json"], "does not exist"),
+        (["train", "--config", "my.toml"], "unknown key 'lr'"),
+        (["train", "--config", "my.yaml"], "YAML is not supported"),
+        (["train", "--resume", "nowhere"], "is not an experiment"),
         (["train", "table.csv"], "looks like CSV"),
-        (["train", "DB", "--set=init_from=nowhere.pt"], "--set: init_from: no file 'nowhere.pt'"),
-        (["train", "DB", "--set=init_from=."], "--set: init_from: no file '.'"),
-        (["train", "DB", "--name=a/b"], "a separator of folders"),
-        (["evaluate", "nowhere"], "is no experiment"),
+        (["train", "DB", "--set=init_from=nowhere.pt"], "--set: init_from: the file 'nowhere.pt'"),
+        (["train", "DB", "--set=init_from=."], "--set: init_from: the file '.' does not exist"),
+        (["train", "DB", "--name=a/b"], "contains a path separator"),
+        (["evaluate", "nowhere"], "is not an experiment"),
         (["train", "DB", "--training-set=night"], "no data set 'night'"),
         (["train", "DB", "--validation-set=night"], "no data set 'night'"),
         (["evaluate", "EXP", "--database=nowhere.json"], "no file"),
         (["evaluate", "EXP", "--test-set=night"], "no data set 'night'"),
     ],
 )
-def test_what_is_missing_is_told_before_torch_is_imported(
+def test_missing_files_and_names_are_errors_before_torch_is_imported(
     arguments, message, scenes, experiment, run_python, tmp_path
 ):
     (tmp_path / "table.csv").write_text("audio_path,events\na.wav,Rain\n")
+    (tmp_path / "my.toml").write_text("lr = 0.1\n")
+    (tmp_path / "my.yaml").touch()
     places = {"DB": str(scenes.path), "EXP": str(experiment)}
     code = (
         "import os, sys\n"
@@ -519,7 +523,9 @@ def test_runs_as_a_module():
 def test_evaluation_before_the_first_validation_says_what_to_do(experiment, tmp_path):
     for name in ("config.json", "events.json"):
         (tmp_path / name).write_bytes((experiment / name).read_bytes())
-    with pytest.raises(FileNotFoundError, match=r"best\.pt.* Continue .*sktagger train --resume"):
+    with pytest.raises(
+        FileNotFoundError, match=r"best\.pt.* Continue .*with: sktagger train --resume"
+    ):
         evaluate(tmp_path)
 
 
@@ -540,10 +546,10 @@ def test_events_out_of_training_can_be_left_out(experiment, content, tmp_path, c
     assert main(command) == 1
     error = capsys.readouterr().err
     assert "--unknown-events ignore" in error
-    assert "'eval' has 1 events that training had not, 2 times in all" in error
+    assert "'eval' has 1 events (2 labels) that the tagger was not trained on" in error
     assert main([*command, "--unknown-events", "ignore"]) == 0
     output = capsys.readouterr().out
-    assert r"Left out of the truth: 'eval' has 1 events that training had not, 2 times" in output
+    assert r"Left out: 'eval' has 1 events (2 labels) that the tagger was not" in output
     assert "\x1b" not in output + error
     directory = Path(output.splitlines()[-1])
     unknown = json.loads((directory / "unknown_events.json").read_text())

@@ -1,23 +1,34 @@
 """The command line: one module per command, each with a parser, a worker and a main."""
 
+from __future__ import annotations
+
 import argparse
 import signal
 import sys
 import threading
 import warnings
+from collections.abc import Sequence
 from contextlib import contextmanager
 
 from sktagger import __version__
 from sktagger._utils.text import printable
 from sktagger.commands import demo, evaluate, train
 
+__all__ = ["COMMANDS", "build_parser", "main"]
+
 COMMANDS = {"demo": demo, "train": train, "evaluate": evaluate}
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Make the parser of all commands."""
+    """Make the parser of all commands.
+
+    Returns
+    -------
+    ArgumentParser
+        It stores the function to call with the parsed arguments as ``main``.
+    """
     parser = argparse.ArgumentParser(
-        prog="sktagger", description="Audio tagging: train on clips and events, evaluate, try out."
+        prog="sktagger", description="Audio tagging: train, evaluate, and try it out."
     )
     parser.add_argument("--version", action="version", version=f"sktagger {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -29,22 +40,22 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv=None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Parameters
     ----------
     argv : list of str or None, default=None
-        Arguments; None takes those of the process.
+        Arguments. None: those of the process.
 
     Returns
     -------
     int
-        Exit status: 0, 1 after an error that is the user's to mend, told in one line, 130 after
-        Ctrl-C, or 143 after SIGTERM, which ends a command in the same way.
+        Exit status: 0 after success, 1 after a user error, reported in one line, 130 after Ctrl-C,
+        143 after SIGTERM.
     """
     args = build_parser().parse_args(argv)
-    with _terminable() as signals, _warnings_on_one_line():
+    with _sigterm_as_interrupt() as signals, _one_line_warnings():
         try:
             args.main(args)
         except (
@@ -65,15 +76,16 @@ def main(argv=None) -> int:
 
 
 @contextmanager
-def _terminable():
-    """Let SIGTERM, of a job scheduler for one, end a command as Ctrl-C does, and list it.
+def _sigterm_as_interrupt():
+    """Let SIGTERM, which job schedulers send, end a command as Ctrl-C does.
 
-    Not where somebody else handles or ignores it, or in a thread, which cannot.
+    Yields a list that receives the signal. A handler that someone else has set stays. Threads
+    other than the main one cannot set handlers, so nothing changes there.
     """
     signals = []
 
     def interrupt(number, frame):
-        signal.signal(number, signal.SIG_IGN)  # a second one does not disturb the end
+        signal.signal(number, signal.SIG_IGN)  # a second signal must not disturb the cleanup
         signals.append(number)
         raise KeyboardInterrupt
 
@@ -89,8 +101,8 @@ def _terminable():
 
 
 @contextmanager
-def _warnings_on_one_line():
-    """Lay warnings out on one line each: they may have names from files of strangers."""
+def _one_line_warnings():
+    """Print each warning on one line, because names in it may come from untrusted files."""
 
     def format_warning(message, category, filename, lineno, line=None):
         return f"{category.__name__}: {printable(message)} ({filename}:{lineno})\n"

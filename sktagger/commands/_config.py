@@ -1,62 +1,88 @@
-"""Reading the settings of a training from a file, JSON or YAML."""
+"""Reading the settings of a training from a TOML or JSON file."""
 
-import json
-import re
-import reprlib
+import os
 from numbers import Real
 from pathlib import Path
+from typing import Any
 
 from sktagger._utils.files import expand_path
-from sktagger._utils.json import parse_json
-from sktagger._utils.text import nearest
+from sktagger._utils.schema import Field, check_object
+from sktagger.commands._formats import file_format, read_plain
 from sktagger.commands._recipes import RECIPES
 
-# key -> (what it must be, test of it)
-_KEYS = {
-    "database": ("the path of a JSON database", lambda value: isinstance(value, str)),
-    "training_set": ("the name of a data set", lambda value: isinstance(value, str)),
-    "validation_set": ("the name of a data set", lambda value: isinstance(value, str)),
-    "recipe": (
+
+CONFIG_FORMAT = 2
+ESTIMATORS = ("WALNetTagger", "AudioTagger")
+
+
+def _is_text(value):
+    return isinstance(value, str)
+
+
+def _is_duration(value):
+    return isinstance(value, Real) and not isinstance(value, bool) and value >= 0
+
+
+_FIELDS = {
+    "database": Field("the path of a JSON database", _is_text),
+    "training_set": Field("the name of a data set", _is_text),
+    "validation_set": Field("the name of a data set", _is_text),
+    "recipe": Field(
         f"one of {', '.join(map(repr, RECIPES))}",
-        lambda value: isinstance(value, str) and value in RECIPES,
+        lambda value: _is_text(value) and value in RECIPES,
     ),
-    "min_length": (
-        "a number of seconds, at least 0",
-        lambda value: isinstance(value, Real) and not isinstance(value, bool) and value >= 0,
+    "min_length": Field("a number of seconds, at least 0", _is_duration),
+    # older versions did not write it
+    "unknown_events": Field(
+        "'error' or 'ignore'", lambda value: value in ("error", "ignore"), required=False
     ),
-    "unknown_events": ("'error' or 'ignore'", lambda value: value in ("error", "ignore")),
-    "tagger": ("an object of parameters", lambda value: isinstance(value, dict)),
-    "versions": ("anything; it is not used", lambda value: True),
+    # formats before 2 held the parameters of a WALNetTagger, without these three keys
+    "format": Field(
+        f"an integer from 1 to {CONFIG_FORMAT}",
+        lambda value: type(value) is int and 0 < value <= CONFIG_FORMAT,
+        required=False,
+    ),
+    "estimator": Field(
+        f"one of {', '.join(map(repr, ESTIMATORS))}",
+        lambda value: _is_text(value) and value in ESTIMATORS,
+        required=False,
+    ),
+    "network": Field(
+        "an object with the name and version of a network",
+        lambda value: isinstance(value, dict) and value.keys() <= {"name", "version"},
+        required=False,
+    ),
+    "tagger": Field("an object of parameters", lambda value: isinstance(value, dict)),
+    "versions": Field("anything (it is ignored)", lambda value: True, required=False),
 }
+_PARTIAL = {key: field._replace(required=False) for key, field in _FIELDS.items()}
 _GROUPS = ("stft", "augmentation")
-_MAX_BYTES = {"JSON": 2**20, "YAML": 2**16}  # a YAML reader in Python needs seconds for that
 
 
-def read_config_file(path) -> dict:
-    """Read the settings of a training, and check all but the tagger's parameters.
+def read_config_file(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read the settings of a training, and check all except the tagger's parameters.
 
     Parameters
     ----------
     path : str or PathLike
-        The ``config.json`` of an experiment, or a file with some of its keys, in JSON or, if it
-        ends in ``.yaml`` or ``.yml``, YAML. Paths in it (of the database, and `init_from`) are
+        The ``config.json`` of an experiment, or a file with some of its keys. A file that ends in
+        ``.toml`` is read as TOML, any other as JSON. Paths in it (`database` and `init_from`) are
         absolute or relative to its folder; ``~`` is expanded.
 
     Returns
     -------
     dict
-        With absolute paths, and with settings of `stft` and `augmentation` as
-        ``augmentation__mixup_prob`` among the parameters. `versions` is left out.
+        Paths are absolute. Settings of `stft` and `augmentation` are parameters such as
+        ``augmentation__mixup_prob``. In TOML, which has no null, the string "None" as a parameter
+        of the tagger becomes None. `versions` is left out.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ValueError
-        If it cannot be read, a key is not known, or a value is of a wrong type; the message says
-        where.
-    ImportError
-        If it is YAML, and PyYAML is not installed.
+        If the file is invalid or in YAML, or has an unknown key or a value of the wrong type. The
+        message names the file and the place in it.
     """
     path = expand_path(path).absolute()
     config = parse_config(path)
@@ -64,112 +90,57 @@ def read_config_file(path) -> dict:
     if "database" in config:
         config["database"] = str(path.parent / expand_path(config["database"]))
     if "tagger" in config:
-        config["tagger"] = _flatten(config["tagger"])
-        if config["tagger"].pop("memory", None) is not None:
+        params = _flatten(config["tagger"])
+        if file_format(path) == "TOML":
+            params = {name: None if value == "None" else value for name, value in params.items()}
+        if params.pop("memory", None) is not None:
             raise ValueError(
-                f"{path}, at tagger: memory names a folder of pickles, which could run code, so a "
-                "file cannot set it. Give --set memory=DIR for a folder that only you write to."
+                f"{path}, at tagger: memory names a folder of pickles, which can run code, so a "
+                "file cannot set it. Use --set memory=DIR with a folder that only you can write to."
             )
-        if isinstance(config["tagger"].get("init_from"), str):
-            source = expand_path(config["tagger"]["init_from"])
-            config["tagger"]["init_from"] = str(path.parent / source)
+        if isinstance(params.get("init_from"), str):
+            params["init_from"] = str(path.parent / expand_path(params["init_from"]))
+        config["tagger"] = params
     return config
 
 
-def parse_config(path: Path) -> dict:
-    """Read the settings of a training as they are in a file.
+def parse_config(path: Path, *, complete: bool = False) -> dict[str, Any]:
+    """Read the settings of a training without changing them.
 
     Parameters
     ----------
     path : Path
-        As in :func:`read_config_file`, which lists the errors.
+        See :func:`read_config_file`, which also lists the errors.
+    complete : bool, default=False
+        Whether all keys of an experiment's ``config.json`` are required.
 
     Returns
     -------
     dict
-        With known keys only, and values of the right types; parameters of the tagger as they are.
+        All keys are known, and their values have the right types. Parameters of the tagger are
+        not checked.
     """
-    config = _parse(path)
-    if not isinstance(config, dict):
-        raise ValueError(
-            f"{path}: got {type(config).__name__}, but a config is an object of the keys "
-            f"{', '.join(_KEYS)}. Take the config.json of an experiment as an example."
-        )
-    for key, value in config.items():
-        if key not in _KEYS:
-            raise ValueError(
-                f"{path}: the key {key!r} is not known{nearest(key, _KEYS)}. Known are "
-                f"{', '.join(_KEYS)}; parameters of the tagger belong under 'tagger'."
-            )
-        allowed, is_valid = _KEYS[key]
-        if not is_valid(value):
-            raise ValueError(
-                f"{path}, at {key}: got {reprlib.repr(value)}; allowed is {allowed}. "
-                "Correct the file."
-            )
+    if not path.is_file():
+        inner = path / "config.json"
+        hint = f" Did you mean {str(inner)!r}?" if inner.is_file() else ""
+        raise FileNotFoundError(f"--config: the file {str(path)!r} does not exist.{hint}")
+    config = read_plain(path)
+    check_object(config, _FIELDS if complete else _PARTIAL, lambda *what: _fault(path, *what))
     return config
 
 
-def _parse(path):
-    if not path.is_file():
-        inner = path / "config.json"
-        hint = f" Give {str(inner)!r}." if inner.is_file() else ""
-        raise FileNotFoundError(f"--config: {str(path)!r} is no file.{hint}")
-    try:
-        kind = "YAML" if path.suffix in (".yaml", ".yml") else "JSON"
-        if (n_bytes := path.stat().st_size) > _MAX_BYTES[kind]:
-            raise ValueError(f"it has {n_bytes} bytes; allowed in {kind} are {_MAX_BYTES[kind]}")
-        return (_parse_yaml if kind == "YAML" else parse_json)(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path} cannot be read ({error}). Correct the file.") from error
-
-
-def _parse_yaml(content):
-    try:
-        import yaml
-    except ImportError as error:
-        raise ImportError(
-            'A config in YAML needs PyYAML: pip install "sktagger[yaml]", or write JSON.'
-        ) from error
-
-    class Loader(yaml.SafeLoader):
-        """Makes plain data only, as ``yaml.safe_load``; reads 1e-3 as a number, None as null.
-
-        Without aliases, by which a few lines stand for gigabytes.
-        """
-
-        def compose_node(self, parent, index):
-            event = self.peek_event()
-            if event.anchor is not None:
-                raise _error("anchors and aliases are not allowed", event)
-            node = super().compose_node(parent, index)
-            if isinstance(node, yaml.MappingNode):
-                names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-                if len(set(names)) < len(names):
-                    raise _error("a key occurs more than once", node)
-            return node
-
-    def _error(what, place):
-        return yaml.composer.ComposerError(None, None, what, place.start_mark)
-
-    number = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
-    Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile("None$"), ["N"])
-    try:
-        plain = yaml.load(content.decode("utf-8-sig"), Loader=Loader)
-        return parse_json(json.dumps(plain))  # what JSON could not say is refused alike
-    except (yaml.YAMLError, TypeError) as error:
-        raise ValueError(" ".join(str(error).split())) from error
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+def _fault(path, place, got, allowed):
+    top = place not in _FIELDS
+    hint = " Parameters of the tagger belong under 'tagger'." if top else ""
+    return ValueError(f"{path}, at {place}: got {got}; allowed: {allowed}. Correct the file.{hint}")
 
 
 def _flatten(params):
-    """Name the settings of groups as `set_params` does, so that the others keep their values."""
+    """Name the settings of groups as `set_params` does, so that their other settings are kept."""
     flat = {}
     for name, value in params.items():
         if name in _GROUPS and isinstance(value, dict):
             flat |= {f"{name}__{key}": setting for key, setting in value.items()}
         else:
-            flat[str(name).replace(".", "__")] = value
+            flat[name.replace(".", "__")] = value
     return flat

@@ -1,6 +1,6 @@
-"""What `--recipe` stands for."""
+"""The settings of each `--recipe`."""
 
-# the published schedule leaves out clips shorter than 1.5 s
+# the published training leaves out clips shorter than 1.5 s
 RECIPES = {
     "default": {"settings": {}, "min_length": 0.0},
     "reference": {

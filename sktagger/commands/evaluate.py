@@ -1,10 +1,21 @@
-"""Evaluate a trained experiment: tune thresholds on one set, measure on another."""
+"""Evaluate an experiment: tune thresholds on one data set and test on another."""
 
-from pathlib import Path
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sktagger.reports.files import Evaluation
+
+__all__ = ["add_arguments", "evaluate", "main"]
 
 
-def add_arguments(parser):
-    """Declare the arguments."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command to a parser."""
     parser.add_argument("experiment", metavar="EXP_DIR", help="directory that `train` printed")
     parser.add_argument(
         "--database", metavar="DATABASE", help="JSON database (default: the one trained on)"
@@ -20,19 +31,19 @@ def add_arguments(parser):
     parser.add_argument(
         "--on-error",
         choices=["raise", "warn", "skip"],
-        help="what is done about clips that cannot be read (default: as in training)",
+        help="what to do with clips that cannot be read (default: as in training)",
     )
     parser.add_argument(
         "--unknown-events",
         choices=["error", "ignore"],
         default="error",
-        help="what is done about events of the sets that training had not: ignore leaves them out "
-        "of the truth, counts them, and writes unknown_events.json (default: error)",
+        help="what to do if a data set has events that the tagger was not trained on; 'ignore' "
+        "leaves these events out and counts them in unknown_events.json (default: error)",
     )
 
 
-def main(args):
-    """Evaluate and print the results table."""
+def main(args: argparse.Namespace) -> None:
+    """Evaluate, and print the results table and the directory of the results."""
     names = args.validation_set, args.test_set
     directory, validation, test = evaluate(
         args.experiment,
@@ -49,69 +60,71 @@ def main(args):
     print(results_table(validation, test, names))
     for name, evaluation in zip(names, (validation, test), strict=True):
         if evaluation.unknown_events:
-            print(f"Left out of the truth: {_describe_unknown(name, evaluation.unknown_events)}")
+            print(f"Left out: {_describe_unknown(name, evaluation.unknown_events)}")
     print(directory)
 
 
 def evaluate(
-    experiment,
+    experiment: str | os.PathLike[str],
     *,
-    database=None,
-    validation_set="validate",
-    test_set="eval",
-    strategy=None,
-    device="auto",
-    on_error=None,
-    unknown_events="error",
-):
-    """Tune thresholds on the validation set, measure both sets, write the result files.
+    database: str | os.PathLike[str] | None = None,
+    validation_set: str = "validate",
+    test_set: str = "eval",
+    strategy: str | None = None,
+    device: str = "auto",
+    on_error: str | None = None,
+    unknown_events: str = "error",
+) -> tuple[Path, Evaluation, Evaluation]:
+    """Tune thresholds on the validation set, evaluate both sets, and write the result files.
 
     Parameters
     ----------
     experiment : str or PathLike
         Directory of a training.
     database : str, PathLike or None, default=None
-        JSON database. None: the one trained on.
+        JSON database. None: the one that the tagger was trained on.
     validation_set, test_set : str
         Names of data sets.
     strategy : {"expected", "best"} or None, default=None
-        See :class:`sktagger.ThresholdTuner`. None: "best", as published, for experiments of the
-        reference recipe, else "expected".
+        See :class:`sktagger.ThresholdTuner`. None: "best", as published, for experiments with the
+        reference recipe, "expected" for all others.
     device : str, default="auto"
         See :class:`sktagger.WALNetTagger`.
     on_error : {"raise", "warn", "skip"} or None, default=None
-        What is done about clips that cannot be read, see :class:`sktagger.WALNetTagger`: those that
+        What to do with clips that cannot be read, see :class:`sktagger.WALNetTagger`. Clips that
         are left out do not count. None: as in training.
     unknown_events : {"error", "ignore"}, default="error"
-        What is done about events of the sets that training had not. "ignore" leaves them out of the
-        truth: their clips count as clips without them.
+        What to do if a data set has events that the tagger was not trained on. "ignore" leaves
+        these events out: their clips count as clips without them.
 
     Returns
     -------
     directory : Path
-        ``<experiment>/eval/<timestamp>``: ``overall.json``, ``event_wise.json``, ``fp.json``,
-        ``fn.json``, and ``tagger.safetensors``, the tagger with its thresholds, for
-        :meth:`sktagger.TunedThresholdTagger.load`; if clips were left out, their ids in
-        ``skipped.json``; if events were, their numbers of clips in ``unknown_events.json``.
+        ``<experiment>/eval/<timestamp>``. It contains ``overall.json``, ``event_wise.json``,
+        ``fp.json``, ``fn.json``, and ``tagger.safetensors``, the tagger with its thresholds, for
+        :meth:`sktagger.TunedThresholdTagger.load`. If clips were left out, ``skipped.json`` lists
+        their ids; if events were left out, ``unknown_events.json`` has their numbers of clips.
     validation, test : sktagger.reports.files.Evaluation
 
     Raises
     ------
+    FileNotFoundError
+        If `experiment` or `database` does not exist, or the experiment has no checkpoint yet.
     ValueError
-        If a set has events that training had not, unless they are ignored; the message names
-        them.
+        If a data set is missing, or has events that the tagger was not trained on and
+        `unknown_events` is "error". The message names them.
     """
     from sktagger.commands import _experiment
     from sktagger.datasets.database import load_database
 
-    experiment = _experiment.existing(experiment)
+    experiment = _experiment.find_experiment(experiment)
     config = _experiment.read_config(experiment)
     db = load_database(config["database"] if database is None else database)
     names = validation_set, test_set
     for name in names:
-        db.events(name)  # which must be there
+        db.events(name)  # raises an error if there is no such data set
 
-    # PyTorch takes seconds to import: what can be wrong before has been found
+    # importing PyTorch takes seconds, so everything that can fail without it was checked before
     from sktagger.reports.files import evaluate_scores, write_evaluation, write_json
     from sktagger.taggers import persistence
     from sktagger.thresholds.tuner import ThresholdTuner
@@ -127,7 +140,7 @@ def evaluate(
             raise
         found = [_describe_unknown(*pair) for pair in zip(names, unknown, strict=True) if pair[1]]
         raise ValueError(
-            f"{error} On the command line: --unknown-events ignore. {' '.join(found)}"
+            f"{error} Use --unknown-events ignore to leave such events out. {' '.join(found)}"
         ) from error
     scores_val, Y_val, skipped_val = _score(tagger, *sets[0])
     scores_test, Y_test, skipped_test = _score(tagger, *sets[1])
@@ -138,7 +151,7 @@ def evaluate(
     validation = validation._replace(unknown_events=unknown[0])
     test = evaluate_scores(Y_test, scores_test, thresholds)
     test = test._replace(unknown_events=unknown[1])
-    directory = _experiment.new_directory(Path(experiment) / "eval")
+    directory = _experiment.new_directory(experiment / "eval")
     write_evaluation(directory, validation, test)
     if any(unknown):
         left_out = {"validation": unknown[0], "test": unknown[1]}
@@ -151,19 +164,19 @@ def evaluate(
 
 
 def _describe_unknown(name, unknown):
-    """Say which events of a set training had not, the most frequent first."""
+    """Name the events of a data set that the tagger was not trained on, most frequent first."""
     from sktagger._utils.text import quoted
 
     frequent = sorted(unknown, key=lambda event: -unknown[event])
     n_labels = sum(unknown.values())
     return (
-        f"{name!r} has {len(unknown)} events that training had not, {n_labels} times in all: "
-        f"{quoted(frequent)}."
+        f"{name!r} has {len(unknown)} events ({n_labels} labels) that the tagger was not trained "
+        f"on: {quoted(frequent)}."
     )
 
 
 def _score(tagger, X, Y):
-    """Give scores and truth of the clips that can be read, and the ids of the others."""
+    """Return scores and events of the clips that can be read, and the ids of the others."""
     from sktagger.metrics._scored import scored
 
     scores = tagger.predict_proba(X)

@@ -1,11 +1,18 @@
-"""Train a tagger on a database, and keep the best checkpoint by validation mAP."""
+"""Train a tagger on a database and keep the checkpoint with the best validation mAP."""
 
+from __future__ import annotations
+
+import argparse
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sktagger._utils.files import expand_path
 from sktagger._utils.progress import logger
 from sktagger.commands._recipes import RECIPES
+
+__all__ = ["add_arguments", "main", "train"]
 
 _DEFAULTS = {
     "training_set": "balanced_train",
@@ -15,8 +22,8 @@ _DEFAULTS = {
 }
 
 
-def add_arguments(parser):
-    """Declare the arguments."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command to a parser."""
     parser.add_argument(
         "database", metavar="DATABASE", nargs="?", help="JSON database (not with --resume)"
     )
@@ -26,8 +33,9 @@ def add_arguments(parser):
     parser.add_argument(
         "--config",
         metavar="FILE",
-        help="settings of a training: config.json of an experiment, or some of its keys, in JSON "
-        "or YAML; what else is given here overrides them",
+        help="settings of a training, in TOML (.toml) or JSON: config.json of an experiment, or "
+        'some of its keys; other arguments override them. TOML has no null: write "None" for a '
+        "parameter of the tagger that is None, or leave it out",
     )
     parser.add_argument(
         "--storage-root",
@@ -44,10 +52,16 @@ def add_arguments(parser):
         help="settings to start from; 'reference' is the published training",
     )
     parser.add_argument(
+        "--network",
+        metavar="NAME",
+        help="train an AudioTagger with this network, such as WALNet, whose settings are then "
+        "network.pooling=mean and the like (default: a WALNetTagger)",
+    )
+    parser.add_argument(
         "--unknown-events",
         choices=["error", "ignore"],
-        help="what is done about events of the validation set that training lacks; 'ignore' leaves "
-        "them out (default: error)",
+        help="what to do if the validation set has events that the training set lacks; 'ignore' "
+        "leaves these events out (default: error)",
     )
     parser.add_argument(
         "--set",
@@ -59,9 +73,9 @@ def add_arguments(parser):
     )
 
 
-def main(args):
+def main(args: argparse.Namespace) -> None:
     """Train; the last line of standard output is the experiment's directory."""
-    from sktagger.commands._experiment import parse_settings
+    from sktagger.commands._settings import parse_settings
 
     print(
         train(
@@ -73,6 +87,7 @@ def main(args):
             name=args.name,
             resume=args.resume,
             recipe=args.recipe,
+            network=args.network,
             unknown_events=args.unknown_events,
             settings=parse_settings(args.settings),
         )
@@ -80,66 +95,72 @@ def main(args):
 
 
 def train(
-    database=None,
+    database: str | os.PathLike[str] | None = None,
     *,
-    config=None,
-    training_set=None,
-    validation_set=None,
-    storage_root=None,
-    name=None,
-    resume=None,
-    recipe=None,
-    unknown_events=None,
-    settings=None,
+    config: str | os.PathLike[str] | None = None,
+    training_set: str | None = None,
+    validation_set: str | None = None,
+    storage_root: str | os.PathLike[str] | None = None,
+    name: str | None = None,
+    resume: str | os.PathLike[str] | None = None,
+    recipe: str | None = None,
+    network: str | None = None,
+    unknown_events: str | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Train a tagger and write all that belongs to it into an experiment directory.
+    """Train a tagger and write everything that belongs to it into an experiment directory.
 
     Parameters
     ----------
     database : str, PathLike or None, default=None
         JSON database. Not needed with `resume`, or if `config` names it.
     config : str, PathLike or None, default=None
-        File with settings of a training: the ``config.json`` of an experiment, which makes the
-        same training once more, or some of its keys, in JSON or YAML. The other arguments
-        override it.
+        File with settings of a training, in TOML (``.toml``) or JSON: the ``config.json`` of an
+        experiment, which repeats that training, or some of its keys. The other arguments override
+        it. TOML has no null: the string "None" as a parameter of the tagger is taken as None.
     training_set, validation_set : str or None, default=None
-        Names of data sets. None: those of `config`, else ``balanced_train`` and ``validate``.
+        Names of data sets. None: those of `config`, or else ``balanced_train`` and ``validate``.
     storage_root : str, PathLike or None, default=None
         The experiment is written to ``storage_root/audio_tagging/<name>``. None:
-        ``$STORAGE_ROOT``, else ``storage``.
+        ``$STORAGE_ROOT``, or else ``storage``.
     name : str or None, default=None
-        Name of the experiment's directory, which must not be there yet. None: the time.
+        Name of the experiment's directory, which must not exist yet. None: the time.
     resume : str, PathLike or None, default=None
-        Directory of an experiment to continue, with the settings that it was begun with.
+        Directory of an experiment to continue, with the settings that it started with.
     recipe : {"default", "reference"} or None, default=None
-        Settings to start from. None: that of `config`, else "default".
+        Settings to start from. None: the recipe of `config`, or else "default".
+    network : str or None, default=None
+        Name of a network of :mod:`sktagger.networks`: an :class:`sktagger.AudioTagger` with it is
+        trained. None: the estimator of `config`, else a :class:`sktagger.WALNetTagger`.
     unknown_events : {"error", "ignore"} or None, default=None
-        What is done about events of the validation set that the training set lacks; "ignore" leaves
-        them out. None: that of `config`, else "error".
+        What to do if the validation set has events that the training set lacks. "ignore" leaves
+        these events out. None: the value of `config`, or else "error".
     settings : dict or None, default=None
         Parameters of :class:`sktagger.WALNetTagger` that differ from recipe and `config`. With
-        `resume`, only `memory`, the cache, which is not kept in the experiment.
+        `resume`, only `memory` is allowed; this cache is not stored in the experiment.
 
     Returns
     -------
     Path
-        The experiment's directory: ``config.json``, ``events.json``, ``checkpoints`` (latest and
-        best), ``tensorboard``, ``log.txt``.
+        The experiment's directory. It contains ``config.json``, ``events.json``, ``checkpoints``
+        (latest and best), ``tensorboard`` and ``log.txt``.
 
     Raises
     ------
     FileNotFoundError
-        If the database, `config`, `resume`, or `init_from` is missing.
+        If `database`, `config`, `resume` or `init_from` does not exist.
     FileExistsError
-        If there is an experiment of that name.
+        If an experiment of that name exists.
     ValueError, TypeError
-        If a setting or the database is not as it must be; the message says where.
+        If a setting or the database is invalid. The message says which layer of settings (recipe,
+        `config` or `settings`) is to blame.
     BlockingIOError
         If another process is training in the directory.
     KeyboardInterrupt
-        If training was interrupted; the message says how it continues.
+        If training was interrupted. The message says how to continue it.
     """
-    from sktagger.commands import _experiment
+    from sktagger.commands import _experiment, _settings
+    from sktagger.commands._logs import logging_to
     from sktagger.datasets.database import load_database
 
     root = expand_path(storage_root or os.environ.get("STORAGE_ROOT") or "storage")
@@ -154,8 +175,10 @@ def train(
             training_set=training_set,
             validation_set=validation_set,
             recipe=recipe,
+            network=network,
             unknown_events=unknown_events,
         )
+        _settings.check_init_from(layers)
     else:
         changes = {
             "DATABASE": database,
@@ -165,24 +188,25 @@ def train(
             "--storage-root": storage_root,
             "--name": name,
             "--recipe": recipe,
+            "--network": network,
             "--unknown-events": unknown_events,
         }
         _check_resumed_alone(settings, changes)
-        directory = _experiment.existing(resume)
+        directory = _experiment.find_experiment(resume)
         config = _experiment.read_config(directory)
     db = load_database(config["database"], training_set=config["training_set"])
-    db.events(config["training_set"])  # which must be there
+    db.events(config["training_set"])  # raises an error if there is no such data set
     X_val, Y_val = db.to_xy(config["validation_set"], unknown_events=config["unknown_events"])
 
-    # PyTorch takes seconds to import: what can be wrong before has been found
+    # importing PyTorch takes seconds, so everything that can fail without it was checked before
     from sklearn.base import clone
 
     from sktagger.training.callbacks import Checkpoint, TensorBoard
 
     if resume is None:
-        config = _experiment.make_config(**config, tagger=layers)
+        config = _settings.make_config(**config, tagger=layers)
     place = "config" if resume is None else directory / "config.json"
-    tagger = _experiment.make_tagger(config, place)
+    tagger = _settings.make_tagger(config, place)
     tagger.set_params(memory=(settings or {}).get("memory"))
     X, Y = db.to_xy(
         config["training_set"], min_length=config["min_length"], on_error=tagger.on_error
@@ -194,12 +218,12 @@ def train(
     with (
         _experiment.resumable(directory),
         _experiment.locked(directory),
-        _experiment.logging_to(directory / "log.txt"),
+        logging_to(directory / "log.txt"),
     ):
         _log_start(directory, config, tagger, Y, Y_val)
         latest = directory / "checkpoints" / "latest.pt"
         if tagger.init_from is not None and latest.exists():
-            # all there is to go on with; the source may be gone
+            # the checkpoint is enough to continue; the original source may be gone
             tagger.set_params(init_from=latest)
         tagger.set_params(
             callbacks=[
@@ -207,80 +231,75 @@ def train(
                 ("tensorboard", TensorBoard(directory / "tensorboard")),
             ]
         )
-        # Ctrl-C ends the training of a clone with KeyboardInterrupt
+        # the fit of a clone raises KeyboardInterrupt on Ctrl-C
         clone(tagger).fit(X, Y, X_val=X_val, Y_val=Y_val)
     return directory
 
 
 def _log_start(directory, config, tagger, Y, Y_val):
-    """Log what is trained, on what, and where to."""
+    """Log the directory, the data and the device."""
     from sktagger.batching.devices import resolve_device, resolve_precision
 
     device = resolve_device(tagger.device)
     logger.info(f"experiment {directory}")
     logger.info(
-        f"{len(Y)} clips of {config['training_set']!r} to train on, {len(Y_val)} of "
-        f"{config['validation_set']!r} to validate on, {Y.shape[1]} events"
+        f"{len(Y)} training clips ({config['training_set']!r}), {len(Y_val)} validation clips "
+        f"({config['validation_set']!r}), {Y.shape[1]} events"
     )
     logger.info(f"device {device}, precision {resolve_precision(tagger.precision, device)}")
 
 
 def _merge(file, settings, **arguments):
-    """Merge recipe, then file, then what was given besides.
+    """Merge the recipe, the config file and the arguments; later ones override earlier ones.
 
-    Returns the settings of the training but for the tagger's, and those by the place that they
-    come from.
+    Returns the settings of the training without those of the tagger, and the latter by the place
+    that they come from.
     """
     from sktagger.commands._config import read_config_file
 
     config = {} if file is None else read_config_file(file)
+    config.pop("format", None)
     given = {name: value for name, value in arguments.items() if value is not None}
     if "database" not in config and "database" not in given:
         raise ValueError(
-            "DATABASE is missing: give a JSON database, a --config that names it, or --resume "
+            "DATABASE is missing. Give a JSON database, a --config that names one, or --resume "
             "EXP_DIR."
         )
     if "database" not in given and not Path(config["database"]).is_file():
         raise FileNotFoundError(
-            f"{file}, at database: no file {config['database']!r}. Correct the file, or give "
-            "DATABASE besides."
+            f"{file}, at database: the file {config['database']!r} does not exist. Correct the "
+            "path, or give DATABASE as an argument."
         )
     merged = {**_DEFAULTS, **config, **given}
     recipe = RECIPES[merged["recipe"]]
     if "recipe" in given or "min_length" not in config:
         merged["min_length"] = recipe["min_length"]
     database = expand_path(merged["database"])
-    if database.exists():  # where it is now, also for those who continue the training
+    if database.exists():  # without links, so that the training can be continued from anywhere
         merged["database"] = str(database.resolve())
     merged.pop("tagger", None)
+    described = merged.pop("network", None)
+    named = described if isinstance(described, str) else None
+    merged["estimator"] = "AudioTagger" if named else merged.get("estimator", "WALNetTagger")
+    recipe_settings = dict(recipe["settings"])
+    if merged["estimator"] == "AudioTagger" and "pooling" in recipe_settings:
+        recipe_settings["network__pooling"] = recipe_settings.pop("pooling")
     layers = {
-        "recipe": recipe["settings"],
+        "recipe": recipe_settings,
         f"{file}, at tagger": config.get("tagger", {}),
-        "--recipe": recipe["settings"] if "recipe" in given else {},
+        "--network": {"network": named} if named else {},
+        "--recipe": recipe_settings if "recipe" in given else {},
         "--set": settings,
     }
-    _check_init_from(layers)
     return merged, layers
 
 
-def _check_init_from(layers):
-    """Raise FileNotFoundError if there is nothing where training is to begin from."""
-    given = [(place, layer["init_from"]) for place, layer in layers.items() if "init_from" in layer]
-    if not given:
-        return
-    place, source = given[-1]
-    if isinstance(source, str | os.PathLike) and not expand_path(source).is_file():
-        raise FileNotFoundError(
-            f"{place}: init_from: no file {str(source)!r}. Give a file of `save` or a checkpoint."
-        )
-
-
 def _check_resumed_alone(settings, changes):
-    """Raise ValueError if something was given that a training which has begun cannot take."""
+    """Raise ValueError if an argument would change a training that has already started."""
     params = {name: value for name, value in (settings or {}).items() if name != "memory"}
     for option, value in {"--set": params or None, **changes}.items():
         if value is not None:
             raise ValueError(
-                f"{option} does not go with --resume: {value} would change a training that has "
-                "begun. Start a new one, or leave it out."
+                f"{option} cannot be used with --resume: {value} would change a training that has "
+                "already started. Leave it out, or start a new training."
             )
