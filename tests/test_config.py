@@ -423,4 +423,4 @@ def test_resumed_fine_tuning_does_not_need_its_source(experiment, scenes, tmp_pa
     train(resume=directory)
     latest = load_checkpoint(directory / "checkpoints" / "latest.pt")
     assert latest["history"][-1]["n_epochs"] == 2
-    assert load_tagger(directory).freeze == "features"  # evaluation does not need it, either
+    assert load_tagger(directory).freeze == "backbone"  # evaluation does not need it, either

@@ -26,7 +26,7 @@ from sktagger.commands.train import train
 from sktagger.metrics import map_scorer
 from sktagger.networks.walnet import N_LAYERS
 from sktagger.training.callbacks import Checkpoint
-from sktagger.training.fine_tuning import freeze_layers, start_from
+from sktagger.training.fine_tuning import freeze_stages, start_from
 
 SETTINGS = {"sample_rate": 8000, "batch_size": 4, "max_epochs": 1, "random_state": 0}
 FEATURES = {
@@ -210,10 +210,10 @@ def test_frozen_layers_and_their_statistics_stay(source, data, freeze):
 
 def test_frozen_layers_get_no_gradient():
     net = make_walnet(2, sample_rate=8000, n_fft=512)
-    assert len(freeze_layers(net, 2)) == 3
+    assert len(freeze_stages(net, 2)) == 3
     frozen = {key for key, p in net.named_parameters() if not p.requires_grad}
     assert {key.split(".")[2] for key in frozen} == {"0", "1"}
-    assert freeze_layers(net, None) == []
+    assert freeze_stages(net, None) == []
     assert all(p.requires_grad for p in net.parameters())
 
 

@@ -10,7 +10,6 @@ from sktagger._utils.schema import Field, check_object
 from sktagger.commands._formats import file_format, read_plain
 from sktagger.commands._recipes import RECIPES
 
-
 CONFIG_FORMAT = 2
 ESTIMATORS = ("WALNetTagger", "AudioTagger")
 

@@ -266,7 +266,7 @@ def _apply(estimator, layers):
 
 def _make_default(estimator):
     """Make a tagger whose groups are objects, so that all their settings have names."""
-    from sktagger import STFT, Augmentation, AudioTagger, WALNetTagger
+    from sktagger import STFT, AudioTagger, Augmentation, WALNetTagger
     from sktagger.networks import WALNet
 
     if estimator == "AudioTagger":
