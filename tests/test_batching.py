@@ -264,8 +264,7 @@ def test_batch_without_memory_for_its_stft_holds_waveforms(make_dataset, monkeyp
     def fails(*args):
         raise MemoryError("Unable to allocate 9 GiB")
 
-    monkeypatch.setattr(ClipDataset, "_spectra", fails)
-    dataset = make_dataset([500, 300, 30])
+    monkeypatch.setattr(dataset, "_make_inputs", fails)
     inputs, same_targets, *_ = dataset[batch]
     assert "stft" not in inputs
     inputs = to_device(inputs, torch.device("cpu"), SIZES)
