@@ -1,4 +1,4 @@
-"""Every form of ``Y``, read once: for estimators, tuner, scorers, splitter and displays."""
+"""Reading of targets in any form, for estimators, scorers, splitters and displays."""
 
 from sktagger.targets._forms import column_names, plain_container, plain_table, read_form
 from sktagger.targets._matching import (
