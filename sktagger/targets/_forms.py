@@ -145,8 +145,7 @@ def column_names(frame: pd.DataFrame, name: str) -> np.ndarray | None:
     if not columns.is_unique:
         duplicates = columns[columns.duplicated()].unique()
         raise ValueError(
-            f"{name} has more than one column for {quoted(duplicates)}. Each event must have exactly "
-            "one column."
+            f"{name} has more than one column for {quoted(duplicates)}. Pass one column per event."
         )
     blank = any(isinstance(column, str) and not column.strip() for column in columns)
     if blank or (not isinstance(columns, pd.MultiIndex) and columns.hasnans):
@@ -373,9 +372,9 @@ def _check_indicator(values, names, name):
         value, event = values[clip, column], column if names is None else names[column]
         if value is None or pd.isna(value):
             raise ValueError(
-                f"{name}: clip {clip} has no value (NaN) for the event {short(event)}. An indicator "
-                "matrix must contain only 0 and 1. Use 0 if the event does not occur, and leave out "
-                "unlabeled clips."
+                f"{name}: clip {clip} has no value (NaN) for the event {short(event)}. An "
+                "indicator matrix must hold 0 and 1 only. Use 0 if the event does not occur, and "
+                "leave out unlabeled clips."
             )
         if isinstance(value, str | bytes):
             advice = "Convert strings to 0 and 1."
@@ -387,7 +386,7 @@ def _check_indicator(values, names, name):
             advice += " Drop columns that are not events."
         raise ValueError(
             f"{name}: clip {clip} has {short(value)} for the event {short(event)}. An indicator "
-            f"matrix must contain only 0 and 1. {advice}"
+            f"matrix must hold 0 and 1 only. {advice}"
         )
     return indicator
 
