@@ -15,11 +15,13 @@ from sktagger.targets._matching import (
     matched_by_name,
     read_targets,
 )
+from sktagger.targets._names import are_events
 
 __all__ = [
     "Targets",
     "align_events",
     "align_score_targets",
+    "are_events",
     "check_classes",
     "check_same_classes",
     "check_targets",

@@ -14,6 +14,8 @@ from sklearn.utils.validation import check_array, column_or_1d
 
 from sktagger._utils.text import quoted, short
 
+__all__ = ["Form", "column_names", "plain_container", "plain_table", "read_form"]
+
 _NUMBERS = Number | np.bool_
 _FORMS = "an indicator matrix, a list of event lists, or 1-D labels"
 

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from sktagger._utils.text import nearest, quoted, short
-from sktagger.targets._forms import Form, column_names, plain_container, plain_table, read_form
+from sktagger.targets._forms import Form, plain_container, read_form
 from sktagger.targets._names import warn_of_names
 
 __all__ = [
@@ -25,15 +25,11 @@ __all__ = [
     "check_classes",
     "check_same_classes",
     "check_targets",
-    "column_names",
     "event_columns",
     "match_columns",
     "match_events",
     "match_form",
     "matched_by_name",
-    "plain_container",
-    "plain_table",
-    "read_form",
     "read_targets",
 ]
 

@@ -10,6 +10,8 @@ import numpy as np
 
 from sktagger._utils.text import find_twins, listed, short
 
+__all__ = ["are_events", "warn_of_names"]
+
 # Lists as they are written into CSV files: "['a', 'b']", "['a' 'b']", "{'a'}", "[]", "[a, b]"
 _LIST = re.compile(r"\s*[\[({]\s*(?:['\"].*['\"]\s*,?|[^\])}]*,[^\])}]*)?\s*[\])}]\s*", re.DOTALL)
 # Characters that separate names but are not part of them. A comma within a name is followed by a

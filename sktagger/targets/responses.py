@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from sktagger.targets._matching import Targets, match_form, read_form
+from sktagger.targets._forms import read_form
+from sktagger.targets._matching import Targets, match_form
 
 __all__ = [
     "event_names",
