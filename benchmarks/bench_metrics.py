@@ -1,43 +1,43 @@
-"""Time and memory of the metrics, next to scikit-learn's and sed_scores_eval's on the same arrays.
+"""Compare time and memory of the metrics with scikit-learn and sed_scores_eval.
 
-Run where the package is installed; 1,000 and 20,371 clips (AudioSet's eval set) take about a
-minute::
+Run this script where the package is installed. 1,000 clips and 20,371 clips (AudioSet's eval set)
+take about a minute::
 
     python benchmarks/bench_metrics.py [--clips 1000 20371] [--events 527] [--repeats 5]
 
     python benchmarks/bench_metrics.py --clips 1000 20371 100000
 
-Each row computes mAP, mAUC, lwlrap, and for each event the threshold with the highest F1 and that
-F1. Scores are float32, labels bool with about 2.7 events a clip and Zipf frequencies. The rows:
+Each row computes mAP, mAUC, lwlrap, and for each event the highest F1 and its threshold. Scores are
+float32. Labels are bool, with about 2.7 events per clip and Zipf frequencies. The rows are:
 
 ``sktagger``
-    `RankedScores` and `lwlrap`: each event is sorted once for AP, AUC and threshold.
+    `RankedScores` and `lwlrap`, which sort each event once for AP, AUC and threshold.
 ``functions``
-    `mean_average_precision`, `mean_roc_auc`, `lwlrap` and `best_f1`, each on its own.
+    `mean_average_precision`, `mean_roc_auc`, `lwlrap` and `best_f1`, as separate calls.
 ``event_report``
-    The same and more as a table.
+    A table of these and other metrics.
 ``scikit-learn``
-    `average_precision_score`, `roc_auc_score` and a `precision_recall_curve` in a loop over events,
+    `average_precision_score`, `roc_auc_score` and `precision_recall_curve` in a loop over events,
     and `label_ranking_average_precision_score` weighted by the number of events of each clip.
 ``sed_scores_eval``
-    The package's clip-based statistics, and from them AP, AUC and the best F1; it has no lwlrap.
-    It wants one DataFrame for each clip, whose making is not timed, and about 1 kB for each score:
-    it is left out above ``--sed-scores`` scores, and where the package cannot be imported (0.0.4
-    needs setuptools < 81).
+    AP, AUC and the best F1 from the package's clip-based statistics. The package has no lwlrap. It
+    needs one DataFrame per clip, which is made before the measurement, and about 1 kB per score.
+    The row is left out above ``--sed-scores`` scores, and if the package cannot be imported
+    (version 0.0.4 needs setuptools < 81).
 
-The columns:
+The columns are:
 
 ``seconds``
-    The fastest of the repeats (one for scikit-learn and sed_scores_eval).
+    Time of the fastest repeat. There is only one repeat of scikit-learn and sed_scores_eval.
 ``faster``
-    Time of scikit-learn over time of the row: the figure to compare between machines.
+    Time of scikit-learn divided by the time of the row. Compare this ratio between machines.
 ``memory``
-    Growth of the process's peak resident memory (``ru_maxrss``) in the first run, that is beyond
-    imports and input, in MB, and in brackets as a multiple of the input. Each row has its own
+    Growth of the process's peak resident memory (``ru_maxrss``) in the first repeat, without
+    imports and input, in MB, and in parentheses as a multiple of the input. Each row runs in a new
     process.
 ``mAP``, ``mAUC``, ``lwlrap``, ``mF1``
-    The results. The script fails if those of sktagger and scikit-learn differ by more than 1e-9;
-    sed_scores_eval has its own rule for ties.
+    The results. The script fails if the results of sktagger and scikit-learn differ by more than
+    1e-9. sed_scores_eval handles ties differently.
 """
 
 import argparse
@@ -54,7 +54,7 @@ NAMES = ("mAP", "mAUC", "lwlrap", "mF1")
 
 
 def make_arrays(n_clips, n_events, seed=0):
-    """Draw labels and sigmoid scores without memory beyond the arrays themselves."""
+    """Draw labels and sigmoid scores, using no memory except for the arrays themselves."""
     rng = np.random.default_rng(seed)
     frequency = 1 / np.arange(4, n_events + 4)
     frequency *= 2.7 / frequency.sum()
@@ -153,13 +153,13 @@ METHODS = {
 
 
 def peak_memory():
-    """Peak resident memory of this process so far, in bytes (Linux counts kB)."""
+    """Return the peak resident memory of this process in bytes (Linux counts kB)."""
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def measure(method, n_clips, n_events, repeats):
-    """Seconds, bytes beyond the input, bytes of the input, and the four results."""
-    # Imports and first calls are paid for before.
+    """Return seconds, bytes without the input, bytes of the input, and the four results."""
+    # Small arrays first, so that imports and first calls are not measured.
     METHODS[method](*prepare(method, *make_arrays(10, 3)))
     y_true, y_score = make_arrays(n_clips, n_events)
     n_bytes = y_true.nbytes + y_score.nbytes

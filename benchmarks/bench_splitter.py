@@ -1,28 +1,28 @@
 """Compare splitters on long-tailed multi-label data, with and without groups.
 
-Run where the package is installed, in about half a minute::
+Run this script where the package is installed. It takes about half a minute::
 
     python benchmarks/bench_splitter.py [--clips 20000] [--events 527] [--splits 5] [--seed 0]
 
-It prints one table for clips that stand alone, and one for clips in groups of one to many.
-``iterstrat`` is the package iterative-stratification, left out where it is not installed; it takes
-no groups. The columns:
+It prints one table for clips without groups, and one for clips in groups of different sizes.
+``iterstrat`` is the package iterative-stratification. It does not support groups, and its row is
+left out if it is not installed. The columns are:
 
 ``groups split``
-    Groups whose clips fall in more than one fold. Must be 0 where there are groups.
+    Number of groups with clips in more than one fold. It must be 0 if there are groups.
 ``deviation``
     Mean over folds and events of ``|share of the event's clips in the fold - 1 / n_splits|``, in
-    percent of the event's clips. It is not 0 for the best split: an event of three clips
-    cannot be spread over five folds.
+    percent of the event's clips. It is not 0 even for the best split, because three clips of an
+    event cannot be distributed over five folds.
 ``frequent``
-    The same over events of at least 100 clips only.
+    The same for events with at least 100 clips.
 ``missing``
-    Pairs of fold and event without one clip of it in the fold, of those events that occur in at
-    least n_splits clips (or groups): such a fold cannot be scored for the event.
+    Number of pairs of a fold and an event without a clip in this fold, for events that occur in at
+    least n_splits clips (or groups). Such an event cannot be evaluated on this fold.
 ``fold sizes``
-    Clips in the smallest and the largest fold.
+    Number of clips in the smallest and in the largest fold.
 ``seconds``
-    Time of the split. Only its ratio to the other rows means anything.
+    Time of the split. Only compare it with other rows of the same run.
 """
 
 import argparse
@@ -41,13 +41,13 @@ except ImportError:
 
 
 def make_labels(rng, n_clips, n_events, group_of=None):
-    """Draw an indicator with Zipf frequencies, about two events a clip, alike within groups."""
+    """Draw labels with Zipf frequencies, about two events per clip, similar within groups."""
     frequency = np.arange(1, n_events + 1) ** -1.2
     frequency = np.minimum(2 * frequency / frequency.sum(), 0.5)
     if group_of is None:
         return (rng.random((n_clips, n_events)) < frequency).astype(np.int8)
-    of_groups = rng.random((group_of.max() + 1, n_events)) < frequency
-    kept = of_groups[group_of] & (rng.random((n_clips, n_events)) < 0.7)
+    group_events = rng.random((group_of.max() + 1, n_events)) < frequency
+    kept = group_events[group_of] & (rng.random((n_clips, n_events)) < 0.7)
     return (kept | (rng.random((n_clips, n_events)) < 0.3 * frequency)).astype(np.int8)
 
 
@@ -58,10 +58,10 @@ def make_groups(rng, n_clips):
 
 
 def measure(splitter, Y, groups):
-    """Return the figures of the table's columns for one splitter."""
+    """Return the columns of the table for one splitter."""
     start = time.perf_counter()
     with warnings.catch_warnings():
-        # KFold says that it ignores groups, which is why it is in the table.
+        # KFold warns that it ignores groups. It is in the table for comparison.
         warnings.simplefilter("ignore", UserWarning)
         tests = [test for _, test in splitter.split(np.zeros(len(Y)), Y, groups)]
     seconds = time.perf_counter() - start
@@ -91,10 +91,10 @@ def measure(splitter, Y, groups):
 def print_table(title, splitters, Y, groups):
     print(title)
     for number, (name, splitter) in enumerate(splitters.items()):
-        figures = measure(splitter, Y, groups)
+        row = measure(splitter, Y, groups)
         if number == 0:
-            print(f"{'':12}" + "".join(f"{column:>15}" for column in figures))
-        print(f"{name:12}" + "".join(f"{figure:>15}" for figure in figures.values()))
+            print(f"{'':12}" + "".join(f"{column:>15}" for column in row))
+        print(f"{name:12}" + "".join(f"{value:>15}" for value in row.values()))
     print()
 
 
@@ -112,16 +112,16 @@ def main():
         "KFold": KFold(**shuffled),
     }
 
-    alone = dict(splitters)
+    splitters_without_groups = dict(splitters)
     if MultilabelStratifiedKFold is not None:
-        alone["iterstrat"] = MultilabelStratifiedKFold(**shuffled)
+        splitters_without_groups["iterstrat"] = MultilabelStratifiedKFold(**shuffled)
     Y = make_labels(rng, args.clips, args.events)
-    title = f"{args.clips} clips, {args.events} events, {Y.sum() / len(Y):.1f} events a clip"
-    print_table(title, alone, Y, None)
+    title = f"{args.clips} clips, {args.events} events, {Y.sum() / len(Y):.1f} events per clip"
+    print_table(title, splitters_without_groups, Y, None)
 
     groups = make_groups(rng, args.clips)
     Y = make_labels(rng, args.clips, args.events, groups)
-    title = f"the same in {groups.max() + 1} groups, {Y.sum() / len(Y):.1f} events a clip"
+    title = f"the same in {groups.max() + 1} groups, {Y.sum() / len(Y):.1f} events per clip"
     print_table(title, splitters | {"GroupKFold": GroupKFold(args.splits)}, Y, groups)
 
 

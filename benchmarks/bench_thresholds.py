@@ -1,24 +1,24 @@
-"""How well do thresholds do on new clips? A study of strategies on simulated scores.
+"""Compare strategies for thresholds on new clips, with simulated scores.
 
-Scores and labels of tuning clips are drawn from distributions that are known by large samples
-(150,000 positives and 500,000 negatives of each kind of event), on which thresholds are then
-judged: F1 is that of infinitely many new clips, macro mean over all events, also over those without
-positives among the tuning clips. What the strategies need to know of an event, its separation, the
-shape of its scores, its prior (log-uniform in a range), is drawn anew in each draw.
+Scores and labels of the tuning clips are drawn from known distributions. Large samples (150,000
+positives and 500,000 negatives of each kind of event) represent these distributions and are used
+to evaluate the thresholds. The F1 is therefore that of infinitely many new clips. It is averaged
+over all events, including those without positives among the tuning clips. The separation of each
+event, the shape of its scores and its prior (log-uniform in a range) are new in each draw.
 
-Figures, in points (100 times F1), as mean and standard deviation over draws:
+The results are means and standard deviations over draws, in percentage points of F1:
 
-tuned     mF1 on the tuning clips, over the events that they have
+tuned     mF1 on the tuning clips, over the events that occur in them
 unseen    mF1 on new clips
 drop      tuned - unseen
-regret    unseen mF1 of the best thresholds there are, less that of the strategy
-removed   share of the regret of "best" that is gone
-worst     greatest loss of unseen mF1 against "best" in a draw; negative if every draw gains
+regret    unseen mF1 of the optimal thresholds, minus the unseen mF1 of the strategy
+removed   reduction of the regret, compared to "best", in percent
+worst     largest loss of unseen mF1 in a draw, compared to "best"; negative if all draws improve
 
-Strategies: "best" and "expected" are those of `sktagger.ThresholdTuner`. For comparison:
-"bootstrap" averages the best thresholds of 10 resamples of the clips; "logistic" maximises the
-expected F1 under a logistic calibration of each event on its standardised scores, with a ridge
-penalty.
+The strategies "best" and "expected" are those of `sktagger.ThresholdTuner`. There are two other
+strategies for comparison. "bootstrap" averages the best thresholds of 10 resamples of the clips.
+"logistic" maximizes the expected F1 under a logistic calibration of the standardized scores of each
+event, with a ridge penalty.
 
 Run with OMP_NUM_THREADS=1::
 
@@ -26,9 +26,9 @@ Run with OMP_NUM_THREADS=1::
     python benchmarks/bench_thresholds.py --draws 50            # writes results_thresholds.md
     python benchmarks/bench_thresholds.py --scores scores.npz   # scores of a tagger
 
-The file of scores holds S_val and Y_val (n_clips, n_events), on which thresholds are tuned (and,
-for development, tuned on one half and judged on the other, over random halves), and, if they are to
-be looked at, S_eval and Y_eval.
+The file of scores has arrays S_val and Y_val of shape (n_clips, n_events). Thresholds are tuned on
+one random half of these clips and evaluated on the other half, repeatedly. If the file also has
+S_eval and Y_eval, thresholds are tuned on all clips of S_val and evaluated on S_eval.
 """
 
 import argparse
@@ -100,27 +100,29 @@ def faint(y, kind, rng):
     )
 
 
-# what, scores, share of positives that are labelled so wrongly
+# description, function that draws scores, share of positives with a wrong label
 FAMILIES = {
-    "binormal": ("normal, the same negatives for all events", normal, 0),
-    "unequal": ("normal, other widths, shifts and scales for each event", unequal, 0),
+    "binormal": ("normal, with the same negatives for all events", normal, 0),
+    "unequal": ("normal, with different widths, shifts and scales of the events", unequal, 0),
     "skewed": ("gamma distributions", skewed, 0),
-    "heavy": ("t distributions of 3 degrees of freedom", heavy, 0),
-    "segments": ("means of 6 segments' sigmoids, event in part of them", segments, 0),
-    "saturated": ("steep sigmoids, other for each event", saturated, 0),
-    "rounded": ("the same, rounded to 0.01: most are 0, many 1", rounded, 0),
-    "faint": ("10 to 60 % of the positives score as negatives", faint, 0),
-    "noise": ("binormal, 15 % of positives wrong, as many missing", normal, 0.15),
+    "heavy": ("t distributions with 3 degrees of freedom", heavy, 0),
+    "segments": ("mean sigmoids of 6 segments, with the event in some of them", segments, 0),
+    "saturated": ("steep sigmoids, different for each event", saturated, 0),
+    "rounded": ("the same, rounded to 0.01, so most are 0 and many are 1", rounded, 0),
+    "faint": ("10 to 60 % of the positives score like negatives", faint, 0),
+    "noise": ("binormal, with 15 % of the positives wrong and as many missing", normal, 0.15),
 }
 
 
 class Family:
-    """Kinds of events whose scores are known.
+    """Kinds of events with known distributions of scores.
 
     Parameters
     ----------
     name : str
         One of `FAMILIES`.
+    n_positives, n_negatives : int, default=150_000, 500_000
+        Sizes of the samples that represent each kind.
     """
 
     def __init__(self, name, n_positives=150_000, n_negatives=500_000):
@@ -141,14 +143,14 @@ class Family:
         }
         self._positives, self._negatives = (
             [
-                np.sort(self._draw(np.full(n, label), self._of_kind(number), rng))
+                np.sort(self._draw(np.full(n, label), self._parameters(number), rng))
                 for number in range(N_KINDS)
             ]
             for n, label in ((n_positives, 1.0), (n_negatives, 0.0))
         )
         self._rates = [self._rates_at(k, self._candidates(k)) for k in range(N_KINDS)]
 
-    def _of_kind(self, kind):
+    def _parameters(self, kind):
         return {name: values[kind] for name, values in self._kinds.items()}
 
     def _candidates(self, kind):
@@ -169,7 +171,7 @@ class Family:
         return 2 * prior * tpr / (prior * tpr + (1 - prior) * fpr + prior)
 
     def draw(self, n_clips, n_events, low, high, rng):
-        """Scores and labels of tuning clips, and kind and prior of each event."""
+        """Draw scores and labels of tuning clips, and the kind and prior of each event."""
         kind = rng.integers(N_KINDS, size=n_events)
         prior = np.exp(rng.uniform(np.log(low), np.log(high), n_events))
         labels = rng.random((n_clips, n_events)) < prior
@@ -177,15 +179,15 @@ class Family:
         if self._noise:
             chance = rng.random(labels.shape)
             truth = np.where(labels, chance >= self._noise, chance < self._noise * prior)
-        return self._draw(truth.astype(float), self._of_kind(kind), rng), labels, kind, prior
+        return self._draw(truth.astype(float), self._parameters(kind), rng), labels, kind, prior
 
-    def judge(self, thresholds, kind, prior):
-        """F1 of each event on new clips."""
-        each = zip(thresholds, kind, prior, strict=True)
-        return np.array([self._f1(self._rates_at(k, t), p) for t, k, p in each])
+    def evaluate(self, thresholds, kind, prior):
+        """Compute the F1 of each event on new clips."""
+        events = zip(thresholds, kind, prior, strict=True)
+        return np.array([self._f1(self._rates_at(k, t), p) for t, k, p in events])
 
     def optimum(self, kind, prior):
-        """Highest F1 of each event on new clips."""
+        """Compute the highest F1 of each event on new clips."""
         pairs = zip(kind, prior, strict=True)
         return np.array([self._f1(self._rates[k], p).max() for k, p in pairs])
 
@@ -241,7 +243,7 @@ def mf1_of_present(labels, scores, thresholds):
 
 
 def study(name, sizes, n_draws):
-    """One row for each size, draw and strategy."""
+    """Return one row per size, draw and strategy."""
     family, rows = Family(name), []
     for number, size in enumerate(sizes):
         for draw in range(n_draws):
@@ -252,7 +254,7 @@ def study(name, sizes, n_draws):
                 start = time.perf_counter()
                 thresholds = pick(scores, labels)
                 seconds = time.perf_counter() - start
-                unseen = family.judge(thresholds, kind, prior).mean()
+                unseen = family.evaluate(thresholds, kind, prior).mean()
                 tuned = mf1_of_present(labels, scores, thresholds)
                 rows.append((name, number, draw, strategy, tuned, unseen, optimum, seconds))
     return rows
@@ -270,19 +272,18 @@ def tabulate(rows, sizes):
     keys = pd.MultiIndex.from_frame(table[["family", "size", "draw"]])
     table["loss"] = best.loc[keys].to_numpy() - table["unseen"]
     lines = []
-    removed = _summary(table, ["strategy"], lines, "All families and sizes", spread=False)
+    _summary(table, ["strategy"], lines, "All families and sizes", spread=False)
     size_names = [f"{n} clips, {k} events, priors {a:g} to {b:g}" for n, k, a, b in sizes]
-    table["size"] = table["size"].map(dict(enumerate(size_names)))
     order = pd.CategoricalDtype(size_names, ordered=True)
-    table["size"] = table["size"].astype(order)
+    table["size"] = table["size"].map(dict(enumerate(size_names))).astype(order)
     _summary(table, ["size", "strategy"], lines, "By size", spread=False)
     table["family"] = table["family"].astype(pd.CategoricalDtype(list(FAMILIES), ordered=True))
     _summary(table, ["family", "strategy"], lines, "By family", spread=False)
     cells = _summary(table, ["size", "family", "strategy"], lines, "Each family and size")
     losing = cells[(cells["loss"] > 0) & (cells.index.get_level_values("strategy") != "best")]
-    lines += ["", "## Where a strategy loses to `best` (mean over draws, points)", ""]
+    lines += ["", "## Cases in which `best` is better (mean over draws, points)", ""]
     lines += [f"* {' / '.join(key)}: {row.loss:.2f}" for key, row in losing.iterrows()]
-    return removed, "\n".join(lines)
+    return "\n".join(lines)
 
 
 def _summary(table, by, lines, title, spread=True):
@@ -323,7 +324,7 @@ def _summary(table, by, lines, title, spread=True):
 
 
 def study_scores(path, n_halves=50):
-    """Judge on real scores: halves of the validation clips, then the evaluation clips if given."""
+    """Evaluate on real scores: halves of the validation clips, then the evaluation clips if any."""
     with np.load(path) as file:
         arrays = {name: file[name] for name in file}
     scores, labels = arrays["S_val"], arrays["Y_val"].astype(int)
@@ -344,7 +345,7 @@ def study_scores(path, n_halves=50):
             f"  drop {np.mean(tuned - unseen):.2f}"
         )
     if "S_eval" in arrays:
-        print("tuned on all of them, judged on the evaluation clips")
+        print("tuned on all of these clips, evaluated on the evaluation clips")
         for name, pick in STRATEGIES.items():
             thresholds = pick(scores, labels)
             tuned = 100 * mf1_of_present(labels, scores, thresholds)
@@ -368,11 +369,11 @@ def main():
     with ProcessPoolExecutor(args.jobs) as pool:
         tasks = [pool.submit(study, name, sizes, n_draws) for name in args.families]
         rows = [row for task in tasks for row in task.result()]
-    _, text = tabulate(rows, sizes)
+    text = tabulate(rows, sizes)
     families = "\n".join(f"* {name}: {FAMILIES[name][0]}" for name in args.families)
     text = (
         f"# Thresholds on new clips\n\nWritten by `bench_thresholds.py`, which explains the "
-        f"figures (points of mF1, mean over {n_draws} draws; ± standard deviation over draws).\n\n"
+        f"columns (points of mF1, mean over {n_draws} draws; ± standard deviation over draws).\n\n"
         f"Families of scores:\n\n{families}\n{text}\n"
     )
     if args.quick:

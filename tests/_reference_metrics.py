@@ -1,6 +1,6 @@
-"""Slow, obvious twins of `sktagger.metrics`, written from the definitions.
+"""Slow and simple implementations of `sktagger.metrics`, written from the definitions.
 
-One event (or one clip) at a time, plain loops over plain numbers, no sorting.
+They handle one event (or one clip) at a time, with plain loops and without sorting.
 """
 
 import math
@@ -10,22 +10,22 @@ import numpy as np
 
 
 def average_precision(is_positive, score, weight=None):
-    """Mean, over positives, of the share of positives among the scores at least as high."""
+    """Mean precision over the positives, among all clips that score at least as high."""
     weight = np.ones(len(score)) if weight is None else weight
     total = sum(w for w, p in zip(weight, is_positive, strict=True) if p)
     if total == 0:
         return math.nan
     mean = 0.0
     for i in np.flatnonzero(is_positive):
-        accepted = [j for j in range(len(score)) if score[j] >= score[i]]
+        reaching = [j for j in range(len(score)) if score[j] >= score[i]]
         if weight[i] > 0:
-            right = sum(weight[j] for j in accepted if is_positive[j])
-            mean += weight[i] / total * right / sum(weight[j] for j in accepted)
+            right = sum(weight[j] for j in reaching if is_positive[j])
+            mean += weight[i] / total * right / sum(weight[j] for j in reaching)
     return mean
 
 
 def roc_auc(is_positive, score, weight=None):
-    """Share of pairs of a positive and a negative that are in order; a tie is half in order."""
+    """Share of pairs in which the positive scores higher than the negative; ties count half."""
     weight = np.ones(len(score)) if weight is None else weight
     in_order = pairs = 0.0
     for i in np.flatnonzero(is_positive):
@@ -39,11 +39,11 @@ def roc_auc(is_positive, score, weight=None):
     return in_order / pairs if pairs else math.nan
 
 
-def rates(is_positive, decided, beta=1.0):
-    """F-score, precision and recall, by the formulas of the published system."""
-    tp = sum(bool(t and d) for t, d in zip(is_positive, decided, strict=True))
-    fp = sum(bool(d and not t) for t, d in zip(is_positive, decided, strict=True))
-    fn = sum(bool(t and not d) for t, d in zip(is_positive, decided, strict=True))
+def rates(is_positive, predicted, beta=1.0):
+    """F-score, precision and recall, with the formulas of the published system."""
+    tp = sum(bool(t and p) for t, p in zip(is_positive, predicted, strict=True))
+    fp = sum(bool(p and not t) for t, p in zip(is_positive, predicted, strict=True))
+    fn = sum(bool(t and not p) for t, p in zip(is_positive, predicted, strict=True))
     if tp + fn == 0:
         return math.nan, math.nan, math.nan
     p, r = tp / max(tp + fp, 1), tp / max(tp + fn, 1)
@@ -51,24 +51,24 @@ def rates(is_positive, decided, beta=1.0):
 
 
 def best_threshold(is_positive, score, beta=1.0):
-    """Try -inf, all midpoints between adjacent scores and +inf; ties go to the highest."""
+    """Try -inf, all midpoints between adjacent scores, and +inf; return the highest if tied."""
     distinct = sorted({float(s) for s in score})
     midpoints = [(low + high) / 2 for low, high in pairwise(distinct)]
     best, best_fscore = math.inf, 0.0
     for threshold in sorted([-math.inf, *midpoints], reverse=True):
         fscore = rates(is_positive, [float(s) > threshold for s in score], beta)[0]
-        # Equal F-scores may differ in the last digit, as they are made of rounded rates.
+        # Equal F-scores may differ in the last digit, because they are computed from rounded rates.
         if fscore > best_fscore + 1e-12:
             best, best_fscore = threshold, fscore
     return best
 
 
 def precision_in_clip(is_positive, score):
-    """For each event of a clip the share of its events among the scores at least as high."""
+    """Precision at each event of a clip, among all events that score at least as high."""
     precision = {}
     for i in np.flatnonzero(is_positive):
-        accepted = [j for j in range(len(score)) if score[j] >= score[i]]
-        precision[i] = sum(bool(is_positive[j]) for j in accepted) / len(accepted)
+        reaching = [j for j in range(len(score)) if score[j] >= score[i]]
+        precision[i] = sum(bool(is_positive[j]) for j in reaching) / len(reaching)
     return precision
 
 
@@ -83,8 +83,8 @@ def lwlrap(y_true, y_score):
     return by_event, float(np.mean(pooled)) if pooled else math.nan
 
 
-def clip_errors(is_positive, decided):
+def clip_errors(is_positive, predicted):
     """Substitutions, insertions and deletions of one clip."""
-    true, found = set(np.flatnonzero(is_positive)), set(np.flatnonzero(decided))
+    true, found = set(np.flatnonzero(is_positive)), set(np.flatnonzero(predicted))
     missed, false = len(true - found), len(found - true)
     return min(missed, false), max(0, false - missed), max(0, missed - false)

@@ -49,7 +49,7 @@ def test_displays_of_predictions(pyplot, rng, display, n_events):
 
 
 @pytest.mark.parametrize("display", DISPLAYS)
-def test_axes_may_be_given(pyplot, clips, display):
+def test_axes_can_be_passed(pyplot, clips, display):
     _, ax = pyplot.subplots()
     shown = display.from_predictions(*clips, ax=ax)
     assert shown.ax_ is ax
@@ -58,7 +58,7 @@ def test_axes_may_be_given(pyplot, clips, display):
 
 
 @pytest.mark.parametrize("display", DISPLAYS)
-def test_estimator_and_its_predictions_look_alike(pyplot, clips, display):
+def test_from_estimator_equals_from_predictions(pyplot, clips, display):
     Y, S = clips
     pipe = Pipeline([("tuner", ThresholdTuner())]).fit(S, Y)
     thresholds = pipe[-1].thresholds_
@@ -84,7 +84,7 @@ def test_points_are_at_the_thresholds(pyplot, clips):
     pd.testing.assert_frame_equal(marks, report.loc[Y.columns, marks.columns])
 
 
-def test_legend_tells_average_precision(pyplot, clips):
+def test_legend_shows_average_precision(pyplot, clips):
     Y, S = clips
     shown = PrecisionRecallEventsDisplay.from_predictions(Y, S)
     texts = [text.get_text() for text in shown.ax_.get_legend().get_texts()]
@@ -92,7 +92,7 @@ def test_legend_tells_average_precision(pyplot, clips):
     assert texts == [f"{e} (AP {v:.2f})" for e, v in zip(Y, average_precision, strict=True)]
 
 
-def test_many_events_are_a_bundle_with_a_mean(pyplot, rng):
+def test_many_events_have_gray_curves_and_a_mean(pyplot, rng):
     shown = PrecisionRecallEventsDisplay.from_predictions(*make_clips(rng, 20))
     texts = [text.get_text() for text in shown.ax_.get_legend().get_texts()]
     assert texts[0] == "20 events"
@@ -101,7 +101,7 @@ def test_many_events_are_a_bundle_with_a_mean(pyplot, rng):
 
 
 @pytest.mark.parametrize("display", DISPLAYS)
-def test_events_can_be_chosen(pyplot, clips, display):
+def test_events_can_be_selected(pyplot, clips, display):
     Y, S = clips
     shown = display.from_predictions(Y, S, events=["event 2", "event 0"])
     names = shown.report.index[:-1] if display is EventReportDisplay else shown.curves
@@ -111,19 +111,19 @@ def test_events_can_be_chosen(pyplot, clips, display):
 
 
 @pytest.mark.parametrize("display", DISPLAYS)
-def test_unknown_event_is_refused(clips, display):
+def test_unknown_event_raises(clips, display):
     with pytest.raises(ValueError, match=r"'evnt 2'.*3 events; nearest: 'event 2'"):
         display.from_predictions(*clips, events=["evnt 2"])
 
 
-def test_best_event_comes_first(pyplot, clips):
+def test_best_event_is_at_the_top(pyplot, clips):
     shown = EventReportDisplay.from_predictions(*clips)
     labels = [label.get_text() for label in shown.ax_.get_yticklabels()]
     best = shown.report.iloc[:-1]["AP"].idxmax()
     assert labels[-1] == f"{best} ({shown.report.at[best, 'support']})"
 
 
-def test_intervals_are_drawn(pyplot, clips):
+def test_intervals_are_plotted(pyplot, clips):
     plain = EventReportDisplay.from_predictions(*clips)
     bootstrap = EventReportDisplay.from_predictions(*clips, n_bootstraps=20, random_state=0)
     assert len(bootstrap.ax_.collections) == len(plain.ax_.collections) + 2
@@ -139,7 +139,7 @@ def test_absent_events_have_no_curve(pyplot, clips):
 
 
 @pytest.mark.parametrize("display", DISPLAYS)
-def test_without_matplotlib_the_error_says_what_to_install(clips, display, monkeypatch):
+def test_error_without_matplotlib_says_what_to_install(clips, display, monkeypatch):
     real_import = builtins.__import__
 
     def refuse(name, *args, **kwargs):
@@ -175,14 +175,14 @@ def test_events_are_matched_by_name(pyplot, clips, display, form):
 
 
 @pytest.mark.parametrize("display", DISPLAYS)
-def test_events_that_the_estimator_does_not_know_are_named(clips, display):
+def test_error_names_events_unknown_to_the_estimator(clips, display):
     Y, S = clips
     tuner = ThresholdTuner().fit(S, Y)
     with pytest.raises(ValueError, match="y has the event 'other', which is not among"):
         display.from_estimator(tuner, S, Y.rename(columns={"event 1": "other"}))
 
 
-def test_an_event_may_be_named_macro(pyplot, clips):
+def test_event_may_be_named_macro(pyplot, clips):
     Y, S = clips
     Y = Y.rename(columns={"event 1": "macro"})
     shown = EventReportDisplay.from_predictions(Y, S)
@@ -190,7 +190,7 @@ def test_an_event_may_be_named_macro(pyplot, clips):
 
 
 @pytest.mark.parametrize("display", DISPLAYS)
-def test_names_are_drawn_as_they_are(pyplot, clips, display):
+def test_names_are_drawn_literally(pyplot, clips, display):
     Y, S = clips
     Y = Y.set_axis([r"$\bad{$", "_x", "a\nb"], axis=1)
     ax = display.from_predictions(Y, S).ax_
@@ -201,6 +201,6 @@ def test_names_are_drawn_as_they_are(pyplot, clips, display):
 
 
 @pytest.mark.parametrize("display", DISPLAYS)
-def test_a_single_name_is_no_list_of_events(clips, display):
-    with pytest.raises(ValueError, match=r"must be a list. Give \['event 1'\]"):
+def test_single_name_instead_of_a_list_raises(clips, display):
+    with pytest.raises(ValueError, match=r"must be a list. Pass \['event 1'\]"):
         display.from_predictions(*clips, events="event 1")

@@ -24,7 +24,7 @@ from sktagger.targets import check_targets
         "[]",
     ],
 )
-def test_lists_in_a_text_are_warned_of(name):
+def test_lists_in_a_string_warn(name):
     for Y in (["Wind", name], [["Wind"], [name]], pd.DataFrame({"Wind": [1, 0], name: [0, 1]})):
         with pytest.warns(UserWarning, match=r"1 of 2 names look like several .*\(clip 1\)") as got:
             assert name in check_targets(Y).classes
@@ -32,7 +32,7 @@ def test_lists_in_a_text_are_warned_of(name):
 
 
 @pytest.mark.parametrize("joint", [", ", " + ", "/", " & "])
-def test_parts_that_are_events_themselves_tell_a_list(joint):
+def test_names_joined_from_other_names_warn(joint):
     names = ["Bark", "Rain", f"Bark{joint}Rain"]
     with pytest.warns(UserWarning, match="1 of 3 names look like several"):
         check_targets(names)
@@ -50,22 +50,22 @@ def test_parts_that_are_events_themselves_tell_a_list(joint):
         [1, 2, 3],
     ],
 )
-def test_ordinary_names_are_not_warned_of(names):
+def test_ordinary_names_do_not_warn(names):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_targets(names)
 
 
-def test_missing_values_turned_into_text_are_warned_of():
+def test_missing_values_as_strings_warn():
     with pytest.warns(UserWarning, match=r"look like missing values.*'nan' \(clip 1\)"):
         check_targets(np.array(["a", np.nan]))
     with pytest.warns(UserWarning, match=r"'<NA>' \(clip 2\)"):
         check_targets(["a", "b", "<NA>"])
 
 
-def test_near_twins_are_spelled_out():
+def test_names_that_look_alike_warn():
     Y = [["Rain"], ["Rain "], ["Gew\xe4sser"], ["Gewa\u0308sser"], []]
-    with pytest.warns(UserWarning, match="2 names come in more than one spelling") as caught:
+    with pytest.warns(UserWarning, match="2 names occur in more than one spelling") as caught:
         assert len(check_targets(Y).classes) == 4
     message = str(caught[0].message)
     assert "'Rain' and 'Rain '" in message
@@ -86,7 +86,7 @@ def test_warnings_are_printable():
         ["Corvus corax", "Parus major_Great Tit", "norcar", "Larus sp.", "0", "1"],
     ],
 )
-def test_paths_of_taxonomies_are_not_warned_of(names):
+def test_paths_in_taxonomies_do_not_warn(names):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_targets(names)
@@ -95,6 +95,6 @@ def test_paths_of_taxonomies_are_not_warned_of(names):
 @pytest.mark.parametrize(
     "names", [["\u72ac\uff1b\u732b"], ["\u72ac", "\u732b", "\u72ac\u3001\u732b"]]
 )
-def test_separators_of_chinese_and_japanese_tell_a_list(names):
+def test_chinese_and_japanese_separators_warn(names):
     with pytest.warns(UserWarning, match="look like several events"):
         check_targets(names)

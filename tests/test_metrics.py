@@ -1,4 +1,4 @@
-"""Every metric against scikit-learn and against slow twins, on random arrays full of ties."""
+"""Every metric against scikit-learn and slow reference implementations, with many ties."""
 
 import tracemalloc
 
@@ -15,7 +15,7 @@ from sklearn import metrics as sklearn_metrics
 from sktagger import metrics
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::sklearn.exceptions.UndefinedMetricWarning"  # the policy has its own tests
+    "ignore::sklearn.exceptions.UndefinedMetricWarning"  # tested in test_metrics_policy.py
 )
 EXACT = {"rtol": 0, "atol": 1e-12}
 examples = settings(max_examples=50, deadline=None)
@@ -23,7 +23,7 @@ examples = settings(max_examples=50, deadline=None)
 
 @st.composite
 def label_score_pairs(draw, min_events=1):
-    """Labels and scores of few clips and events; few distinct scores make many ties."""
+    """Labels and scores of a few clips and events. Few distinct scores make many ties."""
     n_clips = draw(st.integers(1, 30))
     n_events = draw(st.integers(min_events, 6))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -32,7 +32,7 @@ def label_score_pairs(draw, min_events=1):
     dtype = draw(st.sampled_from([np.float32, np.float64]))
     y_true = rng.random((n_clips, n_events)) < prior
     y_score = (rng.integers(-n_distinct // 2, n_distinct, (n_clips, n_events)) / 7).astype(dtype)
-    # Zero has two signs, which are one score.
+    # 0.0 and -0.0 are the same score.
     negated = (y_score == 0) & (rng.random(y_score.shape) < 0.5)
     return y_true, np.where(negated, -y_score, y_score)
 
@@ -52,7 +52,7 @@ def per_event(function, y_true, y_score):
 
 @examples
 @given(label_score_pairs())
-def test_average_precision_equals_twin_and_sklearn(pair):
+def test_average_precision_equals_reference_and_sklearn(pair):
     y_true, y_score = pair
     values = metrics.mean_average_precision(y_true, y_score, average=None)
     assert_allclose(values, per_event(reference.average_precision, y_true, y_score), **EXACT)
@@ -63,7 +63,7 @@ def test_average_precision_equals_twin_and_sklearn(pair):
 
 @examples
 @given(label_score_pairs())
-def test_roc_auc_equals_twin_and_sklearn(pair):
+def test_roc_auc_equals_reference_and_sklearn(pair):
     y_true, y_score = pair
     values = metrics.mean_roc_auc(y_true, y_score, average=None)
     assert_allclose(values, per_event(reference.roc_auc, y_true, y_score), **EXACT)
@@ -74,7 +74,7 @@ def test_roc_auc_equals_twin_and_sklearn(pair):
 
 @examples
 @given(weighted_pairs())
-def test_weighted_average_precision_and_auc_equal_twins(triple):
+def test_weighted_average_precision_and_auc_equal_reference(triple):
     y_true, y_score, weight = triple
     ranked = metrics.RankedScores(y_true, y_score, weight)
     for event, (labels, scores) in enumerate(zip(y_true.T, y_score.T, strict=True)):
@@ -102,7 +102,7 @@ def test_averages_equal_sklearn(average, weighted, rng):
 
 @examples
 @given(label_score_pairs())
-def test_lwlrap_equals_twin(pair):
+def test_lwlrap_equals_reference(pair):
     y_true, y_score = pair
     by_event, overall = reference.lwlrap(y_true, y_score)
     assert_allclose(metrics.lwlrap(y_true, y_score, average=None), by_event, **EXACT)
@@ -131,7 +131,7 @@ def test_lwlrap_is_mean_over_events_weighted_by_support(rng):
 
 @examples
 @given(label_score_pairs(), st.sampled_from([0.5, 1.0, 2.0]))
-def test_best_thresholds_equal_twin(pair, beta):
+def test_best_thresholds_equal_reference(pair, beta):
     y_true, y_score = pair
     best = metrics.RankedScores(y_true, y_score).best_thresholds(beta)
     for event, (labels, scores) in enumerate(zip(y_true.T, y_score.T, strict=True)):
@@ -144,7 +144,7 @@ def test_best_thresholds_equal_twin(pair, beta):
 
 @examples
 @given(label_score_pairs())
-def test_best_thresholds_applied_give_the_counted_fscore(pair):
+def test_best_thresholds_reach_the_returned_fscore(pair):
     y_true, y_score = pair
     best = metrics.RankedScores(y_true, y_score).best_thresholds()
     applied = metrics.mean_f1(y_true, y_score > best.thresholds, average=None)
@@ -153,7 +153,7 @@ def test_best_thresholds_applied_give_the_counted_fscore(pair):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_best_threshold_parts_adjacent_floats(dtype):
+def test_best_threshold_separates_adjacent_floats(dtype):
     low = dtype(0.7)
     y_score = np.array([low, np.nextafter(low, dtype(1))])
     best = metrics.RankedScores([0, 1], y_score).best_thresholds()
@@ -168,26 +168,26 @@ def test_best_thresholds_of_extreme_scores():
     assert best.thresholds == 0
 
 
-def test_of_equal_fscores_the_highest_threshold_wins():
+def test_highest_of_equally_good_thresholds_is_returned():
     y_true = [1, 0, 0, 1]
     y_score = [1.0, 0.75, 0.5, 0.25]
     # F1: 2/3 for the first clip alone, 4/6 for all of them.
     assert metrics.RankedScores(y_true, y_score).best_thresholds().thresholds == 0.875
 
 
-def test_float64_scores_closer_than_float32_are_no_ties():
+def test_close_float64_scores_are_not_tied():
     y_score = np.array([0.5, 0.5 + 1e-12])
     assert metrics.mean_roc_auc([1, 0], y_score) == 0
     assert metrics.mean_roc_auc([1, 0], y_score.astype(np.float32)) == 0.5
 
 
-def test_integers_that_float32_cannot_part_are_no_ties():
+def test_large_integers_are_not_tied():
     scores = [2**24, 2**24 + 1]
     assert metrics.mean_roc_auc([0, 1], scores) == 1
     assert metrics.mean_roc_auc([1, 0], scores) == 0
 
 
-def test_zeros_of_both_signs_are_ties():
+def test_zeros_of_both_signs_are_tied():
     assert metrics.mean_roc_auc([1, 0], [0.0, -0.0]) == 0.5
     assert metrics.mean_average_precision([1, 0], [0.0, -0.0]) == 0.5
     assert metrics.lwlrap([[1, 0]], [[0.0, -0.0]]) == 0.5
@@ -203,7 +203,7 @@ def test_order_of_clips_changes_nothing(pair):
 
 @examples
 @given(label_score_pairs())
-def test_integer_weights_are_repeated_clips(pair):
+def test_integer_weights_equal_repeated_clips(pair):
     y_true, y_score = pair
     repeats = 1 + np.arange(len(y_true)) % 3
     for metric in (
@@ -216,7 +216,7 @@ def test_integer_weights_are_repeated_clips(pair):
         assert_allclose(metric(y_true, y_score, sample_weight=repeats), repeated, **EXACT)
 
 
-def test_clips_of_weight_zero_do_not_count(rng):
+def test_clips_with_weight_zero_are_ignored(rng):
     y_true, y_score = rng.random((40, 3)) < 0.4, rng.random((40, 3))
     weight = (np.arange(40) < 30).astype(float)
     for metric in (metrics.mean_average_precision, metrics.mean_roc_auc, metrics.lwlrap):
@@ -224,7 +224,7 @@ def test_clips_of_weight_zero_do_not_count(rng):
         assert_allclose(metric(y_true, y_score, sample_weight=weight), expected, **EXACT)
 
 
-def test_more_clips_than_16_bits_can_number(rng):
+def test_more_clips_than_fit_into_16_bits(rng):
     y_true = np.eye(3, dtype=bool)[rng.integers(3, size=2**16 + 1)]
     y_score = rng.random(y_true.shape, dtype=np.float32)
     rank = (y_score >= y_score[y_true][:, np.newaxis]).sum(axis=1)
@@ -275,7 +275,7 @@ def test_d_prime_averages_auc_first(rng):
 
 @examples
 @given(label_score_pairs(), st.sampled_from([0.5, 1.0, 2.0]))
-def test_rates_of_decisions_equal_twin(pair, beta):
+def test_rates_of_predictions_equal_reference(pair, beta):
     y_true, y_score = pair
     y_pred = y_score > 0
     values = [
@@ -289,7 +289,7 @@ def test_rates_of_decisions_equal_twin(pair, beta):
 
 @examples
 @given(label_score_pairs())
-def test_clip_errors_and_error_rate_equal_twin(pair):
+def test_clip_errors_and_error_rate_equal_reference(pair):
     y_true, y_score = pair
     y_pred = y_score > 0
     expected = [reference.clip_errors(t, d) for t, d in zip(y_true, y_pred, strict=True)]
@@ -310,19 +310,19 @@ def test_error_rate_of_events(rng):
 
 @examples
 @given(label_score_pairs())
-def test_curve_equals_twin_at_every_threshold(pair):
+def test_curve_equals_reference_at_every_threshold(pair):
     y_true, y_score = pair
     curve = metrics.RankedScores(y_true, y_score).curve(0)
     labels, scores = y_true[:, 0], y_score[:, 0].astype(float)
     assert curve["threshold"].is_monotonic_decreasing
     assert len(curve) == len(np.unique(scores)) + 1
     for row in curve.itertuples():
-        decided = scores > row.threshold
-        assert (labels & decided).sum() == row.TP
-        assert (~labels & decided).sum() == row.FP
-        fscore, precision, recall = reference.rates(labels, decided)
+        predicted = scores > row.threshold
+        assert (labels & predicted).sum() == row.TP
+        assert (~labels & predicted).sum() == row.FP
+        fscore, precision, recall = reference.rates(labels, predicted)
         assert_allclose([row.F1, row.recall], [fscore, recall], **EXACT)
-        if decided.any() and labels.any():
+        if predicted.any() and labels.any():
             assert_allclose(row.precision, precision, **EXACT)
 
 
@@ -342,7 +342,7 @@ def test_curve_by_event_name():
     ranked = metrics.RankedScores(y_true, [[0.9, 0.8], [0.2, 0.1]])
     assert ranked.curve("Rain")["FP"].tolist() == [0, 1, 1]
     assert ranked.curve(1).equals(ranked.curve("Rain"))
-    with pytest.raises(KeyError, match="event='Cat' is not known"):
+    with pytest.raises(KeyError, match="event='Cat' is unknown"):
         ranked.curve("Cat")
 
 
@@ -366,7 +366,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_labels_in_any_form_give_the_same(form, rng):
+def test_form_of_the_labels_does_not_matter(form, rng):
     y_true, y_score = rng.random((50, 4)) < 0.3, rng.random((50, 4))
     y_pred = y_score > 0.5
     labels = FORMS[form](y_true)
@@ -396,13 +396,13 @@ def test_labels_in_any_form_give_the_same(form, rng):
         lambda s: pd.DataFrame(s).astype("Float64"),
     ],
 )
-def test_scores_in_any_form_give_the_same(form, rng):
+def test_form_of_the_scores_does_not_matter(form, rng):
     y_true, y_score = rng.random((50, 4)) < 0.3, rng.integers(0, 64, (50, 4)) / 64
     for metric in (metrics.mean_average_precision, metrics.mean_roc_auc, metrics.lwlrap):
         assert metric(y_true, form(y_score)) == metric(y_true, y_score)
 
 
-def test_input_is_left_alone(rng):
+def test_input_is_not_changed(rng):
     y_true, y_score = rng.random((50, 4)) < 0.3, np.asfortranarray(rng.random((50, 4)))
     before = y_true.copy(), y_score.copy()
     metrics.event_report(y_true, y_score, n_bootstraps=2, random_state=0)
@@ -410,12 +410,12 @@ def test_input_is_left_alone(rng):
     assert_array_equal(y_score, before[1])
 
 
-def test_one_event_may_be_one_dimensional():
+def test_input_of_one_event_may_be_one_dimensional():
     assert metrics.mean_average_precision([0, 1, 1], [0.1, 0.9, 0.8]) == 1
     assert metrics.mean_f1([0, 1, 1], [0, 1, 0]) == metrics.mean_f1([[0], [1], [1]], [0, 1, 0])
 
 
-def test_values_of_events_carry_their_names():
+def test_values_of_events_have_their_names():
     y_true = pd.DataFrame({"Dog": [1, 0], "Rain": [0, 1]})
     y_score = np.array([[0.9, 0.1], [0.2, 0.3]])
     for metric in (metrics.mean_average_precision, metrics.d_prime, metrics.lwlrap):

@@ -1,4 +1,4 @@
-"""The report equals the metrics; its intervals equal a plain loop over resamples."""
+"""The report against the metrics, and its intervals against a plain loop over resamples."""
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ def labels_and_scores(rng):
 
 
 def values_of(y_true, y_score, thresholds, weight=None):
-    """All rates of each event, by the public functions."""
+    """Compute all rates of each event with the public functions."""
     options = {"average": None, "sample_weight": weight}
     y_pred = y_score > thresholds
     return pd.DataFrame(
@@ -55,16 +55,16 @@ def test_report_equals_the_metrics(weighted, labels_and_scores, rng):
 def test_report_counts(labels_and_scores):
     y_true, y_score = labels_and_scores
     report = metrics.event_report(y_true, y_score, 0.5)
-    decided = y_score > 0.5
-    assert report["TP"].tolist()[:3] == (y_true & decided).sum().tolist()
-    assert report["FP"].tolist()[:3] == (~y_true & decided).sum().tolist()
-    assert report["FN"].tolist()[:3] == (y_true & ~decided).sum().tolist()
+    predicted = y_score > 0.5
+    assert report["TP"].tolist()[:3] == (y_true & predicted).sum().tolist()
+    assert report["FP"].tolist()[:3] == (~y_true & predicted).sum().tolist()
+    assert report["FN"].tolist()[:3] == (y_true & ~predicted).sum().tolist()
     assert report["support"].tolist() == [*y_true.sum(), y_true.sum().sum()]
     assert_allclose(report["prior"], [*y_true.mean(), y_true.mean().mean()])
     assert (report[["support", "TP", "FP", "FN"]].dtypes == np.int64).all()
 
 
-def test_without_thresholds_the_best_are_taken(labels_and_scores):
+def test_default_thresholds_are_the_best_ones(labels_and_scores):
     y_true, y_score = labels_and_scores
     report = metrics.event_report(y_true, y_score)
     best = metrics.RankedScores(y_true, y_score).best_thresholds()
@@ -121,16 +121,16 @@ def test_intervals_equal_a_loop_over_resamples(weighted, rng):
         assert_allclose(values, expected, rtol=1e-9)
 
 
-def test_intervals_are_the_same_in_lots_and_blocks(labels_and_scores, monkeypatch):
+def test_intervals_are_the_same_in_batches_and_blocks(labels_and_scores, monkeypatch):
     options = {"n_bootstraps": 7, "random_state": 0}
     expected = metrics.event_report(*labels_and_scores, **options)
-    monkeypatch.setattr("sktagger.metrics._bootstrap._LOT_BYTES", 8 * 80 * 3)
+    monkeypatch.setattr("sktagger.metrics._bootstrap._BATCH_BYTES", 8 * 80 * 3)
     monkeypatch.setattr("sktagger.metrics._ranking._BLOCK_BYTES", 8 * 80)
     report = metrics.event_report(*labels_and_scores, **options)
     pd.testing.assert_frame_equal(report, expected)
 
 
-def test_intervals_hold_the_values_and_grow_with_the_level(labels_and_scores):
+def test_intervals_contain_the_values_and_grow_with_the_level(labels_and_scores):
     narrow, wide = (
         metrics.event_report(
             *labels_and_scores, n_bootstraps=200, confidence_level=level, random_state=0
@@ -144,8 +144,8 @@ def test_intervals_hold_the_values_and_grow_with_the_level(labels_and_scores):
         assert (narrow[f"{name}_high"] <= wide[f"{name}_high"]).all()
 
 
-def test_interval_of_auc_covers_as_promised(rng):
-    """The 90 % interval holds the true AUC of two normal distributions in about 90 % of draws."""
+def test_interval_of_auc_has_the_nominal_coverage(rng):
+    """The 90 % interval contains the true AUC in about 90 % of the draws."""
     true_auc, covered = 0.76, 0
     y_true = np.repeat([False, True], 100)
     for seed in range(100):
@@ -165,7 +165,7 @@ def test_event_names_replace_numbers(labels_and_scores):
 
 
 @pytest.mark.parametrize("names", [["macro", "b", "c"], ["macro", "(macro)", "c"]])
-def test_means_have_a_row_of_their_own_whatever_events_are_named(names, labels_and_scores):
+def test_row_of_means_has_a_unique_name(names, labels_and_scores):
     y_true, y_score = (frame.to_numpy() for frame in labels_and_scores)
     report = metrics.event_report(y_true, y_score, event_names=names)
     assert report.index.is_unique
@@ -179,7 +179,7 @@ def test_means_have_a_row_of_their_own_whatever_events_are_named(names, labels_a
     ("options", "match"),
     [
         ({"event_names": ["a"]}, "event_names has 1 entries for 3 events"),
-        ({"event_names": ["a", "b", "b"]}, "hold b more than once"),
+        ({"event_names": ["a", "b", "b"]}, "contain b more than once"),
         ({"thresholds": [0.5, 0.5]}, r"thresholds has shape \(2,\)"),
         ({"thresholds": np.nan}, "1 NaN"),
         ({"thresholds": pd.Series({"Cat": 0.5})}, "no entry for 2 events: Dog, Rain"),

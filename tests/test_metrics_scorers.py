@@ -1,4 +1,4 @@
-"""Scorers in cross_validate and searches, with scikit-learn's own estimators."""
+"""Scorers in cross_validate and in searches, with estimators of scikit-learn."""
 
 import copy
 import pickle
@@ -29,7 +29,7 @@ from sktagger.metrics import lwlrap_scorer, map_scorer, mauc_scorer, mf1_scorer,
 ESTIMATORS = {
     "one vs rest": OneVsRestClassifier(LogisticRegression()),
     "forest": RandomForestClassifier(5, random_state=0),
-    "neighbours": KNeighborsClassifier(3),
+    "neighbors": KNeighborsClassifier(3),
     "perceptron": MLPClassifier((4,), solver="lbfgs", max_iter=20, random_state=0),
     "decision function": OneVsRestClassifier(LinearSVC()),
     "pipeline": make_pipeline(StandardScaler(), OneVsRestClassifier(LogisticRegression())),
@@ -49,7 +49,7 @@ def Y(X):
 
 
 class FixedTagger(ClassifierMixin, BaseEstimator):
-    """Scores are the input; counts how often they are asked for."""
+    """Tagger whose scores are its input, and which counts the calls of predict_proba."""
 
     n_calls = 0
 
@@ -92,7 +92,7 @@ def test_scorers_equal_metrics_on_multilabel_targets(name, n_events, X, Y):
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
-def test_scorers_on_labels_that_name_each_clips_event(name, X):
+def test_scorers_equal_metrics_on_1d_labels(name, X):
     labels = np.array(["Dog", "Rain", "Bell"])[X[:, :3].argmax(axis=1)]
     estimator = clone(ESTIMATORS[name]).fit(X[:40], labels[:40])
     indicator = labels[40:, np.newaxis] == estimator.classes_
@@ -130,12 +130,12 @@ def test_two_named_labels_are_two_events(X):
     indicator = labels[40:, np.newaxis] == ["Dog", "Rain"]
     expected = metrics.lwlrap(indicator, forest.predict_proba(X[40:]))
     assert lwlrap_scorer(forest, X[40:], labels[40:]) == expected
-    decision = ridge.decision_function(X[40:])
-    expected = metrics.mean_average_precision(indicator, np.column_stack([-decision, decision]))
+    margin = ridge.decision_function(X[40:])
+    expected = metrics.mean_average_precision(indicator, np.column_stack([-margin, margin]))
     assert map_scorer(ridge, X[40:], labels[40:]) == expected
 
 
-@pytest.mark.parametrize("name", ["one vs rest", "forest", "neighbours"])
+@pytest.mark.parametrize("name", ["one vs rest", "forest", "neighbors"])
 @pytest.mark.filterwarnings("ignore:Label not .* is present in all training examples")
 def test_event_absent_in_training_scores_zero(name, X, Y):
     train = Y[:40].copy()
@@ -158,7 +158,7 @@ def test_event_absent_in_a_test_fold_is_left_out(name, X, Y):
         assert np.isfinite(results[f"test_{metric}"]).all()
 
 
-def test_label_unknown_from_training_warns(X):
+def test_label_absent_in_training_warns(X):
     labels = np.array(["Dog", "Rain", "Bell"])[X[:, :3].argmax(axis=1)]
     known = labels != "Rain"
     estimator = GaussianNB().fit(X[known], labels[known])
@@ -166,10 +166,10 @@ def test_label_unknown_from_training_warns(X):
         map_scorer(estimator, X, labels)
 
 
-def test_one_pass_of_predict_proba_serves_all_scores(X, Y):
+def test_scorers_share_one_call_of_predict_proba(X, Y):
     FixedTagger.n_calls = 0
     results = cross_validate(FixedTagger(), X, Y, scoring=scorers, cv=3, error_score="raise")
-    # One pass for the three metrics of scores, one inside predict, in each of three folds.
+    # Each of the three folds has one call for the score-based metrics, and one inside predict.
     assert FixedTagger.n_calls == 6
     assert_allclose(
         results["test_mAP"], cross_val_score(FixedTagger(), X, Y, scoring=map_scorer, cv=3)
@@ -178,7 +178,7 @@ def test_one_pass_of_predict_proba_serves_all_scores(X, Y):
 
 @pytest.mark.parametrize("wrap", [lambda tagger: tagger, lambda t: make_pipeline("passthrough", t)])
 @pytest.mark.parametrize("names", [list(scorers), ["mAP", "mF1"]])
-def test_one_pass_serves_decisions_of_estimators_that_decide_from_scores(wrap, names, X, Y):
+def test_predict_from_scores_shares_the_call_of_predict_proba(wrap, names, X, Y):
     expected = cross_validate(FixedTagger(), X, Y, scoring=scorers, cv=3)
     FixedTagger.n_calls = 0
     scoring = {name: scorers[name] for name in names}
@@ -188,14 +188,14 @@ def test_one_pass_serves_decisions_of_estimators_that_decide_from_scores(wrap, n
         assert_allclose(results[f"test_{name}"], expected[f"test_{name}"])
 
 
-def test_scorers_leave_the_scores_of_sklearn_scorers_alone(X):
+def test_scorers_do_not_change_the_results_of_sklearn_scorers(X):
     labels = (X[:, 0] > 0).astype(int)
     scoring = {"mAP": map_scorer, "mAUC": mauc_scorer, "roc_auc": "roc_auc", "f1": "f1"}
     results = cross_validate(GaussianNB(), X, labels, scoring=scoring, cv=3, error_score="raise")
     assert_allclose(results["test_mAUC"], results["test_roc_auc"])
 
 
-def test_grid_search_on_all_scorers_picks_the_best_map(X, Y):
+def test_grid_search_with_all_scorers_selects_the_best_map(X, Y):
     grid = {"estimator__C": [1e-4, 1.0]}
     search = GridSearchCV(
         OneVsRestClassifier(LogisticRegression()), grid, scoring=scorers, refit="mAP", cv=3
@@ -253,29 +253,29 @@ def test_sample_weight_is_routed_through_cross_validate(X, Y):
 
 
 def test_mf1_needs_no_scores(X, Y):
-    class Decider(BaseEstimator):
+    class Predictor(BaseEstimator):
         def predict(self, X):
             return (X[:, :3] > 0).astype(int)
 
-    assert mf1_scorer(Decider(), X, Y) == metrics.mean_f1(Y, X[:, :3] > 0)
+    assert mf1_scorer(Predictor(), X, Y) == metrics.mean_f1(Y, X[:, :3] > 0)
 
 
-def test_scorers_of_scores_need_scores(X, Y):
-    class Decider(BaseEstimator):
+def test_score_based_scorers_need_scores(X, Y):
+    class Predictor(BaseEstimator):
         def predict(self, X):
             return (X[:, :3] > 0).astype(int)
 
     with pytest.raises(AttributeError, match="neither predict_proba nor decision_function"):
-        map_scorer(Decider(), X, Y)
+        map_scorer(Predictor(), X, Y)
 
 
 def test_labels_need_an_estimator_with_classes(X):
-    class Decider(BaseEstimator):
+    class Predictor(BaseEstimator):
         def predict(self, X):
             return np.where(X[:, 0] > 0, "Dog", "Rain")
 
     with pytest.raises(ValueError, match="the estimator has no classes_"):
-        mf1_scorer(Decider(), X, np.repeat("Dog", 60))
+        mf1_scorer(Predictor(), X, np.repeat("Dog", 60))
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda s: pickle.loads(pickle.dumps(s))])
@@ -291,14 +291,14 @@ def test_search_with_scorers_clones(X, Y):
     search.fit(X, Y)
 
 
-def test_scorers_name_their_metric():
+def test_repr_names_the_metric():
     assert repr(map_scorer) == "EventScorer(mean_average_precision)"
     assert repr(mf1_scorer) == "EventScorer(mean_f1)"
 
 
 @pytest.fixture
 def named(X, Y):
-    """A tagger whose events have names, and the events of clips under these."""
+    """A tagger whose events have names, and a table of events with these names."""
     Y = pd.DataFrame(Y, columns=["Bell", "Dog", "Rain"])
     return FixedTagger().fit(X, Y), Y
 
@@ -312,7 +312,7 @@ def test_names_of_tables_of_other_libraries_are_matched(name, named, X):
 
 
 @pytest.mark.parametrize("name", scorers)
-def test_columns_of_other_events_are_named(name, named, X):
+def test_error_names_unknown_and_missing_columns(name, named, X):
     tagger, Y = named
     with pytest.raises(ValueError, match="y has the event 'Cat', which is not among the 3 events"):
         scorers[name](tagger, X, Y.rename(columns={"Dog": "Cat"}))
@@ -337,7 +337,7 @@ def test_event_lists_need_an_estimator_with_names(X, Y):
         map_scorer(ESTIMATORS["one vs rest"].fit(X, Y), X, lists)
 
 
-def test_folds_may_lack_events_of_lists(named, X):
+def test_event_lists_of_a_fold_may_lack_events(named, X):
     tagger, Y = named
     lists = [
         [event for event in row if event != "Dog"]
@@ -354,7 +354,7 @@ def test_unknown_events_are_printable(named, X):
     assert all(str(warning.message).isprintable() for warning in caught)
 
 
-def test_metrics_see_the_names_of_tables_of_other_libraries(named, X):
+def test_metrics_read_the_names_of_tables_of_other_libraries(named, X):
     _, Y = named
     S = pd.DataFrame(X[:, :3], columns=Y.columns)
     for make in (pytest.importorskip("polars").DataFrame, pytest.importorskip("pyarrow").table):

@@ -33,25 +33,25 @@ def fold_of_clips(splitter, Y, groups=None):
 
 
 def deviation(fold_of, Y):
-    """Mean absolute deviation of the events' shares from those of even folds."""
+    """Mean absolute deviation of the events' shares in the folds from equal shares."""
     counts = np.array([Y[fold_of == fold].sum(axis=0) for fold in range(fold_of.max() + 1)])
     return np.abs(counts / Y.sum(axis=0) - 1 / len(counts)).mean()
 
 
 @pytest.fixture(scope="module")
 def long_tailed():
-    """1,000 clips of 40 events, from a third of the clips down to a handful."""
+    """1,000 clips with 40 events, which occur in a third of the clips down to a few clips."""
     frequency = np.arange(1, 41) ** -1.2 / 3
     return (np.random.default_rng(0).random((1000, 40)) < frequency).astype(int)
 
 
 @pytest.fixture(scope="module")
 def grouped():
-    """600 clips of 15 events in 120 groups of very different sizes, alike within a group."""
+    """600 clips with 15 events in 120 groups of different sizes, similar within a group."""
     rng = np.random.default_rng(1)
     groups = np.searchsorted(np.sort(rng.random(119)) ** 2, rng.random(600))
-    of_groups = rng.random((120, 15)) < np.arange(1, 16) ** -0.8 / 2
-    return (of_groups[groups] & (rng.random((600, 15)) < 0.8)).astype(int), groups
+    group_events = rng.random((120, 15)) < np.arange(1, 16) ** -0.8 / 2
+    return (group_events[groups] & (rng.random((600, 15)) < 0.8)).astype(int), groups
 
 
 def test_each_event_keeps_its_share(long_tailed):
@@ -61,7 +61,7 @@ def test_each_event_keeps_its_share(long_tailed):
     assert np.all(counts[:, long_tailed.sum(axis=0) >= 5] > 0)
 
 
-def test_folds_are_of_one_size(long_tailed):
+def test_folds_have_equal_sizes(long_tailed):
     fold_of = fold_of_clips(MultilabelStratifiedGroupKFold(7), long_tailed)
     assert np.ptp(np.bincount(fold_of)) <= 1
 
@@ -74,11 +74,11 @@ def test_no_worse_than_iterative_stratification(long_tailed):
     assert deviation(fold_of_clips(ours, long_tailed), long_tailed) <= limit + 1e-9
 
 
-def test_one_label_per_clip_is_split_like_stratified_k_fold():
+def test_1d_labels_are_split_as_by_stratified_k_fold():
     labels = np.random.default_rng(0).choice(["a", "b", "c"], 100, p=[0.7, 0.2, 0.1])
-    of_ours = fold_of_clips(MultilabelStratifiedGroupKFold(4), labels)
-    of_theirs = fold_of_clips(StratifiedKFold(4), labels)
-    for fold_of in (of_ours, of_theirs):
+    our_folds = fold_of_clips(MultilabelStratifiedGroupKFold(4), labels)
+    their_folds = fold_of_clips(StratifiedKFold(4), labels)
+    for fold_of in (our_folds, their_folds):
         counts = pd.crosstab(labels, fold_of)
         assert (counts.max(axis=1) - counts.min(axis=1) <= 1).all()
 
@@ -89,16 +89,16 @@ def test_groups_are_never_split(grouped):
     assert (pd.Series(fold_of).groupby(groups).nunique() == 1).all()
 
 
-def test_groups_are_stratified_much_better_than_by_group_k_fold(grouped):
+def test_groups_are_better_stratified_than_by_group_k_fold(grouped):
     Y, groups = grouped
-    of_ours = fold_of_clips(MultilabelStratifiedGroupKFold(5), Y, groups)
-    of_theirs = fold_of_clips(GroupKFold(5), Y, groups)
-    assert deviation(of_ours, Y) < deviation(of_theirs, Y) / 2
-    assert np.ptp(np.bincount(of_ours)) < 0.1 * len(Y)
+    our_folds = fold_of_clips(MultilabelStratifiedGroupKFold(5), Y, groups)
+    their_folds = fold_of_clips(GroupKFold(5), Y, groups)
+    assert deviation(our_folds, Y) < deviation(their_folds, Y) / 2
+    assert np.ptp(np.bincount(our_folds)) < 0.1 * len(Y)
 
 
 def unevenness(fold_of, Y):
-    """The sum that the splitter's notes describe, term by term."""
+    """Compute the sum that the splitter minimizes, term by term."""
     n_splits = fold_of.max() + 1
     total = 0
     for fold in range(n_splits):
@@ -145,7 +145,7 @@ def test_near_the_best_split_of_all():
         lambda Y: pd.Series([tuple(f"{e:02d}" for e in np.flatnonzero(row)) for row in Y]),
     ],
 )
-def test_forms_of_targets_give_one_split(long_tailed, convert):
+def test_form_of_the_targets_does_not_matter(long_tailed, convert):
     splitter = MultilabelStratifiedGroupKFold(5)
     expected = fold_of_clips(splitter, long_tailed)
     np.testing.assert_array_equal(fold_of_clips(splitter, convert(long_tailed)), expected)
@@ -167,20 +167,20 @@ def test_names_of_groups_do_not_matter(grouped, convert):
     np.testing.assert_array_equal(fold_of_clips(splitter, Y, convert(groups)), expected)
 
 
-def test_groups_of_one_are_no_groups(long_tailed):
+def test_groups_of_single_clips_change_nothing(long_tailed):
     splitter = MultilabelStratifiedGroupKFold(5)
     expected = fold_of_clips(splitter, long_tailed)
     groups = np.random.default_rng(0).permutation(len(long_tailed))
     np.testing.assert_array_equal(fold_of_clips(splitter, long_tailed, groups), expected)
 
 
-def test_split_repeats_itself(long_tailed):
+def test_split_is_reproducible(long_tailed):
     splitter = MultilabelStratifiedGroupKFold(5, shuffle=True, random_state=3)
     first = fold_of_clips(splitter, long_tailed)
     np.testing.assert_array_equal(fold_of_clips(splitter, long_tailed), first)
 
 
-def test_shuffle_gives_other_splits_as_good(long_tailed):
+def test_shuffled_splits_are_equally_good(long_tailed):
     first, second = (
         fold_of_clips(
             MultilabelStratifiedGroupKFold(5, shuffle=True, random_state=seed), long_tailed
@@ -191,7 +191,7 @@ def test_shuffle_gives_other_splits_as_good(long_tailed):
     assert deviation(first, long_tailed) == pytest.approx(deviation(second, long_tailed), abs=1e-3)
 
 
-def test_repeated_shuffle_of_one_generator_goes_on(long_tailed):
+def test_generator_gives_another_split_in_each_call(long_tailed):
     generator = np.random.RandomState(0)
     splitter = MultilabelStratifiedGroupKFold(5, shuffle=True, random_state=generator)
     assert (fold_of_clips(splitter, long_tailed) != fold_of_clips(splitter, long_tailed)).any()
@@ -199,7 +199,7 @@ def test_repeated_shuffle_of_one_generator_goes_on(long_tailed):
 
 @settings(deadline=None, max_examples=100)
 @given(data=st.data())
-def test_any_split_is_a_partition_without_empty_folds(data):
+def test_split_is_a_partition_without_empty_folds(data):
     n_clips = data.draw(st.integers(2, 20))
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     Y = rng.integers(2, size=(n_clips, data.draw(st.integers(2, 4))))
@@ -211,7 +211,7 @@ def test_any_split_is_a_partition_without_empty_folds(data):
     assert (pd.Series(fold_of).groupby(groups).nunique() == 1).all()
 
 
-def test_clips_without_events_are_spread():
+def test_clips_without_events_are_distributed():
     fold_of = fold_of_clips(MultilabelStratifiedGroupKFold(3), np.zeros((10, 2), int))
     assert sorted(np.bincount(fold_of)) == [3, 3, 4]
 
@@ -287,10 +287,10 @@ def test_number_of_splits_and_repr():
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"n_splits": 1}, "n_splits: got 1; allowed is an integer of at least 2"),
-        ({"n_splits": 2.0}, r"n_splits: got 2\.0; allowed is an integer"),
+        ({"n_splits": 1}, "n_splits: got 1, but it must be an integer of at least 2"),
+        ({"n_splits": 2.0}, r"n_splits: got 2\.0, but it must be an integer"),
         ({"n_splits": True}, "n_splits: got True"),
-        ({"shuffle": 1}, "shuffle: got 1; allowed is True or False"),
+        ({"shuffle": 1}, "shuffle: got 1, but it must be True or False"),
         ({"random_state": 0}, "random_state: got 0 with shuffle=False"),
     ],
 )
@@ -353,10 +353,10 @@ def held_out_counts(Y, fraction, groups=None, seed=0):
 
 
 @pytest.mark.parametrize("fraction", [0.5, 0.45, 0.4, 0.35, 1 / 3, 0.3, 0.29, 0.2, 0.15, 0.02])
-def test_part_that_is_held_out_is_as_large_as_asked_for(long_tailed, fraction):
-    n_held_out, of_event = held_out_counts(long_tailed, fraction)
+def test_held_out_part_has_the_right_size(long_tailed, fraction):
+    n_held_out, by_event = held_out_counts(long_tailed, fraction)
     assert abs(n_held_out - fraction * len(long_tailed)) < 1
-    assert np.abs(of_event - fraction * long_tailed.sum(axis=0)).max() < 3
+    assert np.abs(by_event - fraction * long_tailed.sum(axis=0)).max() < 3
 
 
 @pytest.mark.parametrize("n_clips", [2, 3, 7, 10, 61])
@@ -368,36 +368,36 @@ def test_size_of_few_clips(n_clips, fraction):
 
 
 def test_rare_events_do_not_change_the_size():
-    # of three clips, one is closest to 0.4 for each event, and two to 0.45 of four or five
+    # One of three clips is closest to 0.4 of each event, and two of four or five to 0.45.
     for n_clips, fraction in ((3, 0.4), (4, 0.4), (5, 0.45), (3, 0.15)):
         Y = np.repeat(np.eye(100, dtype=int), n_clips, axis=0)
-        n_held_out, of_event = held_out_counts(Y, fraction)
+        n_held_out, by_event = held_out_counts(Y, fraction)
         assert n_held_out == round(fraction * len(Y))
-        assert np.abs(of_event - fraction * n_clips).max() < 1
+        assert np.abs(by_event - fraction * n_clips).max() < 1
 
 
 @pytest.mark.parametrize("fraction", [0.5, 0.4, 0.3, 0.2, 0.1])
-def test_groups_are_held_out_as_a_whole(grouped, fraction):
+def test_held_out_groups_are_not_split(grouped, fraction):
     Y, groups = grouped
     kept, held_out = stratified_hold_out(Y, fraction, groups, random_state=0)
     assert not set(np.asarray(groups)[kept]) & set(np.asarray(groups)[held_out])
-    assert abs(len(held_out) - fraction * len(Y)) < 1  # there are groups of a single clip
+    assert abs(len(held_out) - fraction * len(Y)) < 1  # some groups have a single clip
 
 
-def test_large_groups_come_as_close_as_they_can():
+def test_size_with_large_groups_is_as_close_as_possible():
     groups = np.repeat(np.arange(6), 10)
     Y = np.arange(60)[:, None] % 2
     for fraction, n_expected in ((0.5, 30), (0.4, 20), (0.29, 20), (0.2, 10), (0.001, 10)):
         assert held_out_counts(Y, fraction, groups)[0] == n_expected
 
 
-def test_of_unequal_groups_a_small_one_makes_a_small_part():
+def test_small_group_is_held_out_for_a_small_fraction():
     groups = np.repeat([0, 1, 2], [50, 3, 7])
     assert held_out_counts(np.ones((60, 1), int), 0.001, groups)[0] == 3
 
 
 @pytest.mark.parametrize("n_splits", [2, 3, 4, 5, 10])
-def test_a_whole_part_is_the_first_of_equal_folds(long_tailed, n_splits):
+def test_held_out_part_is_the_first_of_equal_folds(long_tailed, n_splits):
     splitter = MultilabelStratifiedGroupKFold(n_splits, shuffle=True, random_state=3)
     expected = next(splitter.split(long_tailed, long_tailed))
     parts = stratified_hold_out(long_tailed, 1 / n_splits, random_state=3)
@@ -405,7 +405,7 @@ def test_a_whole_part_is_the_first_of_equal_folds(long_tailed, n_splits):
         np.testing.assert_array_equal(part, expected_part)
 
 
-def test_seed_changes_what_is_held_out(long_tailed):
+def test_seed_changes_the_held_out_clips(long_tailed):
     first, same, other = (
         stratified_hold_out(long_tailed, 0.3, random_state=seed)[1].tolist() for seed in (0, 0, 1)
     )
@@ -421,7 +421,7 @@ def test_seed_changes_what_is_held_out(long_tailed):
         (["a", "b", None, "c"], "groups: got None for clip 2"),
     ],
 )
-def test_groups_that_cannot_be_held_out(groups, message):
+def test_wrong_groups_for_holding_out(groups, message):
     with pytest.raises(ValueError, match=message):
         stratified_hold_out(np.ones((4, 1)), 0.2, groups, random_state=0, name="cv")
 

@@ -27,7 +27,7 @@ def scores(truth, rng):
     return np.clip(truth.to_numpy() * 0.3 + rng.random(truth.shape), 0, 1)
 
 
-def test_figures_are_those_of_scikit_learn(truth, scores):
+def test_results_equal_scikit_learn(truth, scores):
     evaluation = evaluate_scores(truth, scores, np.full(3, 0.6))
     precision, recall, f1, _ = precision_recall_fscore_support(truth, scores > 0.6)
     expected = {
@@ -51,10 +51,10 @@ def test_figures_are_those_of_scikit_learn(truth, scores):
 
 def test_errors_are_pairs_of_clip_and_event(truth, scores):
     evaluation = evaluate_scores(truth, scores, np.full(3, 0.6))
-    decisions = pd.DataFrame(scores > 0.6, truth.index, truth.columns)
+    predictions = pd.DataFrame(scores > 0.6, truth.index, truth.columns)
     for pairs, wrong in (
-        (evaluation.false_positives, decisions & (truth == 0)),
-        (evaluation.false_negatives, ~decisions & (truth == 1)),
+        (evaluation.false_positives, predictions & (truth == 0)),
+        (evaluation.false_negatives, ~predictions & (truth == 1)),
     ):
         assert pairs == sorted((c, e) for c in truth.index for e in truth if wrong.loc[c, e])
 
@@ -78,7 +78,7 @@ def test_files(truth, scores, tmp_path):
     assert files["fp.json"] == [list(pair) for pair in test.false_positives]
 
 
-def test_infinite_thresholds_are_written_as_what_float_reads(truth, scores, tmp_path):
+def test_float_reads_infinite_thresholds(truth, scores, tmp_path):
     evaluation = evaluate_scores(truth, scores, np.array([np.inf, -np.inf, 0.5]))
     write_evaluation(tmp_path, evaluation, evaluation)
     events = json.loads((tmp_path / "event_wise.json").read_text())
@@ -86,7 +86,7 @@ def test_infinite_thresholds_are_written_as_what_float_reads(truth, scores, tmp_
     assert thresholds == [np.inf, -np.inf, 0.5]
 
 
-def test_table_tells_how_many_events_count(truth, scores):
+def test_table_shows_the_number_of_events(truth, scores):
     validation = evaluate_scores(truth, scores, np.full(3, 0.6))
     test = evaluate_scores(truth.assign(Bell=0), scores, np.full(3, 0.6))
     header, first, second = results_table(validation, test).splitlines()
@@ -101,7 +101,7 @@ def test_json_is_strictly_valid(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
 
 
-def test_an_event_may_be_named_macro(truth, scores, tmp_path):
+def test_event_may_be_named_macro(truth, scores, tmp_path):
     evaluation = evaluate_scores(truth, scores, np.full(3, 0.6))
     renamed = evaluate_scores(truth.rename(columns={"Bell": "macro"}), scores, np.full(3, 0.6))
     assert renamed.overall == evaluation.overall
@@ -111,7 +111,7 @@ def test_an_event_may_be_named_macro(truth, scores, tmp_path):
     assert events["macro"]["test"] == pytest.approx(evaluation.events.loc["Bell"].to_dict())
 
 
-def test_names_of_sets_cannot_forge_the_table(truth, scores):
+def test_names_of_sets_are_escaped(truth, scores):
     evaluation = evaluate_scores(truth, scores, np.full(3, 0.6))
     table = results_table(evaluation, evaluation, ("a\x1b[2J\nb", "eval"))
     assert len(table.splitlines()) == 3

@@ -14,24 +14,24 @@ def data(rng):
     return X, (X[:, :3] + rng.standard_normal((40, 3)) > 0).astype(int)
 
 
-def test_forests_give_the_probability_of_presence(data):
+def test_scores_of_forests_are_probabilities_of_presence(data):
     X, Y = data
     forest = RandomForestClassifier(5, random_state=0).fit(X, Y)
-    expected = np.column_stack([of_event[:, 1] for of_event in forest.predict_proba(X)])
+    expected = np.column_stack([probabilities[:, 1] for probabilities in forest.predict_proba(X)])
     np.testing.assert_array_equal(event_scores(forest, X), expected)
     np.testing.assert_array_equal(stack_events(forest.predict_proba(X)), expected)
     assert event_names(forest, 3).tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize(("value", "score"), [(0, 0), (1, 1)])
-def test_an_event_of_one_class_has_one_column(data, value, score):
+def test_event_with_one_class_has_one_column(data, value, score):
     X, Y = data
     Y = np.column_stack([Y, np.full(40, value)])
     forest = RandomForestClassifier(5, random_state=0).fit(X, Y)
     assert event_scores(forest, X)[:, 3].tolist() == [score] * 40
 
 
-def test_a_single_event_is_the_second_column_of_a_binary_classifier(data):
+def test_score_of_a_single_event_is_the_second_column_of_a_binary_classifier(data):
     X, Y = data
     model = OneVsRestClassifier(LogisticRegression()).fit(X, Y[:, :1])
     scores, targets = scores_and_targets(model, X, pd.DataFrame({"siren": Y[:, 0]}))
@@ -44,7 +44,7 @@ def test_a_single_event_is_the_second_column_of_a_binary_classifier(data):
     assert targets.classes.tolist() == [0, 1]
 
 
-def test_wrong_events_are_noticed_before_clips_are_scored(data):
+def test_wrong_events_raise_before_clips_are_scored(data):
     X, Y = data
     model = OneVsRestClassifier(LogisticRegression()).fit(X, Y)
     with pytest.raises(ValueError, match=r"clip 0 has 0\.5"):

@@ -1,4 +1,4 @@
-"""Every form and container of Y, and the matching of names."""
+"""Forms and containers of Y, and matching of event names."""
 
 import numpy as np
 import pandas as pd
@@ -55,7 +55,7 @@ def pa():
         pd.DataFrame.sparse.from_spmatrix(sparse.csr_matrix(MATRIX), columns=["a", "b"]),
     ],
 )
-def test_names_and_events_of_lists_and_tables(Y):
+def test_lists_and_tables_name_the_events(Y):
     targets = check_targets(Y)
     assert targets.classes.tolist() == ["a", "b"]
     assert targets.indicator.tolist() == MATRIX.tolist()
@@ -97,7 +97,7 @@ def test_tables_and_arrays_of_pyarrow(pa):
     assert check_targets(arrow).indicator.tolist() == MATRIX.tolist()
     for labels in (pa.array(["b", "a"]), pa.array(["b", "a"]).dictionary_encode()):
         assert check_targets(labels).indicator.tolist() == [[0, 1], [1, 0]]
-    with pytest.raises(ValueError, match="clip 1 has no label, it is None"):
+    with pytest.raises(ValueError, match="clip 1 has no label, but None"):
         check_targets(pa.array(["a", None]))
     with pytest.raises(ValueError, match="more than one column for 'a'"):
         check_targets(pa.table([pa.array([1]), pa.array([0])], names=["a", "a"]))
@@ -118,7 +118,7 @@ def test_tables_and_arrays_of_pyarrow(pa):
         np.array([["1", "1"], ["0", "1"], ["0", "0"]]),
     ],
 )
-def test_matrices_without_names_have_numbers(Y):
+def test_events_of_matrices_without_names_are_numbers(Y):
     targets = check_targets(Y)
     assert targets.classes.tolist() == [0, 1]
     assert targets.indicator.tolist() == MATRIX.tolist()
@@ -134,18 +134,18 @@ def test_matrices_without_names_have_numbers(Y):
         pd.Series([[0, 2], [1], []]),
     ],
 )
-def test_lists_of_numbers_are_class_ids(Y):
+def test_lists_of_numbers_are_read_as_class_ids(Y):
     targets = check_targets(Y)
     assert targets.classes.tolist() == [0, 1, 2]
     assert targets.indicator.tolist() == [[1, 0, 1], [0, 1, 0], [0, 0, 0]]
 
 
-def test_sets_are_never_rows_of_an_indicator():
+def test_sets_are_never_read_as_rows_of_an_indicator():
     assert check_targets([{0, 1}, {1}]).indicator.tolist() == [[1, 1], [0, 1]]
     assert check_targets([[0, 1], [1, 0]]).indicator.tolist() == [[0, 1], [1, 0]]
 
 
-def test_rows_of_texts_in_an_array_are_event_lists():
+def test_arrays_of_strings_are_read_as_event_lists():
     targets = check_targets(np.array([["a", "b"], ["b", "c"]]))
     assert targets.classes.tolist() == ["a", "b", "c"]
     assert targets.indicator.tolist() == [[1, 1, 0], [0, 1, 1]]
@@ -181,13 +181,13 @@ def test_numbers_as_labels(Y):
     assert check_targets(Y).indicator.tolist() == [[0, 1], [1, 0]]
 
 
-def test_a_column_of_zeros_and_ones_is_one_event():
+def test_column_of_zeros_and_ones_is_one_event():
     targets = check_targets(pd.DataFrame({"siren": [1, 0]}))
     assert targets.classes.tolist() == ["siren"]
     assert targets.multilabel
 
 
-def test_targets_for_other_estimators_keep_the_names():
+def test_to_y_keeps_the_names():
     Y = check_targets([["b"], ["b", "a"]]).to_y()
     pd.testing.assert_frame_equal(
         Y, pd.DataFrame({"a": [0, 1], "b": [1, 1]}, dtype=np.int8), check_column_type=False
@@ -195,14 +195,14 @@ def test_targets_for_other_estimators_keep_the_names():
 
 
 @pytest.mark.parametrize("missing", [None, np.nan, pd.NA, pd.NaT])
-def test_missing_values_are_named_by_their_clip(missing):
+def test_error_names_the_clip_with_a_missing_value(missing):
     with pytest.raises(ValueError, match="clip 1 has no label"):
         check_targets(["a", missing])
     with pytest.raises(ValueError, match="clip 1 has no label"):
         check_targets(pd.Series(["a", missing], dtype=object))
     with pytest.raises(ValueError, match="clip 1 has no label"):
         check_targets([1, missing])
-    with pytest.raises(ValueError, match=r"clip 1 is .*\[\] where there are no events"):
+    with pytest.raises(ValueError, match=r"clip 1 is .*\[\] for a clip without events"):
         check_targets([["a"], missing])
     with pytest.raises(ValueError, match=r"clip 1 has .* among its events"):
         check_targets([["a"], ["b", missing]])
@@ -223,9 +223,9 @@ def test_missing_values_are_named_by_their_clip(missing):
         (pd.Series(["a", None], dtype="category"), "clip 1 has no label"),
         (FRAME.astype("boolean").mask(FRAME == 0), "clip 1 has no value .* event 'a'"),
         (np.ma.array(MATRIX, mask=MATRIX == 0), "clip 1 has no value .* event 0"),
-        (["a", 1], "clip 1 has the label 1 of type int, and clip 0 'a'"),
+        (["a", 1], "clip 1 has the label 1 of type int, but clip 0 has 'a'"),
         ([{"a": 1}, {}], "clip 0 has the label {'a': 1} of type dict"),
-        ([["a"], "b"], "clip 1 is the single text 'b'"),
+        ([["a"], "b"], "clip 1 is the single string 'b'"),
         ([["a"], ["b", 3]], "clip 1 has 3 of type int among its events"),
         ([[0, "a"], [1, "b"]], "clip 0 has 'a' of type str among its events"),
         ([[0, 1, 0], [0, 1]], r"clip 0 has 3 entries, \[0, 1, 0\]"),
@@ -242,18 +242,18 @@ def test_missing_values_are_named_by_their_clip(missing):
         (FRAME.set_axis(["a", np.nan], axis=1), "a column without a name"),
     ],
 )
-def test_wrong_targets_are_named(Y, message):
+def test_wrong_targets_raise(Y, message):
     with pytest.raises(ValueError, match=message):
         check_targets(Y)
 
 
 @pytest.mark.parametrize("Y", ["ab", {"a": [1]}, {"a"}, 5])
-def test_what_is_no_sequence_is_refused(Y):
+def test_objects_that_are_not_sequences_raise(Y):
     with pytest.raises(TypeError, match="one entry per clip"):
         check_targets(Y)
 
 
-def test_errors_stay_short():
+def test_error_messages_are_short():
     with pytest.raises(ValueError, match="clip 0 has") as caught:
         check_targets([["x" * 9999, 1], ["a"]])
     assert len(str(caught.value)) < 400
@@ -268,7 +268,7 @@ def test_errors_stay_short():
         pd.DataFrame([[1, 1, 0], [0, 0, 1]]),
     ],
 )
-def test_names_decide_and_positions_only_without(Y):
+def test_events_are_matched_by_name_or_else_by_position(Y):
     expected = [[1, 1, 0], [0, 0, 1]]
     assert align_events(Y, NAMES, True).tolist() == expected
     assert match_events(Y, NAMES).classes.tolist() == NAMES.tolist()
@@ -302,7 +302,7 @@ def test_columns_named_by_numbers_are_matched():
         align_events(Y.set_axis([0, 1, 7], axis=1), np.arange(3), True)
 
 
-def test_columns_without_names_take_those_of_the_table():
+def test_numbered_events_get_the_names_of_the_table():
     targets = match_events(FRAME, np.arange(2))
     assert targets.classes.tolist() == ["a", "b"]
     assert targets.indicator.tolist() == MATRIX.tolist()
@@ -318,7 +318,7 @@ def test_columns_without_names_take_those_of_the_table():
         (["dog", "rain"], "of one form: Y has 1-D labels, training had an indicator matrix"),
     ],
 )
-def test_what_cannot_be_matched_is_named(Y, message):
+def test_events_that_cannot_be_matched_raise(Y, message):
     with pytest.raises(ValueError, match=message):
         align_events(Y, NAMES, True)
 
@@ -328,17 +328,17 @@ def test_lists_of_names_need_names():
         align_events([["dog"]], np.arange(3), True)
 
 
-def test_narrow_matrix_is_not_taken_for_class_ids():
+def test_narrow_matrix_is_not_read_as_class_ids():
     with pytest.raises(ValueError, match="Y has 2 columns, but there are 3 events"):
         align_events([[0, 1], [1, 0]], np.arange(3), True)
 
 
-def test_unknown_label_is_named():
+def test_error_names_the_unknown_label():
     with pytest.raises(ValueError, match="clip 1 has the event 'cat'"):
         align_events(["dog", "cat"], NAMES, False)
 
 
-def test_unknown_labels_have_columns_of_their_own_in_scores():
+def test_unknown_labels_get_extra_columns_for_scoring():
     expected = [[0, 0, 1, 0], [0, 0, 0, 1]]
     assert align_score_targets(["dog", "cat"], NAMES, False).tolist() == expected
     assert align_score_targets(iter(["dog", "cat"]), NAMES, False).tolist() == expected
@@ -363,32 +363,32 @@ def test_unknown_events_are_collected():
         (FRAME, ["b", "a"], ["b", "a"], MATRIX[:, ::-1].tolist()),
     ],
 )
-def test_columns_named_by_text_stand_for_numbers(Y, columns, classes, indicator):
+def test_column_names_may_be_numbers_as_strings(Y, columns, classes, indicator):
     targets = match_columns(Y, np.array(columns, dtype=object))
     assert targets.classes.tolist() == classes
     assert targets.indicator.tolist() == indicator
 
 
 @pytest.mark.parametrize("blank", ["", " "])
-def test_columns_without_a_name_are_refused(blank):
+def test_columns_without_a_name_raise(blank):
     with pytest.raises(ValueError, match="Y has a column without a name"):
         check_targets(pd.DataFrame([[1, 0], [0, 1]], columns=["a", blank]))
 
 
 @pytest.mark.parametrize("shape", [(2, 0), (0, 2)])
-def test_tables_of_nothing_are_refused(shape):
+def test_empty_tables_raise(shape):
     with pytest.raises(ValueError, match=f"Y is empty: it has {shape[0]} rows .* {shape[1]} col"):
         check_targets(pd.DataFrame(np.zeros(shape)))
 
 
-def test_text_in_an_indicator_is_not_called_a_soft_label():
+def test_strings_in_an_indicator_are_not_called_soft_labels():
     Y = pd.DataFrame({"path": ["a.wav", "b.wav"], "Rain": [1, 0]})
-    with pytest.raises(ValueError, match=r"'a.wav' for the event 'path'.*Leave out columns") as got:
+    with pytest.raises(ValueError, match=r"'a.wav' for the event 'path'.*Drop columns") as got:
         check_targets(Y)
     assert "soft" not in str(got.value)
 
 
-def test_a_column_of_whole_floats_holds_labels():
+def test_column_of_whole_floats_is_read_as_labels():
     targets = check_targets(pd.DataFrame({"label": [0.0, 2.0, 1.0]}))
     assert not targets.multilabel
     assert targets.classes.tolist() == [0, 1, 2]
@@ -396,19 +396,21 @@ def test_a_column_of_whole_floats_holds_labels():
         check_targets(pd.DataFrame({"label": [0.0, 0.5, 1.0]}))
 
 
-def test_arrays_of_no_dimension_are_labels():
+def test_zero_dimensional_arrays_are_read_as_labels():
     targets = check_targets([np.array(4), np.array(3)])
     assert targets.classes.tolist() == [3, 4]
     assert targets.indicator.tolist() == [[0, 1], [1, 0]]
     assert check_targets(list(torch.tensor([4, 3]))).classes.tolist() == [3, 4]
 
 
-def test_what_numpy_cannot_take_is_named():
-    with pytest.raises(TypeError, match=r"Y is a Tensor that NumPy cannot take: .*detach"):
+def test_error_names_what_numpy_cannot_convert():
+    with pytest.raises(
+        TypeError, match=r"Y is a Tensor that cannot be converted to a NumPy array: .*detach"
+    ):
         check_targets(torch.ones(2, 2, requires_grad=True))
 
 
-def test_numbers_of_columns_may_be_text():
+def test_column_numbers_may_be_strings():
     Y = pd.DataFrame([[1, 0], [1, 1]], columns=["1", "0"])
     targets = match_events(Y, np.arange(2))
     assert targets.indicator.tolist() == [[0, 1], [1, 1]]
@@ -426,12 +428,12 @@ def test_classes_list_each_event_once(classes):
         check_classes(classes)
 
 
-def test_a_set_of_classes_is_sorted():
+def test_set_of_classes_is_sorted():
     assert check_classes({"b", "a"}).tolist() == ["a", "b"]
     assert check_classes(pd.Index(["b", "a"])).tolist() == ["b", "a"]
 
 
-def test_targets_keep_names_from_file_systems():
-    Y = [["caf\udce9"], ["b"]]  # as os.listdir gives a folder's name in Latin-1
+def test_targets_keep_undecodable_names():
+    Y = [["caf\udce9"], ["b"]]  # os.listdir returns a Latin-1 name like this
     targets = check_targets(Y)
     assert check_targets(targets.to_y()).classes.tolist() == ["b", "caf\udce9"]

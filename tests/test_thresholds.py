@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from sktagger import ThresholdTuner
 from sktagger.metrics import mean_f1, mean_precision, mean_recall
 from sktagger.thresholds._choice import _refine
-from sktagger.thresholds._levels import _predict, _shrink, _smooth_tails, shift_bins
+from sktagger.thresholds._levels import _shrink, _smooth_tails, _widen_tails, shift_bins
 from sktagger.thresholds._model import _own_curves, _weigh_priors
 from sktagger.thresholds._scale import ScoreScale
 
@@ -24,8 +24,8 @@ def scores_and_events(rng):
     return rng.standard_normal(Y.shape) + Y, Y.astype(int)
 
 
-def best_by_trying(y, s):
-    """Highest F1 over -inf, all midpoints and +inf, by the formula."""
+def best_by_search(y, s):
+    """Find the highest F1 of -inf, all midpoints and +inf with the formula of F1."""
     distinct = np.unique(s)
     best = (-1.0, None)
     for threshold in [-np.inf, *(distinct[1:] + distinct[:-1]) / 2, np.inf]:
@@ -39,12 +39,12 @@ def best_by_trying(y, s):
 def test_thresholds_have_the_best_f1(scores_and_events):
     S, Y = scores_and_events
     tuner = ThresholdTuner(strategy="best").fit(S, Y)
-    expected = [best_by_trying(Y[:, k], S[:, k]) for k in range(4)]
+    expected = [best_by_search(Y[:, k], S[:, k]) for k in range(4)]
     np.testing.assert_allclose(tuner.thresholds_, [threshold for _, threshold in expected])
     assert tuner.score(S, Y) == pytest.approx(np.mean([f1 for f1, _ in expected]))
 
 
-def test_decisions_are_scores_above_the_threshold(scores_and_events):
+def test_events_with_scores_above_the_threshold_are_predicted(scores_and_events):
     S, Y = scores_and_events
     tuner = ThresholdTuner().fit(S, Y)
     np.testing.assert_array_equal(tuner.predict(S), tuner.thresholds_ < S)
@@ -52,20 +52,20 @@ def test_decisions_are_scores_above_the_threshold(scores_and_events):
     assert tuner.score(S, Y) == mean_f1(Y, tuner.predict(S))
 
 
-def test_scores_pass_unchanged(scores_and_events):
+def test_predict_proba_returns_the_scores(scores_and_events):
     S, Y = scores_and_events
     np.testing.assert_array_equal(ThresholdTuner().fit(S, Y).predict_proba(S), S)
 
 
-def test_event_without_positives_gets_the_threshold_of_all_events(scores_and_events):
+def test_event_without_positives_gets_the_best_common_threshold(scores_and_events):
     S, Y = scores_and_events
     Y[:, 3] = 0
     tuner = ThresholdTuner(strategy="best").fit(S, Y)
-    assert tuner.thresholds_[3] == pytest.approx(best_by_trying(Y.ravel(), S.ravel())[1])
+    assert tuner.thresholds_[3] == pytest.approx(best_by_search(Y.ravel(), S.ravel())[1])
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_no_positives_at_all_reports_nothing(scores_and_events, strategy):
+def test_nothing_is_predicted_without_any_positives(scores_and_events, strategy):
     S, Y = scores_and_events
     tuner = ThresholdTuner(strategy=strategy).fit(S, 0 * Y)
     assert np.isfinite(tuner.thresholds_).all()
@@ -80,7 +80,7 @@ def test_events_keep_their_names(scores_and_events):
     assert list(tuner.transform(S).columns) == names
 
 
-def test_another_number_of_events_is_refused(scores_and_events):
+def test_wrong_number_of_events_raises(scores_and_events):
     S, Y = scores_and_events
     with pytest.raises(ValueError, match="X has scores of 3 events, but y has 4"):
         ThresholdTuner().fit(S[:, :3], Y)
@@ -88,7 +88,7 @@ def test_another_number_of_events_is_refused(scores_and_events):
         ThresholdTuner().fit(S, Y).predict(S[:, :3])
 
 
-def test_unfitted_tuner_says_so():
+def test_unfitted_tuner_raises():
     with pytest.raises(NotFittedError):
         ThresholdTuner().predict(np.ones((2, 2)))
 
@@ -117,7 +117,7 @@ def test_expected_thresholds_are_better_on_new_clips(many_events):
     assert expected < best / 3
 
 
-def test_f1_falls_less_on_new_clips(many_events):
+def test_f1_drops_less_on_new_clips(many_events):
     present = many_events[1].any(axis=0)
     S, Y, separation, prior = (values[..., present] for values in many_events)
     drop = {}
@@ -128,7 +128,7 @@ def test_f1_falls_less_on_new_clips(many_events):
     assert abs(drop["expected"]) < drop["best"] / 2
 
 
-def test_plenty_of_clips_give_the_optimum(rng):
+def test_thresholds_of_many_clips_are_optimal(rng):
     prior, separation = np.array([0.1, 0.2, 0.3]), np.array([1.0, 2.0, 3.0])
     Y = rng.random((20_000, 3)) < prior
     S = rng.standard_normal(Y.shape) + separation * Y
@@ -140,11 +140,11 @@ def increase(scores):
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_the_scale_of_the_scores_matters_little(many_events, strategy):
+def test_scale_of_the_scores_matters_little(many_events, strategy):
     S, Y, *_ = many_events
     tuner = ThresholdTuner(strategy=strategy)
-    decisions = tuner.fit(S, Y).predict(S)
-    assert np.mean(tuner.fit(increase(S), Y).predict(increase(S)) != decisions) < 1e-3
+    predictions = tuner.fit(S, Y).predict(S)
+    assert np.mean(tuner.fit(increase(S), Y).predict(increase(S)) != predictions) < 1e-3
 
 
 def test_the_order_of_events_does_not_matter(many_events):
@@ -173,7 +173,7 @@ def test_float32_scores_give_the_same_thresholds(many_events):
     np.testing.assert_allclose(single, ThresholdTuner().fit(S, Y).thresholds_, atol=1e-2)
 
 
-def test_absent_event_is_reported_rarely_but_not_never(many_events):
+def test_absent_event_is_predicted_rarely(many_events):
     S, Y, *_ = many_events
     Y[:, 7] = 0
     threshold = ThresholdTuner().fit(S, Y).thresholds_[7]
@@ -181,7 +181,7 @@ def test_absent_event_is_reported_rarely_but_not_never(many_events):
     assert norm.sf(threshold - 2) > 0.02
 
 
-def test_equal_scores_are_not_parted(rng):
+def test_equal_scores_are_not_separated(rng):
     Y = rng.random((400, 6)) < 0.2
     S = np.clip(np.round(rng.normal(0.2 + 0.4 * Y, 0.2), 1), 0, 1)
     tuner = ThresholdTuner().fit(S, Y)
@@ -200,7 +200,7 @@ def test_expected_thresholds_are_finite_on_few_clips(rng, shape, constant, share
     assert np.isfinite(ThresholdTuner().fit(S, Y).thresholds_).all()
 
 
-def test_event_of_every_clip_is_reported(rng):
+def test_event_of_every_clip_is_predicted(rng):
     S = rng.random((30, 2))
     tuner = ThresholdTuner().fit(S, np.ones((30, 2)))
     assert tuner.predict(S).all()
@@ -232,26 +232,26 @@ def test_fewest_errors_on_the_tuning_clips(scores_and_events):
 def test_fewest_expected_errors(rng):
     Y = rng.random((5000, 3)) < 0.3
     S = rng.standard_normal(Y.shape) + 2 * Y
-    # where both densities, weighted by the priors, are equal
+    # At the optimum, both densities have equal values if weighted by the priors.
     optimum = 1 + np.log(0.7 / 0.3) / 2
     thresholds = ThresholdTuner(metric="error_rate").fit(S, Y).thresholds_
     np.testing.assert_allclose(thresholds, optimum, atol=0.15)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_metric_may_be_a_function(many_events, strategy):
+def test_metric_may_be_a_callable(many_events, strategy):
     S, Y, *_ = (values[..., 30:34] for values in many_events)
     by_name = ThresholdTuner(strategy=strategy).fit(S, Y).thresholds_
-    by_call = ThresholdTuner(metric=f1_score_of_any, strategy=strategy).fit(S, Y).thresholds_
+    by_call = ThresholdTuner(metric=checked_f1_score, strategy=strategy).fit(S, Y).thresholds_
     np.testing.assert_allclose(by_call, by_name, atol=0.25 if strategy == "expected" else 1e-12)
 
 
-def f1_score_of_any(y_true, y_pred):
+def checked_f1_score(y_true, y_pred):
     assert y_true.shape == y_pred.shape
     return f1_score(y_true, y_pred, zero_division=0)
 
 
-def test_function_sees_50_positives_within_reason(rng):
+def test_callable_gets_about_50_positives(rng):
     seen = set()
 
     def accuracy(y_true, y_pred):
@@ -267,28 +267,30 @@ def test_function_sees_50_positives_within_reason(rng):
     assert rare[0] == 20_000
 
 
-def test_another_metric_gives_other_thresholds(many_events):
+def test_other_metric_gives_other_thresholds(many_events):
     S, Y, *_ = (values[..., 30:34] for values in many_events)
     balanced = ThresholdTuner(metric=balanced_accuracy_score).fit(S, Y).thresholds_
     assert (balanced < ThresholdTuner().fit(S, Y).thresholds_).all()
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_least_precision_and_recall_are_kept(rng, strategy):
+def test_minimum_precision_and_recall_are_kept(rng, strategy):
     Y = rng.random((4000, 3)) < [0.3, 0.2, 0.1]
     S = rng.standard_normal(Y.shape) + 3 * Y
     tuner = ThresholdTuner(min_precision=0.9, strategy=strategy).fit(S, Y)
     assert mean_precision(Y, tuner.predict(S), average=None).min() > 0.88
     tuner = ThresholdTuner(min_recall=0.95, strategy=strategy).fit(S, Y)
     assert mean_recall(Y, tuner.predict(S), average=None).min() > 0.93
-    freely = ThresholdTuner(min_recall=0.01, strategy=strategy).fit(S, Y)
+    unconstrained = ThresholdTuner(min_recall=0.01, strategy=strategy).fit(S, Y)
     np.testing.assert_allclose(
-        freely.thresholds_, ThresholdTuner(strategy=strategy).fit(S, Y).thresholds_, atol=0.11
+        unconstrained.thresholds_,
+        ThresholdTuner(strategy=strategy).fit(S, Y).thresholds_,
+        atol=0.11,
     )
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_what_cannot_be_kept_is_named(rng, strategy):
+def test_warning_names_events_that_miss_the_minimum(rng, strategy):
     Y = pd.DataFrame(rng.random((500, 2)) < 0.2, columns=["easy", "hard"])
     S = rng.standard_normal(Y.shape) + Y.to_numpy() * [6, 1]
     tuner = ThresholdTuner(min_precision=0.8, min_recall=0.8, strategy=strategy)
@@ -307,15 +309,15 @@ def test_what_cannot_be_kept_is_named(rng, strategy):
         {"strategy": "bootstrap"},
     ],
 )
-def test_bad_parameters_are_refused_in_fit(scores_and_events, parameters):
+def test_bad_parameters_raise_in_fit(scores_and_events, parameters):
     tuner = ThresholdTuner(**parameters)
     (name,) = parameters
     with pytest.raises(InvalidParameterError, match=f"The '{name}' parameter of ThresholdTuner"):
         tuner.fit(*scores_and_events)
 
 
-def unlike_events(case):
-    """Scores of 8 events whose spreads, shapes, separations and priors differ."""
+def different_events(case):
+    """Scores and labels of 8 events with different spreads, shapes, separations and priors."""
     rng = np.random.default_rng(7)
     Y = rng.random((400, 8)) < np.geomspace(0.01, 0.3, 8)
     S = rng.standard_normal(Y.shape) * np.linspace(0.5, 1.5, 8) + np.linspace(3, 0.5, 8) * Y
@@ -326,7 +328,7 @@ def unlike_events(case):
     return (S.round() if case == "rounded" else S)[:n_clips], Y[:n_clips]
 
 
-# what was measured to be better on new clips is not changed by accident
+# These thresholds were better on new clips in benchmarks. The test guards against changes.
 @pytest.mark.parametrize(
     ("case", "parameters", "thresholds"),
     [
@@ -341,12 +343,12 @@ def unlike_events(case):
         ),
     ],
 )
-def test_expected_thresholds_are_the_measured_ones(case, parameters, thresholds):
-    tuner = ThresholdTuner(**parameters).fit(*unlike_events(case))
+def test_expected_thresholds_do_not_change(case, parameters, thresholds):
+    tuner = ThresholdTuner(**parameters).fit(*different_events(case))
     np.testing.assert_allclose(tuner.thresholds_, thresholds, rtol=0, atol=2e-3)
 
 
-def test_negatives_are_normal_on_the_scale(rng):
+def test_negatives_are_normal_on_the_common_scale(rng):
     scores = rng.permutation(np.geomspace(1, 100, 200)).reshape(50, 4)
     scale = ScoreScale(scores, np.zeros((50, 4), dtype=bool))
     deviates = scale.deviates(scores)
@@ -369,18 +371,18 @@ def test_scores_above_all_negatives_share_the_last_rank():
 def test_thresholds_among_equal_scores_are_found():
     scores = np.repeat([0.0, 1.0, 2.0], [10, 5, 1])[:, None]
     scale = ScoreScale(scores, np.zeros(scores.shape, dtype=bool))
-    # among the ten, among the five, and at the single highest score
+    # deviates among the ten, among the five, and at the single highest score
     event, *ties = scale.ties(norm.ppf(np.array([5, 12, 15.5]) / 17))
     assert event.tolist() == [0, 1]
-    low, high, accepting, rejecting = ties
+    low, high, below, at = ties
     np.testing.assert_allclose(norm.cdf(low) * 17, [0.25, 10])
     np.testing.assert_allclose(norm.cdf(high) * 17, [10, 15])
-    assert accepting.tolist() == [-0.5, 0.5]
-    assert rejecting.tolist() == [0, 1]
+    assert below.tolist() == [-0.5, 0.5]
+    assert at.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(
-    ("gain", "place"),
+    ("gain", "position"),
     [
         (-((np.arange(8) - 3.3) ** 2), 3.3),
         (-(np.arange(8.0) ** 2), 0),
@@ -389,43 +391,44 @@ def test_thresholds_among_equal_scores_are_found():
         (np.arange(8) ** 2, 6),
     ],
 )
-def test_best_place_is_the_top_of_a_parabola(gain, place):
-    assert _refine(gain[None], gain[None].argmax(axis=1)) == pytest.approx(place)
+def test_best_position_is_the_maximum_of_a_parabola(gain, position):
+    assert _refine(gain[None], gain[None].argmax(axis=1)) == pytest.approx(position)
 
 
 @pytest.mark.parametrize("total", [1, 8, 125, 10**6])
 def test_tails_are_smoothed_by_a_kernel_that_keeps_the_variance(total):
-    places, counts = np.arange(-6, 8, 0.025), np.zeros(560)
-    at = [200, 280]
-    counts[at] = total / 2
+    bins, counts = np.arange(-6, 8, 0.025), np.zeros(560)
+    peaks = [200, 280]
+    counts[peaks] = total / 2
     width = max(total ** (-1 / 3), 0.03)
-    inward = 1 / np.sqrt(1 + width**2)
-    expected = norm.sf(places[:, None], inward * places[at], inward * width).mean(axis=1)
+    shrinkage = 1 / np.sqrt(1 + width**2)
+    centers = shrinkage * bins[peaks]
+    expected = norm.sf(bins[:, None], centers, shrinkage * width).mean(axis=1)
     (tails,) = _smooth_tails(counts[None], np.array([total]))
     np.testing.assert_allclose(tails, expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("n_negatives", [0, 1, 10**6])
-def test_rates_are_never_certain(n_negatives):
-    predicted = _predict(np.repeat([[1.0, 0.0]], 280, axis=1), np.array([n_negatives]))
+def test_rates_are_never_0_or_1(n_negatives):
+    predicted = _widen_tails(np.repeat([[1.0, 0.0]], 280, axis=1), np.array([n_negatives]))
     assert 0 < predicted.min() < predicted.max() < 1
 
 
 @pytest.mark.parametrize(
-    ("error_variance", "drawn"),
+    ("error_variance", "expected"),
     [
         ([0, 0, 0], [0, 4, 3]),
-        ([1, 1, 9], [0.6, 3.8, 3]),  # variance of 5 less 1 of errors: by a fifth
+        ([1, 1, 9], [0.6, 3.8, 3]),  # error is 1 of a variance of 5: shrink by a fifth
         ([99, 99, 9], [3, 3, 3]),
     ],
 )
-def test_uncertain_values_are_drawn_to_the_mean(error_variance, drawn):
+def test_uncertain_values_are_shrunk_to_the_mean(error_variance, expected):
     counts = np.array([10, 30, 1])
     shrunk = _shrink(np.array([0.0, 4, 77]), np.array(error_variance, dtype=float), counts)
-    np.testing.assert_allclose(shrunk, drawn, atol=1e-4)
+    np.testing.assert_allclose(shrunk, expected, atol=1e-4)
 
 
-def test_priors_are_weighed_by_what_was_seen():
+def test_priors_are_weighted_by_the_observed_support():
     prior, weight = _weigh_priors(np.array([0, 1, 20, 500, 990]), 1000)
     assert (weight >= 0).all()
     np.testing.assert_allclose(weight.sum(axis=1), 1)
@@ -437,8 +440,8 @@ def test_priors_are_weighed_by_what_was_seen():
 def test_own_curve_is_the_kernel_estimate():
     levels = np.arange(-4, 9.01, 0.1)
     counts = np.zeros((3, len(levels)))
-    counts[0, [60, 80]] = 16  # of deviation 1: 32 ** -0.2 = 0.5
-    counts[1, 50] = 1  # the least deviation
+    counts[0, [60, 80]] = 16  # standard deviation 1, so the width is 32 ** -0.2 = 0.5
+    counts[1, 50] = 1  # the minimum standard deviation
     curves = _own_curves(counts)
     expected = norm.sf(levels[:, None], [2, 4], 0.5).mean(axis=1)
     np.testing.assert_allclose(curves[0], expected, atol=1e-12)
@@ -446,14 +449,14 @@ def test_own_curve_is_the_kernel_estimate():
     assert not curves[2].any()
 
 
-def test_counts_move_to_the_nearest_bin_in_reach():
-    counts, places = np.array([[1.0, 2, 3, 4]]), np.array([[-9.0, 0.4, 0.6, 99]])
-    assert shift_bins(counts, places, np.arange(3.0)).tolist() == [[3, 3, 4]]
+def test_counts_move_to_the_nearest_bin():
+    counts, values = np.array([[1.0, 2, 3, 4]]), np.array([[-9.0, 0.4, 0.6, 99]])
+    assert shift_bins(counts, values, np.arange(3.0)).tolist() == [[3, 3, 4]]
 
 
 @pytest.fixture
 def tables(rng):
-    """Scores and events of three events under their names."""
+    """Tables of scores and labels, whose columns name three events."""
     Y = pd.DataFrame(rng.random((90, 3)) < [0.5, 0.3, 0.1], columns=["siren", "bell", "rain"])
     return (rng.standard_normal(Y.shape) + 2 * Y), Y.astype(int)
 
@@ -461,7 +464,7 @@ def tables(rng):
 OTHER_ORDER = ["rain", "siren", "bell"]
 
 
-def test_names_of_scores_and_events_decide(tables):
+def test_events_are_matched_by_name(tables):
     S, Y = tables
     expected = ThresholdTuner().fit(S.to_numpy(), Y.to_numpy()).thresholds_
     lists = [list(Y.columns[row]) for row in Y.to_numpy(bool)]
@@ -479,8 +482,8 @@ def test_scores_are_matched_by_name(tables):
         expected = tuner.predict(S)
         np.testing.assert_array_equal(tuner.predict(S[OTHER_ORDER]), expected)
         for wrong, message in (
-            (S[["siren", "bell"]], "missing are 'rain', unknown none"),
-            (S.rename(columns={"bell": "Bell"}), "missing are 'bell', unknown 'Bell'"),
+            (S[["siren", "bell"]], "Missing events: 'rain'. Unknown events: none"),
+            (S.rename(columns={"bell": "Bell"}), "Missing events: 'bell'. Unknown events: 'Bell'"),
         ):
             with pytest.raises(ValueError, match=message):
                 tuner.predict(wrong)
@@ -494,12 +497,12 @@ def test_scores_in_tables_of_other_libraries(tables):
     for make in makers:
         tuner = ThresholdTuner().fit(make(swapped), make(Y.to_dict("list")))
         assert tuner.classes_.tolist() == OTHER_ORDER
-        # sums are rounded by the order of columns in memory
+        # Rounding errors of sums depend on the order of the columns.
         np.testing.assert_allclose(tuner.thresholds_, expected.thresholds_[[2, 0, 1]], rtol=1e-12)
         np.testing.assert_array_equal(expected.predict(make(swapped)), expected.predict(S))
 
 
-def test_events_that_scores_do_not_have_are_named(tables):
+def test_error_names_events_without_scores(tables):
     S, Y = tables
     with pytest.raises(ValueError, match=r"the event 'Bell', .* nearest: 'bell'"):
         ThresholdTuner().fit(S, Y.rename(columns={"bell": "Bell"}))
@@ -509,7 +512,7 @@ def test_events_that_scores_do_not_have_are_named(tables):
         ThresholdTuner().fit(S.to_numpy(), [["siren"], ["bell"], []] * 30)
 
 
-def test_labels_that_are_numbers_match_columns_named_by_text(rng):
+def test_numeric_labels_match_column_names(rng):
     labels = rng.choice([3, 7, 12], 60)
     S = pd.DataFrame(rng.random((60, 3)), columns=["12", "3", "7"])
     tuner = ThresholdTuner().fit(S, labels)
@@ -518,17 +521,17 @@ def test_labels_that_are_numbers_match_columns_named_by_text(rng):
     np.testing.assert_array_equal(tuner.thresholds_, expected)
 
 
-def test_scores_of_a_forest_are_a_list_of_arrays(tables):
+def test_scores_may_be_a_list_of_arrays(tables):
     S, Y = tables
     present = (S.to_numpy() > 0.5) * 0.8 + 0.1
-    of_events = [np.column_stack([1 - score, score]) for score in present.T]
-    tuner = ThresholdTuner().fit(of_events, Y)
+    by_event = [np.column_stack([1 - score, score]) for score in present.T]
+    tuner = ThresholdTuner().fit(by_event, Y)
     np.testing.assert_array_equal(tuner.thresholds_, ThresholdTuner().fit(present, Y).thresholds_)
-    np.testing.assert_array_equal(tuner.predict(of_events), tuner.predict(present))
+    np.testing.assert_array_equal(tuner.predict(by_event), tuner.predict(present))
 
 
 class Scores(TransformerMixin, BaseEstimator):
-    """Scores are the input, under names that `set_output` shows."""
+    """Transformer that returns its input, with column names for `set_output`."""
 
     def fit(self, X, y=None):
         return self

@@ -1,6 +1,10 @@
 """Checks of what users pass in; the only file that imports scikit-learn's private helpers."""
 
 import numpy as np
+
+# There is no public way for several scorers to share one call of predict_proba. cross_validate
+# passes its cache of predictions to instances of this class only.
+from sklearn.metrics._scorer import _BaseScorer as BaseScorer
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -11,6 +15,7 @@ from sklearn.utils._param_validation import (
 from sklearn.utils.validation import _num_samples, check_array
 
 __all__ = [
+    "BaseScorer",
     "HasMethods",
     "Interval",
     "StrOptions",

@@ -1,74 +1,104 @@
-"""Curves over thresholds, and of precision over recall."""
+"""Curves of F1 over thresholds, and of precision over recall."""
+
+from __future__ import annotations
 
 import warnings
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import UndefinedMetricWarning
 
-from sktagger.displays._common import COLORS, event_label, find_columns, make_axes, respond
+from sktagger.displays._common import COLORS, event_label, find_columns, get_predictions, make_axes
 from sktagger.metrics import RankedScores, event_report
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from typing_extensions import Self
+
+__all__ = ["PrecisionRecallEventsDisplay", "ThresholdCurveDisplay"]
+
 _DASHES = ["-", "--"]
-# More events than this are drawn in grey, with their mean
-_N_NAMED = 8
+# Up to this many events have colors and labels. More events are gray, with their mean in color.
+_N_LABELED = 8
+# Number of points of the mean curve
 _N_GRID = 201
 
 
 class _CurvesDisplay:
-    """Curves of events on one pair of axes: named, or as a bundle with its mean."""
+    """Curves of events in one plot: a few labeled curves, or many gray curves with their mean."""
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, events=None, ax=None):
-        """Plot what a fitted estimator gives on clips.
+    def from_estimator(
+        cls,
+        estimator: BaseEstimator,
+        X: Any,
+        y: Any,
+        *,
+        events: list[str] | list[int] | None = None,
+        ax: Axes | None = None,
+    ) -> Self:
+        """Plot the scores of a fitted estimator.
 
         Parameters
         ----------
         estimator : estimator
-            Fitted, with `predict_proba`. Thresholds are taken from its ``thresholds_``, or from
-            those of the last step of a pipeline, if there are.
+            Fitted, with `predict_proba`. The thresholds are the ``thresholds_`` of the estimator,
+            or of the last step of a pipeline, if it has them.
         X : array-like
-            Clips, as the estimator takes them.
+            Clips, in a form that the estimator accepts.
         y : array-like
-            Their events, in any form of :meth:`sktagger.ThresholdTuner.fit`.
+            Events of the clips, in any form that :meth:`sktagger.ThresholdTuner.fit` accepts.
         events : list of (str or int), default=None
-            Names of events. None: all.
+            Names of the events to plot. None: all events.
         ax : matplotlib Axes, default=None
-            None: of a new figure.
+            Axes to plot on. None: the axes of a new figure.
 
         Returns
         -------
         display
-            With ``ax_``, ``figure_`` and ``lines_``.
+            The display, with ``ax_``, ``figure_`` and ``lines_``.
         """
-        y_true, scores, thresholds = respond(estimator, X, y)
+        y_true, scores, thresholds = get_predictions(estimator, X, y)
         return cls.from_predictions(y_true, scores, thresholds=thresholds, events=events, ax=ax)
 
     @classmethod
-    def from_predictions(cls, y_true, y_score, *, thresholds=None, events=None, ax=None):
-        """Plot scores against the truth.
+    def from_predictions(
+        cls,
+        y_true: ArrayLike,
+        y_score: ArrayLike,
+        *,
+        thresholds: ArrayLike | None = None,
+        events: list[str] | list[int] | None = None,
+        ax: Axes | None = None,
+    ) -> Self:
+        """Plot scores and labels.
 
         Parameters
         ----------
         y_true : array-like of shape (n_clips, n_events)
-            Indicator matrix; a DataFrame names the events.
+            0/1 indicator of the events of each clip. The columns of a DataFrame name the events.
         y_score : array-like of shape (n_clips, n_events), float
+            Finite scores.
         thresholds : array-like of shape (n_events,), default=None
-            Marked on the curves.
+            Thresholds to mark on the curves.
         events : list of (str or int), default=None
-            Names of events, or columns if events have no names. None: all.
+            Names of the events to plot, or column numbers if events have no names. None: all
+            events.
         ax : matplotlib Axes, default=None
-            None: of a new figure.
+            Axes to plot on. None: the axes of a new figure.
 
         Returns
         -------
         display
-            With ``ax_``, ``figure_`` and ``lines_``.
+            The display, with ``ax_``, ``figure_`` and ``lines_``.
 
         Raises
         ------
         ValueError
-            If an event is unknown, or none of the events has positives.
+            If an event is unknown, or if none of the events has positives.
         """
         ranked = RankedScores(y_true, y_score)
         names = ranked.event_names_
@@ -78,35 +108,41 @@ class _CurvesDisplay:
         if not columns:
             raise ValueError(
                 "None of the events has a positive clip, so there is no curve. At least one event "
-                "must occur in y_true. Choose others, or more clips."
+                "must occur in y_true. Select other events, or pass more clips."
             )
         curves = {names[column]: ranked.curve(column) for column in columns}
         points = None
         if thresholds is not None:
             with warnings.catch_warnings():
-                # Events that are absent have no curve, either
+                # Events without positives have no curve, so they need no warning.
                 warnings.simplefilter("ignore", UndefinedMetricWarning)
                 report = event_report(y_true, y_score, thresholds)
             points = report.loc[list(curves), ["threshold", "F1", "precision", "recall"]]
         average_precision = pd.Series(ranked.average_precision(), index=names)[list(curves)]
         return cls(curves, points=points, average_precision=average_precision).plot(ax=ax)
 
-    def __init__(self, curves, *, points=None, average_precision=None):
+    def __init__(
+        self,
+        curves: dict[Any, pd.DataFrame],
+        *,
+        points: pd.DataFrame | None = None,
+        average_precision: pd.Series | None = None,
+    ):
         self.curves = curves
         self.points = points
         self.average_precision = average_precision
 
-    def _marks(self, x, y):
-        """Where the thresholds are, for columns `x` and `y` of the points."""
+    def _threshold_marks(self, x, y):
+        """Return the coordinates of the thresholds, from columns `x` and `y` of the points."""
         if self.points is None:
             return {}
         finite = self.points[np.isfinite(self.points[x]) & np.isfinite(self.points[y])]
         return {event: (finite.at[event, x], finite.at[event, y]) for event in finite.index}
 
     def _plot(self, ax, lines, marks, label, mean_label):
-        """Draw the lines, and marks on them, by event; name what can be told apart."""
+        """Plot the line and the mark of each event."""
         self.lines_ = []
-        many = len(lines) > _N_NAMED
+        many = len(lines) > _N_LABELED
         for number, (event, (x, y)) in enumerate(lines.items()):
             style = {"color": "0.8", "linewidth": 0.7, "zorder": 1}
             if not many:
@@ -130,35 +166,38 @@ class _CurvesDisplay:
         if marks:
             ax.plot([], [], "o", color="0.45", markersize=5, label="at the threshold")
         ax.spines[["top", "right"]].set_visible(False)
-        # Beside the axes: curves of events may be anywhere within
+        # The legend is beside the axes, because curves may be anywhere inside.
         ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
 
 class ThresholdCurveDisplay(_CurvesDisplay):
-    """F1 of each event as the threshold rises.
+    """Plot of the F1 of each event over the threshold.
 
-    A broad top forgives a threshold that is a little off; a sharp one, or a ragged one, will not be
-    met on new clips. It is recommended to use `from_predictions` or `from_estimator`. Up to eight
-    events are named, more are drawn as a bundle, with the mean.
+    If the maximum is broad, a slightly wrong threshold does little harm. A sharp or ragged maximum
+    will not be reached on new clips. Use `from_predictions` or `from_estimator` to make the
+    display. Up to eight events are labeled. If there are more, all curves are gray, and their mean
+    is added.
 
     Parameters
     ----------
     curves : dict of (str or int) to DataFrame
-        For each event what :meth:`sktagger.metrics.RankedScores.curve` gives.
+        Result of :meth:`sktagger.metrics.RankedScores.curve` for each event.
     points : DataFrame of shape (n_events, 4), default=None
-        ``threshold``, ``F1``, ``precision`` and ``recall`` of events at their thresholds, which
-        are marked.
+        ``threshold``, ``F1``, ``precision`` and ``recall`` of each event at its threshold. These
+        points are marked.
     average_precision : Series of shape (n_events,), default=None
-        Not shown here.
+        Not shown in this plot.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
+        Axes of the plot.
     figure_ : matplotlib Figure
+        Figure of the plot.
     lines_ : list of matplotlib Line2D
-        One for each event, and the mean if there are more than eight.
+        One line per event, and the mean if there are more than eight events.
 
     Examples
     --------
@@ -171,22 +210,22 @@ class ThresholdCurveDisplay(_CurvesDisplay):
 
     _drawstyle = "default"
 
-    def plot(self, ax=None):
-        """Draw.
+    def plot(self, ax: Axes | None = None) -> Self:
+        """Plot the curves.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None: of a new figure.
+            Axes to plot on. None: the axes of a new figure.
 
         Returns
         -------
         display : ThresholdCurveDisplay
-            Itself, with ``ax_``, ``figure_`` and ``lines_``.
+            This display, with ``ax_``, ``figure_`` and ``lines_``.
         """
         ax = make_axes(ax, figsize=(7.4, 4.2))
         lines = {event: _steps(curve) for event, curve in self.curves.items()}
-        marks = self._marks("threshold", "F1")
+        marks = self._threshold_marks("threshold", "F1")
         ax.set(xlabel="Threshold", ylabel="F1", ylim=(-0.02, 1.02))
         return self._plot(ax, lines, marks, event_label, "mean, one threshold for all")
 
@@ -197,33 +236,35 @@ class ThresholdCurveDisplay(_CurvesDisplay):
 
     @staticmethod
     def _at(grid, x, y):
-        # the value holds from a score up to the next one
+        # F1 is constant from a score up to the next one.
         return y[np.searchsorted(x, grid, side="right").clip(1, len(x)) - 1]
 
 
 class PrecisionRecallEventsDisplay(_CurvesDisplay):
-    """Precision of each event against its recall.
+    """Plot of the precision of each event over its recall.
 
-    It is recommended to use `from_predictions` or `from_estimator`. Up to eight events are named,
-    with their average precision; more are drawn as a bundle, with the mean over events of the
-    precision at each recall.
+    Use `from_predictions` or `from_estimator` to make the display. Up to eight events are labeled
+    with their average precision. If there are more, all curves are gray, and the mean precision at
+    each recall is added.
 
     Parameters
     ----------
     curves : dict of (str or int) to DataFrame
-        For each event what :meth:`sktagger.metrics.RankedScores.curve` gives.
+        Result of :meth:`sktagger.metrics.RankedScores.curve` for each event.
     points : DataFrame of shape (n_events, 4), default=None
-        ``threshold``, ``F1``, ``precision`` and ``recall`` of events at their thresholds, which
-        are marked.
+        ``threshold``, ``F1``, ``precision`` and ``recall`` of each event at its threshold. These
+        points are marked.
     average_precision : Series of shape (n_events,), default=None
-        Told in the legend.
+        Shown in the legend.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
+        Axes of the plot.
     figure_ : matplotlib Figure
+        Figure of the plot.
     lines_ : list of matplotlib Line2D
-        One for each event, and the mean if there are more than eight.
+        One line per event, and the mean if there are more than eight events.
 
     Examples
     --------
@@ -236,31 +277,32 @@ class PrecisionRecallEventsDisplay(_CurvesDisplay):
 
     _drawstyle = "steps-pre"
 
-    def plot(self, ax=None):
-        """Draw.
+    def plot(self, ax: Axes | None = None) -> Self:
+        """Plot the curves.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None: of a new figure.
+            Axes to plot on. None: the axes of a new figure.
 
         Returns
         -------
         display : PrecisionRecallEventsDisplay
-            Itself, with ``ax_``, ``figure_`` and ``lines_``.
+            This display, with ``ax_``, ``figure_`` and ``lines_``.
         """
         ax = make_axes(ax, figsize=(7.0, 5.0))
         lines = {
             event: (curve["recall"].to_numpy(), curve["precision"].to_numpy())
             for event, curve in self.curves.items()
         }
-        marks = self._marks("recall", "precision")
+        marks = self._threshold_marks("recall", "precision")
         average_precision = self.average_precision
 
         def label(event):
-            known = average_precision is not None
             name = event_label(event)
-            return f"{name} (AP {average_precision[event]:.2f})" if known else name
+            if average_precision is None:
+                return name
+            return f"{name} (AP {average_precision[event]:.2f})"
 
         ax.set(xlabel="Recall", ylabel="Precision", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         ax.set_aspect("equal")
@@ -279,6 +321,6 @@ class PrecisionRecallEventsDisplay(_CurvesDisplay):
 
 
 def _steps(curve):
-    """Ascending finite scores, and the F1 of a threshold from each of them to the next."""
+    """Return the finite thresholds in ascending order, and the F1 from each to the next."""
     finite = curve.iloc[1:-1]
     return finite["threshold"].to_numpy()[::-1], finite["F1"].to_numpy()[::-1]

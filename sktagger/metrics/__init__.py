@@ -1,30 +1,30 @@
 """Metrics of audio tagging on arrays, and their scorers.
 
-Every metric takes labels and scores (or decisions), clips in rows and events in columns, and gives
-one number, or with ``average=None`` one for each event: a Series by event name if the input is a
-DataFrame. Where scikit-learn has the metric, values are equal, ties included.
+Every metric takes labels and scores (or binary predictions), with clips in rows and events in
+columns. It returns one number, or with ``average=None`` one number per event: a Series by event
+name if the input is a DataFrame. Where scikit-learn has the metric, the values are equal, ties
+included.
 
 Events without positives or without negatives
 ---------------------------------------------
-There is one policy, and everything here follows it. In rare events it is common that no clip has
-the event, and then it has no average precision, no recall, no F-score. Such a value is
+All metrics follow one policy. A rare event often occurs in none of the clips. Its average
+precision, recall and F-score are then undefined. An undefined value
 
-* NaN for the event (``average=None``, `event_report`, `RankedScores`),
-* left out of the mean over events, which is NaN only if no event has a value,
-* counted in one `sklearn.exceptions.UndefinedMetricWarning`, which names how many there are. Means
-  that a missing event cannot change, weighted by support or pooled, do not warn of it.
+* is NaN for the event (``average=None``, `event_report`, `RankedScores`),
+* is left out of the mean over events, which is NaN only if no event has a value,
+* is counted in a single `sklearn.exceptions.UndefinedMetricWarning`. There is no warning where the
+  event cannot change the mean: if means are weighted by support, or if events are pooled.
 
-Undefined are, for events without positives: all metrics but counts, false positives or not. For
-events without negatives: ROC AUC and d', nothing else. The best threshold of an event without
-positives is +inf: it is never decided. `event_support` tells the number of positives of each event.
-Precision of an event that has positives but is never decided is 0, as is its F-score.
-With ``average="micro"`` all events are pooled before anything is computed, so that a rare event
-takes part through its negatives.
+For events without positives, all metrics except counts are undefined, even if there are false
+positives. For events without negatives, only ROC AUC and d' are undefined. The best threshold of an
+event without positives is +inf, so the event is never predicted. An event that has positives but is
+never predicted has a precision and an F-score of 0. `event_support` returns the number of positives
+of each event. ``average="micro"`` pools all events first, so the negatives of rare events count.
 
-NaN or infinite scores are an error that names the clips.
+NaN or infinite scores raise an error that names the clips.
 """
 
-from sktagger.metrics._decisions import (
+from sktagger.metrics._binary import (
     ClipErrors,
     clip_errors,
     error_rate,

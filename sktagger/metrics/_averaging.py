@@ -1,4 +1,4 @@
-"""From a value per event to one number: the policy for undefined events lives here."""
+"""Means over events, and the policy for events whose value is undefined."""
 
 import warnings
 
@@ -19,13 +19,13 @@ def average_events(values, support, average, *, metric, names=None, n_negatives=
     support : ndarray of shape (n_events,), float64
         Number (or weight) of the positives of each event.
     average : {"macro", "micro", "weighted"} or None
-        With None the values are returned as they are. With "micro" there is one value.
+        None returns the values unchanged. With "micro" there is only one value.
     metric : str
-        Name of the metric, for the warning and the Series.
+        Name of the metric, used in the warning and as the name of the Series.
     names : Index of shape (n_events,), default=None
         Names of the events.
     n_negatives : ndarray of shape (n_events,), default=None
-        Number (or weight) of the negatives, for metrics that need them.
+        Number (or weight) of the negatives of each event, for metrics that need negatives.
 
     Returns
     -------
@@ -35,13 +35,13 @@ def average_events(values, support, average, *, metric, names=None, n_negatives=
     Warns
     -----
     UndefinedMetricWarning
-        If the metric is undefined for an event; names how many. Events without positives are no
-        reason with "weighted", because they have weight 0, unless there are no others.
+        If the metric is undefined for some events; the message gives their number. With "weighted",
+        events without positives have weight 0 and cause a warning only if there are no others.
     """
     if average != "weighted" or not support.any():
         warn_undefined(metric, support, n_negatives, stacklevel=4)
     elif n_negatives is not None:
-        # Events without positives weigh nothing, so that only the others can be missed.
+        # Events without positives have weight 0. Only the other events can change the mean.
         warn_undefined(metric, support[support > 0], n_negatives[support > 0], stacklevel=4)
     if average is None:
         return values if names is None else pd.Series(values, index=names, name=metric)
@@ -53,16 +53,16 @@ def average_events(values, support, average, *, metric, names=None, n_negatives=
 
 
 def warn_undefined(metric, support, n_negatives=None, *, stacklevel=3):
-    """Warn once if events lack the positives (or the negatives) that a metric needs."""
-    lacking = {"positives": support == 0}
+    """Warn once if events have no positives (or no negatives) although the metric needs them."""
+    missing = {"positives": support == 0}
     if n_negatives is not None:
-        lacking["negatives"] = n_negatives == 0
-    n_undefined = np.count_nonzero(np.any(list(lacking.values()), axis=0))
+        missing["negatives"] = n_negatives == 0
+    n_undefined = np.count_nonzero(np.any(list(missing.values()), axis=0))
     if n_undefined:
-        reasons = [f"{events.sum()} without {kind}" for kind, events in lacking.items()]
+        reasons = [f"{events.sum()} without {kind}" for kind, events in missing.items()]
         warnings.warn(
             f"{metric} is undefined for {n_undefined} of {len(support)} events "
-            f"({', '.join(reasons)}): NaN for each of them, and left out of means.",
+            f"({', '.join(reasons)}). Their value is NaN and left out of means.",
             UndefinedMetricWarning,
             stacklevel=stacklevel,
         )

@@ -1,4 +1,4 @@
-"""Metrics on resampled clips, vectorised over the resamples."""
+"""Metrics on bootstrap resamples of the clips, vectorized over the resamples."""
 
 import numpy as np
 from scipy import sparse
@@ -8,12 +8,12 @@ from sktagger.metrics._ranking import map_blocks, rank_positives, split_rows
 
 __all__ = ["draw_weights", "resampled_average_precision_and_auc"]
 
-# Resamples are drawn in lots whose weights fill about this much memory.
-_LOT_BYTES = 2**25
+# Resamples are drawn in batches. The weights of a batch take about this much memory.
+_BATCH_BYTES = 2**25
 
 
 def draw_weights(clip_scores, n_bootstraps, random_state):
-    """Draw clips with replacement, as many as there are.
+    """Draw bootstrap resamples: as many clips as there are, with replacement.
 
     Parameters
     ----------
@@ -24,27 +24,29 @@ def draw_weights(clip_scores, n_bootstraps, random_state):
     Yields
     ------
     weights : ndarray of shape (n_clips, n_resamples), float32 or float64
-        How often each clip was drawn, times its weight. Together `n_bootstraps` resamples.
+        How often each clip was drawn, times its weight. All batches together have `n_bootstraps`
+        columns.
     """
     n_clips = len(clip_scores.scores)
-    # Sums of drawn clips are integers, exact in float32 up to here, at half the time of float64.
+    # Without weights, all sums are integers. Up to 2**24, float32 is exact and twice as fast.
     exact = clip_scores.weight is None and n_clips < 2**24
     dtype = np.dtype(np.float32 if exact else np.float64)
-    lot_size = max(1, _LOT_BYTES // (dtype.itemsize * n_clips))
-    for start in range(0, n_bootstraps, lot_size):
-        size = min(lot_size, n_bootstraps - start)
+    batch_size = max(1, _BATCH_BYTES // (dtype.itemsize * n_clips))
+    for start in range(0, n_bootstraps, batch_size):
+        size = min(batch_size, n_bootstraps - start)
         drawn = random_state.randint(n_clips, size=(size, n_clips), dtype=np.int64)
         drawn += n_clips * np.arange(size)[:, np.newaxis]
-        times = np.bincount(drawn.ravel(), minlength=size * n_clips).reshape(size, n_clips)
-        weights = times.T.astype(dtype, order="C")
+        counts = np.bincount(drawn.ravel(), minlength=size * n_clips).reshape(size, n_clips)
+        weights = counts.T.astype(dtype, order="C")
         yield weights if clip_scores.weight is None else weights * clip_scores.weight[:, np.newaxis]
 
 
 def resampled_average_precision_and_auc(clip_scores, weights):
-    """Average precision and ROC AUC of each event in each resample.
+    """Compute average precision and ROC AUC of each event in each resample.
 
-    A resample changes how much each clip counts, but not the order of the scores: that is found
-    once, and the weights between neighbouring positives are summed for all resamples at a time.
+    A resample changes the weights of the clips, but not the order of their scores. The scores are
+    therefore sorted once. The weights between adjacent positives are then summed for all resamples
+    together.
 
     Parameters
     ----------
@@ -85,16 +87,17 @@ def resampled_average_precision_and_auc(clip_scores, weights):
 
 
 def _measure_event(order, bounds, positives, group_of, weights, total):
-    """Average precision and ROC AUC of one event.
+    """Compute average precision and ROC AUC of one event in each resample.
 
     Parameters
     ----------
     order : ndarray of shape (n_clips,), intp
-        Clips from the highest score down.
+        Clips in order of descending score.
     bounds : ndarray of shape (2 * n_groups,), intp
-        For each group of positives of equal score the number of clips above and reaching it.
+        Two entries per group of positives with equal scores: the number of clips that score
+        higher, and the number of clips that score at least as high.
     positives, group_of : ndarray of shape (n_positives,), intp
-        Clips with the event, and their groups.
+        Clips with the event, and the group of each of them.
     weights : ndarray of shape (n_clips, n_resamples), float32 or float64
     total : ndarray of shape (n_resamples,), float64
 
@@ -107,7 +110,7 @@ def _measure_event(order, bounds, positives, group_of, weights, total):
         return np.full((2, n_resamples), np.nan)
 
     def sum_weights(clips, starts):
-        """Total weights of consecutive slices of `clips`, by a product with a 0/1 matrix."""
+        """Sum the weights in consecutive slices of `clips`, by a product with a 0/1 matrix."""
         ones = np.ones(len(clips), dtype=weights.dtype)
         slices = sparse.csr_array((ones, clips, starts), shape=(len(starts) - 1, n_clips))
         return slices @ weights

@@ -1,4 +1,4 @@
-"""The one form in which all metrics of scores see labels and scores."""
+"""Checked labels and scores, in the form that all score-based metrics use."""
 
 from dataclasses import dataclass, replace
 
@@ -10,21 +10,22 @@ __all__ = ["ClipScores"]
 
 @dataclass(frozen=True)
 class ClipScores:
-    """Scores of clips, and where the positives are: checked, never copied needlessly.
+    """Checked scores of clips, and the positions of the positives.
 
-    Only the positions of the positives are kept of ``y_true``, because weak labels are sparse:
-    a clip of AudioSet has two or three of the 527 events.
+    The scores are not copied if they need no conversion. Of ``y_true``, only the positions of the
+    positives are stored, because weak labels are sparse: an AudioSet clip has two or three of the
+    527 events.
 
     Attributes
     ----------
     scores : ndarray of shape (n_clips, n_events), float32 or float64
         Finite scores.
     clip, event : ndarray of shape (n_positives,), int
-        Row and column of each positive, each pair once, in no particular order.
+        Row and column of each positive. Every pair occurs once; the order is arbitrary.
     weight : ndarray of shape (n_clips,), float64, or None
-        Weight of each clip, greater than 0; None if all clips count the same.
+        Weight of each clip, greater than 0; None if all clips have the same weight.
     names : Index of shape (n_events,), or None
-        Names of the events, if the input had any.
+        Names of the events; None if the input had no names.
     """
 
     scores: np.ndarray
@@ -46,11 +47,11 @@ class ClipScores:
         n_clips, n_events = self.scores.shape
         total = n_clips if self.weight is None else self.weight.sum()
         n_positives = np.bincount(self.event, minlength=n_events)
-        # Sums of weights are rounded, so that their difference may miss an exact 0.
+        # The sums of weights are rounded, so their difference may not be exactly 0.
         return np.where(n_positives == n_clips, 0.0, total - self.support)
 
     def clips_by_event(self):
-        """Clips with the first event, then those with the second, and so on.
+        """List the clips with the first event, then those with the second, and so on.
 
         Returns
         -------
@@ -61,7 +62,7 @@ class ClipScores:
         return self.clip[_stable_order(self.event)], _starts(self.event, self.scores.shape[1])
 
     def events_by_clip(self):
-        """Events of the first clip, then those of the second, and so on.
+        """List the events of the first clip, then those of the second, and so on.
 
         Returns
         -------
@@ -72,7 +73,7 @@ class ClipScores:
         return self.event[_stable_order(self.clip)], _starts(self.clip, self.scores.shape[0])
 
     def pooled(self):
-        """The same decisions as one event: each pair of clip and event is a clip."""
+        """Pool all events into one: each pair of clip and event becomes a clip."""
         n_events = self.scores.shape[1]
         return replace(
             self,
@@ -85,13 +86,13 @@ class ClipScores:
 
 
 def _stable_order(position):
-    """Order that sorts positions, equal ones as they come."""
-    # Integers of 16 bits are sorted by radix, and few matrices have more events.
+    """Return the indices that sort the positions; equal positions keep their order."""
+    # NumPy uses a fast radix sort for 16-bit integers, which suffice for the number of events.
     if position.size and position.max() < 2**16:
         position = position.astype(np.uint16)
     return np.argsort(position, kind="stable")
 
 
 def _starts(position, n_positions):
-    """Where each position starts among the sorted positions, and where the last one ends."""
+    """Return where each position starts among the sorted positions, and where the last ends."""
     return np.concatenate([[0], np.cumsum(np.bincount(position, minlength=n_positions))])

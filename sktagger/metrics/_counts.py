@@ -1,4 +1,4 @@
-"""Rates from counts of decisions, with the policy for events without positives built in."""
+"""Precision, recall and F-score from counts; NaN for events without positives."""
 
 import numpy as np
 
@@ -6,23 +6,23 @@ __all__ = ["f_score", "precision", "ratio", "recall"]
 
 
 def ratio(numerator, denominator, undefined=np.nan):
-    """Quotient, `undefined` where the denominator is 0."""
+    """Divide; the result is `undefined` where the denominator is 0."""
     out = np.full(np.shape(denominator), undefined, dtype=np.float64)
     return np.divide(numerator, denominator, out=out, where=np.asarray(denominator) > 0)
 
 
 def precision(tp, fp, fn):
-    """Share of the accepted that are right; 0 if none is accepted, NaN if none is to be found."""
+    """Share of predictions that are true; 0 without predictions, NaN without positives."""
     return np.where(tp + fn > 0, ratio(tp, tp + fp, undefined=0.0), np.nan)
 
 
 def recall(tp, fp, fn):
-    """Share of those to be found that are accepted; NaN if none is to be found."""
+    """Share of positives that are predicted; NaN without positives."""
     return ratio(tp, tp + fn)
 
 
 def f_score(tp, fp, fn, beta=1.0):
-    """Weighted harmonic mean of precision and recall; NaN if none is to be found."""
-    # From counts instead of rates: a single rounding, so that equal F-scores are equal numbers.
+    """Weighted harmonic mean of precision and recall; NaN without positives."""
+    # Computed from counts, not rates: with a single rounding, equal F-scores are equal numbers.
     hits = (1.0 + beta**2) * tp
     return np.where(tp + fn > 0, ratio(hits, hits + beta**2 * fn + fp), np.nan)

@@ -1,4 +1,4 @@
-"""Checks of what users pass."""
+"""Checks of labels, scores, predictions and options."""
 
 import numbers
 
@@ -11,11 +11,11 @@ from sktagger._utils.text import listed
 from sktagger.metrics._clip_scores import ClipScores
 from sktagger.targets import plain_table
 
-__all__ = ["as_sparse", "check_average", "check_decisions", "check_positive", "check_scores"]
+__all__ = ["as_sparse", "check_average", "check_positive", "check_predictions", "check_scores"]
 
 _AVERAGES = ("macro", "micro", "weighted", None)
 _MAKE_INDICATOR = (
-    "make one of event lists with sklearn.preprocessing.MultiLabelBinarizer, of labels with "
+    "convert event lists with sklearn.preprocessing.MultiLabelBinarizer, and labels with "
     "pandas.get_dummies."
 )
 
@@ -30,7 +30,7 @@ def check_scores(y_true, y_score, sample_weight=None):
     y_score : {array-like, DataFrame} of the same shape
         Finite scores.
     sample_weight : array-like of shape (n_clips,), default=None
-        Weights of the clips, at least 0. Clips of weight 0 are left out.
+        Weights of the clips, at least 0. Clips with weight 0 are left out.
 
     Returns
     -------
@@ -59,14 +59,14 @@ def check_scores(y_true, y_score, sample_weight=None):
     return ClipScores(scores, clip, event, weight, names)
 
 
-def check_decisions(y_true, y_pred, sample_weight=None):
-    """Check labels and 0/1 decisions.
+def check_predictions(y_true, y_pred, sample_weight=None):
+    """Check labels and binary predictions.
 
     Parameters
     ----------
     y_true, y_pred : {array-like, sparse matrix, DataFrame} of shape (n_clips, n_events) or \
             (n_clips,)
-        0/1 (or bool) indicators of the labelled and of the decided events.
+        0/1 (or bool) indicators of the labeled and of the predicted events.
     sample_weight : array-like of shape (n_clips,), default=None
         Weights of the clips, at least 0.
 
@@ -99,7 +99,7 @@ def check_decisions(y_true, y_pred, sample_weight=None):
 
 
 def as_sparse(clip, event, shape, values=None):
-    """Sparse matrix, clips by events, with `values` (default 1) at the given places."""
+    """Make a sparse matrix (clips, events) with `values` (default 1) at the given positions."""
     if values is None:
         values = np.ones(len(clip), dtype=np.int64)
     return sparse.csr_array((values, (clip, event)), shape=shape)
@@ -109,7 +109,7 @@ def check_average(average):
     """Raise ValueError unless `average` is "macro", "micro", "weighted" or None."""
     if average not in _AVERAGES:
         raise ValueError(
-            f"average={average!r} is not known. It must be 'macro', 'micro', 'weighted' or None. "
+            f"average={average!r} is unknown. It must be 'macro', 'micro', 'weighted' or None. "
             "Pass average=None for the value of each event."
         )
 
@@ -119,12 +119,12 @@ def check_positive(value, name):
     if not isinstance(value, numbers.Real) or not 0 < value < np.inf:
         raise ValueError(
             f"{name}={value!r} is out of range. It must be a finite number greater than 0. "
-            f"Pass {name}=1 for equal weight of precision and recall."
+            f"Pass {name}=1 to weight precision and recall equally."
         )
 
 
 def _event_names(**tables):
-    """Column names of the first DataFrame among `tables`; all DataFrames must agree."""
+    """Return the column names of the first DataFrame; other DataFrames must have the same."""
     named = {key: table.columns for key, table in tables.items() if isinstance(table, pd.DataFrame)}
     if not named:
         return None
@@ -132,24 +132,24 @@ def _event_names(**tables):
     for key, columns in others:
         if not columns.equals(names):
             raise ValueError(
-                f"The columns of {key} are {listed(columns)}, those of {first} are "
+                f"The columns of {key} are {listed(columns)}, but those of {first} are "
                 f"{listed(names)}. Both must name the same events in the same order. "
-                f"Select them: {key}[{first}.columns]."
+                f"Pass {key}[{first}.columns]."
             )
     return names
 
 
 def _clip_names(*tables):
-    """Row names of the first DataFrame, None (clips are counted) if there is none."""
+    """Return the row names of the first DataFrame; None if there is no DataFrame."""
     return next((table.index for table in tables if isinstance(table, pd.DataFrame)), None)
 
 
 def _as_float_matrix(values, name):
-    """Array of shape (n_clips, n_events), float32 or float64, a view where possible."""
+    """Return an array of shape (n_clips, n_events), float32 or float64; a view if possible."""
     if sparse.issparse(values):
         raise TypeError(
-            f"{name} is a sparse matrix. Scores must be dense, because a score of 0 counts like "
-            f"any other. Pass {name}.toarray()."
+            f"{name} is a sparse matrix. Scores must be dense, because 0 is a score like any "
+            f"other. Pass {name}.toarray()."
         )
     matrix = _as_matrix(values, name)
     if matrix.dtype in (np.float32, np.float64):
@@ -160,13 +160,13 @@ def _as_float_matrix(values, name):
         return matrix.astype(np.float32 if matrix.dtype == np.float16 else np.float64)
     except (TypeError, ValueError) as error:
         raise TypeError(
-            f"{name} holds something that is no number ({error}). Scores must be real numbers. "
+            f"{name} has entries that are not numbers ({error}). Scores must be real numbers. "
             "Pass a float32 or float64 array."
         ) from error
 
 
 def _positives(values, name):
-    """Row and column of each 1 of an indicator matrix, and the shape of the matrix."""
+    """Return the row and column of each 1 in an indicator matrix, and the matrix's shape."""
     if sparse.issparse(values):
         matrix = sparse.coo_array(values, copy=True)
         _check_matrix_shape(matrix.shape, name)
@@ -178,22 +178,22 @@ def _positives(values, name):
         clip, event = _nonzero(matrix)
         entries = np.ones(0) if matrix.dtype == bool else matrix[clip, event]
     if len(wrong := np.flatnonzero(entries != 1)):
-        at = wrong[0]
+        first = wrong[0]
         raise ValueError(
-            f"{name} holds {entries[at]!s} (clip {clip[at]}, event {event[at]}). An indicator "
-            f"matrix holds only 0 and 1 (or False and True); {_MAKE_INDICATOR}"
+            f"{name} has the value {entries[first]!s} (clip {clip[first]}, event {event[first]}). "
+            f"An indicator matrix must have only 0 and 1 (or False and True); {_MAKE_INDICATOR}"
         )
     return clip, event, matrix.shape
 
 
 def _as_matrix(values, name):
-    """Array of shape (n_clips, n_events), a view where possible."""
+    """Return an array of shape (n_clips, n_events); a view if possible."""
     try:
         values = np.asarray(values)
     except ValueError as error:
         raise ValueError(
-            f"{name} has rows of different lengths. It must have a column for each event. For an "
-            f"indicator matrix: {_MAKE_INDICATOR}"
+            f"{name} has rows of different lengths. It must have one column per event. To get an "
+            f"indicator matrix, {_MAKE_INDICATOR}"
         ) from error
     if values.ndim == 1:
         values = values[:, np.newaxis]
@@ -202,33 +202,33 @@ def _as_matrix(values, name):
 
 
 def _nonzero(matrix):
-    """Row and column of each entry other than 0, with half the memory of `numpy.nonzero`."""
+    """Return row and column of each nonzero entry; needs half the memory of `numpy.nonzero`."""
     if matrix.flags.f_contiguous and not matrix.flags.c_contiguous:
         return _nonzero(matrix.T)[::-1]
-    place = np.flatnonzero(matrix)
+    position = np.flatnonzero(matrix)
     dtype = np.int32 if max(matrix.shape) < 2**31 else np.intp
     n_columns = matrix.shape[1]
-    return (place // n_columns).astype(dtype), (place % n_columns).astype(dtype)
+    return (position // n_columns).astype(dtype), (position % n_columns).astype(dtype)
 
 
 def _check_matrix_shape(shape, name):
     if len(shape) != 2 or 0 in shape:
         raise ValueError(
             f"{name} has shape {tuple(shape)}. It must be a matrix of at least one clip (row) and "
-            "one event (column), or 1-D for a single event. Check what you pass."
+            "one event (column), or 1-D for a single event. Check this argument."
         )
 
 
 def _check_same_shape(shape, other, name):
     if tuple(shape) != tuple(other):
         raise ValueError(
-            f"y_true has shape {tuple(shape)}, {name} has shape {tuple(other)}. Both must have a "
-            "row for each clip and a column for each event. Select the same clips and events."
+            f"y_true has shape {tuple(shape)}, but {name} has shape {tuple(other)}. Both must have "
+            "one row per clip and one column per event. Select the same clips and events."
         )
 
 
 def _check_finite(scores, clip_names):
-    # One sum is far cheaper than a mask of the whole matrix and finds every NaN and infinity.
+    # A sum finds every NaN and infinity, and is far cheaper than a mask of the whole matrix.
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(scores.sum()):
             return
@@ -237,7 +237,7 @@ def _check_finite(scores, clip_names):
         where = bad if clip_names is None else clip_names[bad]
         raise ValueError(
             f"y_score is NaN or infinite in {len(bad)} of {len(scores)} clips: {listed(where)}. "
-            "Scores must be finite. Check these clips, or leave them out."
+            "Scores must be finite. Check these clips or leave them out."
         )
 
 
@@ -247,12 +247,12 @@ def _check_weight(sample_weight, n_clips):
     weight = column_or_1d(sample_weight, dtype=np.float64)
     if len(weight) != n_clips:
         raise ValueError(
-            f"sample_weight has {len(weight)} entries for {n_clips} clips. It must have one for "
-            "each clip. Select the weights of these clips."
+            f"sample_weight has {len(weight)} entries for {n_clips} clips. It must have one entry "
+            "per clip. Select the weights of these clips."
         )
     if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
         raise ValueError(
             f"sample_weight ranges from {weight.min()} to {weight.max()}. Weights must be finite, "
-            "at least 0, and not all 0. Leave a clip out by weight 0."
+            "at least 0, and not all 0. Use weight 0 to leave out a clip."
         )
     return weight

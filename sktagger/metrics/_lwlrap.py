@@ -1,4 +1,4 @@
-"""Label-weighted label-ranking average precision: the ranking of events within each clip."""
+"""Label-weighted label-ranking average precision, which ranks the events within each clip."""
 
 import numpy as np
 import pandas as pd
@@ -19,23 +19,24 @@ def lwlrap(
     average: str | None = "weighted",
     sample_weight: ArrayLike | None = None,
 ) -> float | np.ndarray | pd.Series:
-    """Label-weighted label-ranking average precision.
+    """Compute the label-weighted label-ranking average precision (lwlrap).
 
-    For each event that a clip has: the precision among the events that score at least as high in
-    this clip. Its mean over all such pairs of clip and event is lwlrap [1]_, which equals
-    scikit-learn's label ranking average precision if each clip is weighted by the number of its
-    events. Unlike mAP and AUC it compares the scores of different events.
+    Each event of a clip has a precision: the share of the clip's events among all events that score
+    at least as high in this clip. lwlrap is the mean of this precision over all pairs of a clip and
+    one of its events [1]_. It equals scikit-learn's label ranking average precision if each clip is
+    weighted by the number of its events. Unlike mAP and AUC, it compares scores of different
+    events.
 
     Parameters
     ----------
     y_true : {array-like, sparse matrix, DataFrame} of shape (n_clips, n_events)
-        0/1 (or bool) indicator of the events of each clip. Clips without events do not count.
+        0/1 (or bool) indicator of the events of each clip. Clips without events are ignored.
     y_score : {array-like, DataFrame} of the same shape
-        Finite scores, comparable between events. Ties get the rank of the last of them.
+        Finite scores, comparable between events. Tied scores all get the lowest rank of the tie.
     average : {"weighted", "micro", "macro"} or None, default="weighted"
-        "weighted": the mean over all pairs of clip and event, in other words the mean over events
-        weighted by `event_support`; "micro": the same; "macro": every event counts the same;
-        None: for each event the mean over the clips that have it.
+        "weighted": mean over all pairs of a clip and one of its events, which is the mean over
+        events weighted by `event_support`; "micro": the same; "macro": unweighted mean over events;
+        None: for each event, the mean over the clips that have it.
     sample_weight : array-like of shape (n_clips,), default=None
         Weights of the clips, at least 0.
 
@@ -48,21 +49,21 @@ def lwlrap(
     Raises
     ------
     ValueError
-        If shapes or event names differ, labels are not 0/1, or scores are NaN or infinite; the
-        clips are named.
+        If shapes or event names differ, labels are not 0/1, or scores are NaN or infinite. The
+        message names the clips.
     TypeError
-        If scores are sparse or not numbers.
+        If scores are sparse or not numeric.
 
     Warns
     -----
     UndefinedMetricWarning
-        With "macro" and None if events have no positives (names how many), else if all have none:
-        the overall value does not miss them.
+        With "macro" and None, if some events have no positives; the message gives their number.
+        With "weighted" and "micro", only if no event has positives.
 
     See Also
     --------
     event_support : The weights of the events.
-    sklearn.metrics.label_ranking_average_precision_score : Each clip counts the same.
+    sklearn.metrics.label_ranking_average_precision_score : All clips have the same weight.
 
     References
     ----------
@@ -89,7 +90,7 @@ def lwlrap(
 
 
 def lwlrap_by_event(clip_scores):
-    """Mean precision at the positives of each event, NaN without any.
+    """Compute the mean precision at the positives of each event; NaN without positives.
 
     Parameters
     ----------
@@ -108,7 +109,7 @@ def lwlrap_by_event(clip_scores):
 
 
 def precision_at_positives(clip_scores):
-    """For each positive the precision among the events that score at least as high in its clip.
+    """Compute, for each positive, the precision among the events that score at least as high.
 
     Parameters
     ----------
@@ -117,7 +118,7 @@ def precision_at_positives(clip_scores):
     Returns
     -------
     clip, event : ndarray of shape (n_positives,), int
-        Places of the positives, by clip.
+        Rows and columns of the positives, sorted by clip.
     precision : ndarray of shape (n_positives,), float64
         In (0, 1].
     """

@@ -1,4 +1,6 @@
-"""The scores of each event, ranked once."""
+"""Scores that are ranked once per event, for several metrics."""
+
+from __future__ import annotations
 
 from typing import NamedTuple
 
@@ -16,12 +18,12 @@ __all__ = ["BestThresholds", "RankedScores"]
 
 
 class BestThresholds(NamedTuple):
-    """Per event the threshold with the highest F-score, and what it reaches.
+    """The threshold with the highest F-score for each event, and the values at this threshold.
 
     Attributes
     ----------
     thresholds : ndarray of shape (n_events,), float64
-        A clip has the event if its score is greater. -inf: all clips; +inf: none.
+        The event is predicted for clips with a greater score. -inf: for all clips; +inf: for none.
     fscores, precision, recall : ndarray of shape (n_events,), float64
         In [0, 1]; NaN for events without positives.
     """
@@ -33,42 +35,42 @@ class BestThresholds(NamedTuple):
 
 
 class RankedScores:
-    """Scores ranked once per event, for all metrics that depend on the ranking.
+    """Scores that are ranked once per event, for all metrics that depend on the ranking.
 
     Parameters
     ----------
     y_true : {array-like, sparse matrix, DataFrame} of shape (n_clips, n_events) or (n_clips,)
         0/1 (or bool) indicator of the events of each clip.
     y_score : {array-like, DataFrame} of the same shape
-        Finite scores; the higher, the surer of the event. float32 and float64 are ranked as
-        they are, other numbers as float64.
+        Finite scores. A higher score means that the event is more likely. float16 is converted to
+        float32. Types other than float32 and float64 are converted to float64.
     sample_weight : array-like of shape (n_clips,), default=None
         Weights of the clips, at least 0.
 
     Attributes
     ----------
     event_names_ : Index of shape (n_events,), or None
-        Columns of the DataFrame given, None if there was none.
+        Columns of the DataFrame that was passed; None for arrays.
     support_ : ndarray of shape (n_events,), float64
-        Number (or total weight) of the clips with each event: its positives.
+        Number (or total weight) of the clips with each event (positives).
     n_negatives_ : ndarray of shape (n_events,), float64
-        Number (or total weight) of the clips without it.
+        Number (or total weight) of the clips without each event (negatives).
 
     Raises
     ------
     ValueError
-        If shapes or event names differ, labels are not 0/1, or scores are NaN or infinite; the
-        clips are named.
+        If shapes or event names differ, labels are not 0/1, or scores are NaN or infinite. The
+        message names the clips.
     TypeError
-        If scores are sparse or not numbers.
+        If scores are sparse or not numeric.
 
     See Also
     --------
-    event_report : All of it as a table.
+    event_report : A table of all metrics.
 
     Notes
     -----
-    Undefined values are NaN by the policy of :mod:`sktagger.metrics`; no method warns.
+    Undefined values are NaN, as described in :mod:`sktagger.metrics`. The methods do not warn.
 
     Examples
     --------
@@ -89,8 +91,19 @@ class RankedScores:
         self._rank(check_scores(y_true, y_score, sample_weight))
 
     @classmethod
-    def from_checked(cls, clip_scores: ClipScores) -> "RankedScores":
-        """Rank the scores of a `ClipScores`, which are checked already."""
+    def from_checked(cls, clip_scores: ClipScores) -> RankedScores:
+        """Rank scores that have already been checked.
+
+        Parameters
+        ----------
+        clip_scores : ClipScores
+            Checked labels and scores.
+
+        Returns
+        -------
+        ranked : RankedScores
+            The ranked scores.
+        """
         ranked = cls.__new__(cls)
         ranked._rank(clip_scores)
         return ranked
@@ -140,7 +153,7 @@ class RankedScores:
         ) = (np.concatenate(values) for values in zip(*parts, strict=True))
 
     def average_precision(self) -> np.ndarray:
-        """Average precision of each event.
+        """Return the average precision of each event.
 
         Returns
         -------
@@ -150,7 +163,7 @@ class RankedScores:
         return self._average_precision.copy()
 
     def roc_auc(self) -> np.ndarray:
-        """Area under the ROC curve of each event.
+        """Return the area under the ROC curve of each event.
 
         Returns
         -------
@@ -160,11 +173,11 @@ class RankedScores:
         return self._roc_auc.copy()
 
     def best_thresholds(self, beta: float = 1.0) -> BestThresholds:
-        """Threshold of each event with the highest F-score.
+        """Find the threshold of each event with the highest F-score.
 
-        The candidates are -inf, the midpoints between adjacent distinct scores of the event,
-        and +inf; a clip has the event if its score is greater than the threshold. Of several
-        thresholds with the highest F-score the highest is taken.
+        The candidates are -inf, the midpoints between adjacent distinct scores of the event, and
+        +inf. An event is predicted if its score is greater than the threshold. If several
+        thresholds have the highest F-score, the highest of them is returned.
 
         Parameters
         ----------
@@ -174,25 +187,25 @@ class RankedScores:
         Returns
         -------
         best : BestThresholds
-            Named tuple ``(thresholds, fscores, precision, recall)``. An event without positives
-            gets the threshold +inf and NaN elsewhere.
+            Named tuple ``(thresholds, fscores, precision, recall)``. For an event without
+            positives, the threshold is +inf and the other values are NaN.
 
         Notes
         -----
-        Thresholds are float64, also for float32 scores: compare with the scores as they are.
-        Where no float64 lies between two adjacent scores, the threshold is the lower of them.
+        Thresholds are float64, also for float32 scores. Compare them with the original scores. If
+        there is no float64 number between two adjacent scores, the threshold is the lower score.
         """
         check_positive(beta, "beta")
         n_events = len(self.support_)
         event = np.repeat(np.arange(n_events), self._n_groups)
-        # Rejecting more negatives never lowers F: only thresholds just below a positive matter.
+        # Fewer false positives never lower F, so the best threshold lies just below a positive.
         tp = self._positives_reaching
         fp, fn = self._reaching - tp, self.support_[event] - tp
         fscore = f_score(tp, fp, fn, beta)
         highest = np.full(n_events, -np.inf)
         np.maximum.at(highest, event, fscore)
         at_highest = np.flatnonzero(fscore == highest[event])
-        # Groups come from the highest score down, so the first one has the highest threshold.
+        # Groups are in order of descending score, so the first one has the highest threshold.
         found, first = np.unique(event[at_highest], return_index=True)
         best = at_highest[first]
 
@@ -205,25 +218,25 @@ class RankedScores:
         return BestThresholds(thresholds, fscores, precisions, recalls)
 
     def curve(self, event: int | str) -> pd.DataFrame:
-        """What each threshold of an event gives.
+        """Compute precision, recall and other rates of an event at each threshold.
 
         Parameters
         ----------
         event : int or str
-            Column, or name of the event if events have names.
+            Column number, or name of the event if events have names.
 
         Returns
         -------
         curve : DataFrame of shape (n_thresholds, 7)
-            One row for each candidate of :meth:`best_thresholds`, from +inf (no clip) to -inf
-            (all clips). Columns: ``threshold``, ``TP`` and ``FP`` (numbers or weights of true and
-            false positives), ``precision`` (1 where no clip is accepted, as in scikit-learn),
-            ``recall``, ``false_positive_rate`` and ``F1``; undefined rates are NaN.
+            One row per candidate of :meth:`best_thresholds`, from +inf (no clip) to -inf (all
+            clips). The columns are ``threshold``, ``TP`` and ``FP`` (numbers or weights of true and
+            false positives), ``precision`` (1 if the event is not predicted for any clip, as in
+            scikit-learn), ``recall``, ``false_positive_rate`` and ``F1``. Undefined rates are NaN.
 
         Raises
         ------
         KeyError
-            If there is no such event.
+            If the event is unknown.
         """
         column = self._column(event)
         scores = self._clip_scores.scores[:, column]
@@ -253,21 +266,21 @@ class RankedScores:
         )
 
     def _column(self, event):
-        """Position of an event given by name or position."""
+        """Return the column of an event that is given by name or column number."""
         names = self.event_names_
         if names is not None and event in names:
             return names.get_loc(event)
         n_events = len(self.support_)
         if isinstance(event, (int, np.integer)) and 0 <= event < n_events:
             return int(event)
-        known = f"a column from 0 to {n_events - 1}"
+        allowed = f"a column number from 0 to {n_events - 1}"
         if names is not None:
-            known = f"one of the event names ({listed(names)}) or {known}"
-        raise KeyError(f"event={event!r} is not known. It must be {known}. Check the spelling.")
+            allowed = f"one of the event names ({listed(names)}) or {allowed}"
+        raise KeyError(f"event={event!r} is unknown. It must be {allowed}. Check the spelling.")
 
 
 def _average_precision(groups, support):
-    """Mean precision at the positives of each row, NaN for rows without any."""
+    """Mean precision at the positives of each row; NaN without positives."""
     total = np.bincount(
         groups.row, weights=groups.positives * groups.precision, minlength=len(support)
     )
@@ -275,7 +288,7 @@ def _average_precision(groups, support):
 
 
 def _roc_auc(groups, support, negatives):
-    """Share of pairs of a positive and a negative that are in order; ties count half."""
+    """Share of pairs in which the positive scores higher than the negative; ties count half."""
     false_reaching = groups.reaching - groups.positives_reaching
     false_above = groups.above - groups.positives_above
     below = negatives[groups.row] - (false_reaching + false_above) / 2
@@ -284,7 +297,7 @@ def _roc_auc(groups, support, negatives):
 
 
 def _between(lower, upper):
-    """Midpoints in float64, such that ``lower <= midpoint < upper`` also where they touch."""
+    """Midpoints in float64 with ``lower <= midpoint < upper``, also for adjacent numbers."""
     lower, upper = lower.astype(np.float64), upper.astype(np.float64)
     middle = 0.5 * lower + 0.5 * upper
     return np.where((middle >= lower) & (middle < upper), middle, lower)

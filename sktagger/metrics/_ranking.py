@@ -1,9 +1,10 @@
-"""One sort per event that serves every ranking metric.
+"""Ranking of the positives, with one sort per event for all ranking metrics.
 
-Average precision, ROC AUC and the best threshold of an event depend on two counts per positive:
-how many clips score at least as high, and how many score higher. One sort of the scores and a
-binary search for the positives give both, ties included, without an argsort. Weak labels are
-sparse, so the search costs little. The same counts within a clip give its ranking precision.
+Average precision, ROC AUC and the best threshold of an event depend on two counts per positive: the
+number of clips that score at least as high, and the number of clips that score higher. The scores
+are sorted once, and a binary search for the positives yields both counts, ties included. This needs
+no argsort. Weak labels are sparse, so the search is cheap. Within a clip, the same counts yield the
+precision that lwlrap averages.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -14,29 +15,29 @@ import numpy as np
 
 __all__ = ["PositiveGroups", "map_blocks", "rank_positives", "split_rows"]
 
-# A block this large stays in a core's cache while it is sorted and searched.
+# A block of this size fits into a core's cache while it is sorted and searched.
 _BLOCK_BYTES = 2**21
-# Below this many scores threads cost more than they gain.
+# With fewer scores, threads cost more time than they save.
 _MIN_SIZE_FOR_THREADS = 2**20
 
 
 class PositiveGroups(NamedTuple):
-    """The positives of each row, those of equal score as one group.
+    """The positives of each row, grouped by equal score.
 
-    Groups are in order of row, within a row from the highest score down.
+    Groups are sorted by row, and within a row by descending score.
 
     Attributes
     ----------
     row : ndarray of shape (n_groups,), intp
     score, next_score : ndarray of shape (n_groups,)
-        Score of the group and the next lower score of the row, -inf if there is none.
+        Score of the group, and the next lower score of the row (-inf if there is none).
     reaching, above : ndarray of shape (n_groups,)
         Number (or total weight) of the entries of the row that score at least as high as the
-        group, and of those that score higher.
+        group, and of the entries that score higher.
     positives_reaching, positives_above : ndarray of shape (n_groups,)
         The same for positives only.
     group_of : ndarray of shape (n_positives,), intp
-        Group of each positive, in the order in which the positives were given.
+        Group of each positive, in the order of the input.
     """
 
     row: np.ndarray
@@ -65,11 +66,11 @@ def rank_positives(scores, row, column, weight=None):
     Parameters
     ----------
     scores : ndarray of shape (n_rows, n_columns), float32 or float64
-        C-contiguous. Sorted in place.
+        C-contiguous. It is sorted in place.
     row, column : ndarray of shape (n_positives,), int
-        Places of the positives.
+        Rows and columns of the positives.
     weight : ndarray of shape (n_columns,), float64, default=None
-        Weight of each column, greater than 0. None if all count 1.
+        Weight of each column, greater than 0. None: all weights are 1.
 
     Returns
     -------
@@ -113,9 +114,10 @@ def rank_positives(scores, row, column, weight=None):
 
 
 def _cumulative_weights(scores, row, column, weight):
-    """Weights of all entries and of positives, summed down each row's ranking from 0 entries on.
+    """Cumulative weights of all entries and of the positives, in order of descending score.
 
-    Summed from the top, because there the sums are small and every digit counts.
+    The sums start at the highest score. The precision depends most on the sums there, and small
+    sums are the most accurate.
     """
     weights = np.zeros((2, *scores.shape))
     weights[0] = weight
@@ -127,7 +129,7 @@ def _cumulative_weights(scores, row, column, weight):
 
 
 def _search_rows(ascending, row, value, side):
-    """`numpy.searchsorted` for many sorted rows at once, each value in its row.
+    """Search many sorted rows at once, each value in its own row, as `numpy.searchsorted` does.
 
     Parameters
     ----------
@@ -136,7 +138,7 @@ def _search_rows(ascending, row, value, side):
     row : ndarray of shape (n_values,), int
     value : ndarray of shape (n_values,)
     side : {"left", "right"}
-        Count the entries lower than the value, or those lower or equal.
+        "left" counts the entries lower than the value, "right" those lower or equal.
 
     Returns
     -------
@@ -146,7 +148,8 @@ def _search_rows(ascending, row, value, side):
     n_columns = ascending.shape[1]
     flat, before_row = ascending.ravel(), row.astype(np.intp) * n_columns - 1
     count = np.zeros(len(row), dtype=np.intp)
-    # From the highest bit of the count down: set it if the entry it leads to comes before.
+    # Set the bits of the count, starting at the highest: a bit is set if the last entry of the
+    # longer prefix still comes before the value.
     for bit in reversed(range(n_columns.bit_length())):
         longer = count + 2**bit
         last = flat[before_row + np.minimum(longer, n_columns)]
@@ -155,15 +158,15 @@ def _search_rows(ascending, row, value, side):
 
 
 def split_rows(n_rows, row_bytes):
-    """Slices of rows, each of a few MB; at least one row each."""
+    """Split rows into slices of a few MB, each with at least one row."""
     step = max(1, _BLOCK_BYTES // row_bytes)
     return [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
 
 
 def map_blocks(function, blocks, n_scores):
-    """List of ``function(block)``, in threads if there are many scores.
+    """Apply a function to each block, in threads if there are many scores.
 
-    Threads pay, because NumPy sorts and compares without holding the interpreter's lock.
+    Threads help because NumPy releases the interpreter's lock while it sorts and compares.
     """
     n_threads = min(joblib.cpu_count(), len(blocks))
     if n_threads < 2 or n_scores < _MIN_SIZE_FOR_THREADS:

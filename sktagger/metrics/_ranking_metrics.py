@@ -1,4 +1,4 @@
-"""Metrics of the ranking of clips by each event's score: AP, AUC, d', F1 of the best threshold."""
+"""Metrics that rank the clips by each event's score: AP, AUC, d', F1 of the best threshold."""
 
 import math
 
@@ -21,18 +21,18 @@ def mean_average_precision(
     average: str | None = "macro",
     sample_weight: ArrayLike | None = None,
 ) -> float | np.ndarray | pd.Series:
-    """Mean average precision (mAP): the average precision of each event, averaged over events.
+    """Compute the average precision of each event, and average it over events (mAP).
 
-    The average precision of an event is the mean, over the clips with the event, of the precision
-    among the clips that score at least as high [1]_. That of random scores is the share of clips
-    with the event.
+    Each clip with the event has a precision: the share of clips with the event among all clips that
+    score at least as high. The average precision of the event is the mean of this precision over
+    its clips [1]_. For random scores, it is about the share of clips with the event.
 
     Parameters
     ----------
     y_true : {array-like, sparse matrix, DataFrame} of shape (n_clips, n_events) or (n_clips,)
         0/1 (or bool) indicator of the events of each clip; 1-D for a single event.
     y_score : {array-like, DataFrame} of the same shape
-        Finite scores of any range; the higher, the surer of the event.
+        Finite scores in any range. A higher score means that the event is more likely.
     average : {"macro", "micro", "weighted"} or None, default="macro"
         "macro": mean over events; "weighted": mean weighted by the number of clips with the event;
         "micro": all pairs of clip and event ranked together; None: the value of each event.
@@ -48,20 +48,20 @@ def mean_average_precision(
     Raises
     ------
     ValueError
-        If shapes or event names differ, labels are not 0/1, or scores are NaN or infinite; the
-        clips are named.
+        If shapes or event names differ, labels are not 0/1, or scores are NaN or infinite. The
+        message names the clips.
     TypeError
-        If scores are sparse or not numbers.
+        If scores are sparse or not numeric.
 
     Warns
     -----
     UndefinedMetricWarning
-        If events have no positives; names how many.
+        If events have no positives; the message gives their number.
 
     See Also
     --------
-    lwlrap : The precision within each clip instead of within each event.
-    sklearn.metrics.average_precision_score : The same, but 0 for events without positives.
+    lwlrap : Ranks the events within each clip, instead of the clips within each event.
+    sklearn.metrics.average_precision_score : Equal, but 0 for events without positives.
 
     References
     ----------
@@ -95,17 +95,17 @@ def mean_roc_auc(
     average: str | None = "macro",
     sample_weight: ArrayLike | None = None,
 ) -> float | np.ndarray | pd.Series:
-    """Mean area under the ROC curve (mAUC): the AUC of each event, averaged over events.
+    """Compute the area under the ROC curve of each event, and average it over events (mAUC).
 
     The AUC of an event is the probability that a clip with the event scores higher than a clip
-    without it; ties count half [1]_. That of random scores is 0.5.
+    without it; ties count half [1]_. For random scores, it is about 0.5.
 
     Parameters
     ----------
     y_true : {array-like, sparse matrix, DataFrame} of shape (n_clips, n_events) or (n_clips,)
         0/1 (or bool) indicator of the events of each clip; 1-D for a single event.
     y_score : {array-like, DataFrame} of the same shape
-        Finite scores of any range; the higher, the surer of the event.
+        Finite scores in any range. A higher score means that the event is more likely.
     average : {"macro", "micro", "weighted"} or None, default="macro"
         "macro": mean over events; "weighted": mean weighted by the number of clips with the event;
         "micro": all pairs of clip and event ranked together; None: the value of each event.
@@ -121,20 +121,20 @@ def mean_roc_auc(
     Raises
     ------
     ValueError
-        If shapes or event names differ, labels are not 0/1, or scores are NaN or infinite; the
-        clips are named.
+        If shapes or event names differ, labels are not 0/1, or scores are NaN or infinite. The
+        message names the clips.
     TypeError
-        If scores are sparse or not numbers.
+        If scores are sparse or not numeric.
 
     Warns
     -----
     UndefinedMetricWarning
-        If events have no positives or no negatives; names how many.
+        If events have no positives or no negatives; the message gives their number.
 
     See Also
     --------
-    d_prime : The same as a distance between the scores of clips with and without the event.
-    sklearn.metrics.roc_auc_score : The same on one event.
+    d_prime : Expresses the AUC as a distance between two normal distributions.
+    sklearn.metrics.roc_auc_score : Equal for a single event.
 
     References
     ----------
@@ -165,21 +165,22 @@ def d_prime(
     average: str | None = "macro",
     sample_weight: ArrayLike | None = None,
 ) -> float | np.ndarray | pd.Series:
-    r"""Sensitivity index d' of the area under the ROC curve.
+    r"""Compute the sensitivity index d' from the area under the ROC curve.
 
-    The distance, in standard deviations, between the normal distributions of the scores of clips
-    with and without the event that would give this AUC [1]_:
-    :math:`d' = \sqrt 2 \, \Phi^{-1}(\mathrm{AUC})`. It spreads AUCs near 1, which look alike.
+    Suppose that the scores of clips with and without the event have normal distributions of equal
+    width. d' is the distance between their means, in standard deviations, that yields this AUC
+    [1]_: :math:`d' = \sqrt 2 \, \Phi^{-1}(\mathrm{AUC})`. Differences between AUCs near 1 are
+    easier to see in d'.
 
     Parameters
     ----------
     y_true : {array-like, sparse matrix, DataFrame} of shape (n_clips, n_events) or (n_clips,)
         0/1 (or bool) indicator of the events of each clip; 1-D for a single event.
     y_score : {array-like, DataFrame} of the same shape
-        Finite scores of any range; the higher, the surer of the event.
+        Finite scores in any range. A higher score means that the event is more likely.
     average : {"macro", "micro", "weighted"} or None, default="macro"
-        How AUCs are averaged before d' is computed, as in `mean_roc_auc`: d' itself has no mean
-        where an event is separated perfectly. None: d' of each event.
+        How AUCs are averaged before d' is computed, as in `mean_roc_auc`. d' itself is not averaged
+        because it is infinite for an event with an AUC of 1. None: d' of each event.
     sample_weight : array-like of shape (n_clips,), default=None
         Weights of the clips, at least 0.
 
@@ -192,15 +193,15 @@ def d_prime(
     Raises
     ------
     ValueError
-        If shapes or event names differ, labels are not 0/1, or scores are NaN or infinite; the
-        clips are named.
+        If shapes or event names differ, labels are not 0/1, or scores are NaN or infinite. The
+        message names the clips.
     TypeError
-        If scores are sparse or not numbers.
+        If scores are sparse or not numeric.
 
     Warns
     -----
     UndefinedMetricWarning
-        If events have no positives or no negatives; names how many.
+        If events have no positives or no negatives; the message gives their number.
 
     References
     ----------
@@ -233,22 +234,22 @@ def best_f1(
     average: str | None = "macro",
     sample_weight: ArrayLike | None = None,
 ) -> float | np.ndarray | pd.Series:
-    """F-score of the best threshold of each event, averaged over events.
+    """Compute the F-score at the best threshold of each event, and average it over events.
 
-    An upper bound of what thresholds can reach on these clips, not an estimate of what they reach
-    on others: the thresholds are chosen on the labels they are judged by.
+    This is an upper bound of the F-score on these clips, and not an estimate for new clips, because
+    the thresholds are chosen and evaluated on the same labels.
 
     Parameters
     ----------
     y_true : {array-like, sparse matrix, DataFrame} of shape (n_clips, n_events) or (n_clips,)
         0/1 (or bool) indicator of the events of each clip; 1-D for a single event.
     y_score : {array-like, DataFrame} of the same shape
-        Finite scores of any range; the higher, the surer of the event.
+        Finite scores in any range. A higher score means that the event is more likely.
     beta : float, default=1.0
         Weight of recall over precision, greater than 0: 2 counts recall twice as much.
     average : {"macro", "micro", "weighted"} or None, default="macro"
         "macro": mean over events; "weighted": mean weighted by the number of clips with the event;
-        "micro": one threshold for all pairs of clip and event; None: the value of each event.
+        "micro": a single threshold for all pairs of clip and event; None: the value of each event.
     sample_weight : array-like of shape (n_clips,), default=None
         Weights of the clips, at least 0.
 
@@ -261,19 +262,19 @@ def best_f1(
     ------
     ValueError
         If shapes or event names differ, labels are not 0/1, scores are NaN or infinite (the
-        clips are named), or `beta` is not positive.
+        message names the clips), or `beta` is not positive.
     TypeError
-        If scores are sparse or not numbers.
+        If scores are sparse or not numeric.
 
     Warns
     -----
     UndefinedMetricWarning
-        If events have no positives; names how many.
+        If events have no positives; the message gives their number.
 
     See Also
     --------
-    RankedScores.best_thresholds : The thresholds.
-    mean_f1 : F-score of decisions.
+    RankedScores.best_thresholds : The thresholds themselves.
+    mean_f1 : F-score of binary predictions.
 
     Examples
     --------
@@ -293,7 +294,7 @@ def best_f1(
 
 
 def auc_to_d_prime(auc):
-    """Sensitivity index of an area under the ROC curve, both of any shape."""
+    """Convert areas under the ROC curve to sensitivity indices, elementwise."""
     return math.sqrt(2) * special.ndtri(auc)
 
 

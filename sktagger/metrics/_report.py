@@ -1,4 +1,4 @@
-"""All metrics of each event in one table, with bootstrap confidence intervals on request."""
+"""Table of all metrics per event, with optional bootstrap confidence intervals."""
 
 import numbers
 
@@ -33,7 +33,7 @@ def event_report(
     confidence_level: float = 0.95,
     random_state: int | np.random.RandomState | None = None,
 ) -> pd.DataFrame:
-    """Table of all metrics of each event, and of their means.
+    """Make a table of all metrics of each event, and their means.
 
     Parameters
     ----------
@@ -42,56 +42,59 @@ def event_report(
     y_score : {array-like, DataFrame} of the same shape
         Finite scores, comparable between events (for lwlrap).
     thresholds : float or array-like of shape (n_events,), default=None
-        A clip is decided to have an event if its score is greater. A Series is matched by event
-        name. None takes the threshold of each event with the highest F1 on these very clips
-        (`best_f1`): F1, precision and recall then are upper bounds and no estimates for new clips.
+        An event is predicted if its score is greater than its threshold. A Series is matched by
+        event name. None: the threshold of each event with the highest F1 on these clips (see
+        `best_f1`). F1 is then an upper bound. F1, precision and recall are no estimates for new
+        clips.
     event_names : array-like of shape (n_events,), default=None
-        Row names. None takes the columns of the DataFrame, or numbers from 0.
+        Row names. None: the columns of the DataFrame, or numbers starting at 0.
     sample_weight : array-like of shape (n_clips,), default=None
         Weights of the clips, at least 0.
     n_bootstraps : int, default=0
-        Number of resamples of the clips for confidence intervals; 0 for none, 1,000 for limits
-        worth printing.
+        Number of bootstrap resamples for confidence intervals. 0: no intervals. Use at least 1,000
+        for published intervals.
     confidence_level : float, default=0.95
-        Probability that an interval covers, in (0, 1).
+        Nominal coverage of the intervals, in (0, 1).
     random_state : int, RandomState instance or None, default=None
-        Draws the resamples. Pass an int for the same intervals in every call.
+        Random numbers for the resamples. Pass an int to get the same intervals in every call.
 
     Returns
     -------
     report : DataFrame of shape (n_events + 1, 13 or more)
-        One row for each event, and as the last one the row "macro" (in brackets, "(macro)", where
-        an event has this name). Columns:
+        One row per event, and a last row "macro" ("(macro)" in parentheses if an event has this
+        name). The columns are:
 
         * ``support``: number of clips with the event; ``prior``: their share;
-        * ``AP``, ``AUC``, ``d_prime``, ``lwlrap``: as by the functions of this module;
-        * ``threshold``, and with it ``F1``, ``precision``, ``recall``, and the number of true
-          positives ``TP``, false positives ``FP`` and false negatives ``FN``;
-        * with bootstraps, ``AP_low``, ``AP_high`` and so on for AP, AUC, d_prime, lwlrap, F1,
-          precision and recall: quantiles of the metric over resamples, thresholds held fixed.
+        * ``AP``, ``AUC``, ``d_prime``, ``lwlrap``: as computed by the functions of this module;
+        * ``threshold``, and at this threshold ``F1``, ``precision``, ``recall``, and the numbers of
+          true positives ``TP``, false positives ``FP`` and false negatives ``FN``;
+        * with bootstraps, ``AP_low``, ``AP_high`` and so on, also for AUC, d_prime, lwlrap, F1,
+          precision and recall: quantiles of the metric over resamples at the same thresholds.
 
-        The row "macro" has means over the events that have a value, d' of the mean AUC, totals of
-        counts, and no threshold. Its lwlrap counts every event the same; `lwlrap` by default
-        weights them by support. Counts are integers unless clips are weighted.
+        The row "macro" has the means over events with a value, the d' of the mean AUC, the totals
+        of the counts, and no threshold. Its lwlrap is the unweighted mean over events, while
+        `lwlrap` weights events by support by default. Counts are integers if no `sample_weight` is
+        passed.
 
     Raises
     ------
     ValueError
         If shapes or event names differ, labels are not 0/1, scores are NaN or infinite (the
-        clips are named), thresholds do not fit the events, or an option is out of range.
+        message names the clips), thresholds do not match the events, or an option is out of range.
     TypeError
-        If scores are sparse or not numbers.
+        If scores are sparse or not numeric.
 
     Warns
     -----
     UndefinedMetricWarning
-        If events have no positives or no negatives; names how many.
+        If events have no positives or no negatives; the message gives their number.
 
     Notes
     -----
-    The bootstrap draws as many clips as there are, with replacement, and computes all metrics on
-    the draw; an interval holds the middle of the results [1]_. An event without positives in a
-    draw is left out of that draw. Where positives are few, intervals are too narrow.
+    Each bootstrap resample draws as many clips as there are, with replacement. All metrics are
+    computed on the resample. An interval contains the central part of the results [1]_. An event
+    without positives in a resample is left out of this resample. Intervals of events with few
+    positives are too narrow.
 
     References
     ----------
@@ -120,14 +123,18 @@ def event_report(
     else:
         thresholds = _check_thresholds(thresholds, names)
 
-    decided = _DecidedClips(clip_scores, thresholds)
+    predictions = _BinaryPredictions(clip_scores, thresholds)
     weight = np.ones(len(clip_scores.scores)) if clip_scores.weight is None else clip_scores.weight
-    rates, counts = decided.measure(weight[:, np.newaxis])
+    rates, counts = predictions.measure(weight[:, np.newaxis])
     rates = {"AP": ranked.average_precision()[None], "AUC": ranked.roc_auc()[None], **rates}
     limits = {}
     if n_bootstraps:
         limits = _confidence_limits(
-            clip_scores, decided, n_bootstraps, confidence_level, check_random_state(random_state)
+            clip_scores,
+            predictions,
+            n_bootstraps,
+            confidence_level,
+            check_random_state(random_state),
         )
 
     rates = {name: values[0] for name, values in _with_macro(rates).items()}
@@ -150,8 +157,8 @@ def event_report(
     return pd.DataFrame(columns, index=names.append(pd.Index([macro])))
 
 
-class _DecidedClips:
-    """Everything about clips that a resample weights anew, but does not change.
+class _BinaryPredictions:
+    """Binary predictions on clips, whose metrics are computed for several weightings of the clips.
 
     Parameters
     ----------
@@ -164,13 +171,13 @@ class _DecidedClips:
         self.thresholds = thresholds
         shape = self.scores.shape
         clip, event, precision_in_clip = precision_at_positives(clip_scores)
-        found = self.scores[clip, event] > thresholds[event]
+        is_predicted = self.scores[clip, event] > thresholds[event]
         self.positives = as_sparse(clip, event, shape, np.ones(len(clip)))
-        self.found = as_sparse(clip, event, shape, found.astype(np.float64))
+        self.true_positives = as_sparse(clip, event, shape, is_predicted.astype(np.float64))
         self.precision_in_clip = as_sparse(clip, event, shape, precision_in_clip)
 
     def measure(self, weights):
-        """Metrics of decisions, and lwlrap, for several weightings of the clips.
+        """Compute lwlrap and the metrics of the predictions for several weightings of the clips.
 
         Parameters
         ----------
@@ -182,13 +189,13 @@ class _DecidedClips:
         """
         support, tp, precision_in_clip = (
             (matrix.T @ weights).T
-            for matrix in (self.positives, self.found, self.precision_in_clip)
+            for matrix in (self.positives, self.true_positives, self.precision_in_clip)
         )
-        accepted = np.zeros_like(support)
+        n_predicted = np.zeros_like(support)
         for clips in split_rows(len(self.scores), row_bytes=8 * self.scores.shape[1]):
-            decided = self.scores[clips] > self.thresholds
-            accepted += weights[clips].T @ decided.astype(weights.dtype)
-        fp, fn = accepted - tp, support - tp
+            predicted = self.scores[clips] > self.thresholds
+            n_predicted += weights[clips].T @ predicted.astype(weights.dtype)
+        fp, fn = n_predicted - tp, support - tp
         rates = {
             "lwlrap": ratio(precision_in_clip, support),
             "F1": f_score(tp, fp, fn),
@@ -199,7 +206,7 @@ class _DecidedClips:
 
 
 def _with_macro(rates):
-    """Add d', and the mean over events as the last entry of each row.
+    """Add d', and append the mean over events to each row.
 
     Parameters
     ----------
@@ -216,27 +223,30 @@ def _with_macro(rates):
     return {**rates, "d_prime": auc_to_d_prime(rates["AUC"])}
 
 
-def _confidence_limits(clip_scores, decided, n_bootstraps, confidence_level, random_state):
-    """Columns with the lower and upper limit of each rate, events and then their mean."""
-    lots = []
+def _confidence_limits(clip_scores, predictions, n_bootstraps, confidence_level, random_state):
+    """Make columns with the lower and upper limit of each rate, for all events and their mean."""
+    batches = []
     for weights in draw_weights(clip_scores, n_bootstraps, random_state):
-        rates, _ = decided.measure(weights)
+        rates, _ = predictions.measure(weights)
         rates["AP"], rates["AUC"] = resampled_average_precision_and_auc(clip_scores, weights)
-        lots.append(_with_macro(rates))
+        batches.append(_with_macro(rates))
     tail = (1 - confidence_level) / 2
     limits = {}
     for name in ("AP", "AUC", "d_prime", "lwlrap", "F1", "precision", "recall"):
-        values = np.concatenate([lot[name] for lot in lots])
+        values = np.concatenate([batch[name] for batch in batches])
         limits[f"{name}_low"], limits[f"{name}_high"] = _quantiles(values, [tail, 1 - tail])
     return limits
 
 
 def _quantiles(values, levels):
-    """Quantiles of each column without its NaN, from the values themselves (d' may be inf)."""
+    """Compute quantiles of each column, ignoring NaN.
+
+    The nearest value is returned. Interpolation would fail where d' is infinite.
+    """
     values = np.sort(values, axis=0)
     last = np.count_nonzero(~np.isnan(values), axis=0) - 1
-    at = np.round(np.outer(levels, np.maximum(last, 0))).astype(np.intp)
-    return np.take_along_axis(values, at, axis=0)
+    nearest = np.round(np.outer(levels, np.maximum(last, 0))).astype(np.intp)
+    return np.take_along_axis(values, nearest, axis=0)
 
 
 def _check_names(event_names, clip_scores):
@@ -247,14 +257,14 @@ def _check_names(event_names, clip_scores):
         names = pd.RangeIndex(n_events) if clip_scores.names is None else clip_scores.names
     if len(names) != n_events:
         raise ValueError(
-            f"event_names has {len(names)} entries for {n_events} events. It must name each "
-            "column of y_true once. Select the names of these columns."
+            f"event_names has {len(names)} entries for {n_events} events. It must have one name "
+            "per column of y_true. Select the names of these columns."
         )
     if not names.is_unique:
-        repeated = names[names.duplicated()].unique()
+        duplicates = names[names.duplicated()].unique()
         raise ValueError(
-            f"The event names hold {listed(repeated)} more than once. Every event "
-            "must have its own name. Pass such names as event_names=."
+            f"The event names contain {listed(duplicates)} more than once. Each event must have a "
+            "unique name. Pass unique names as event_names."
         )
     return names
 
@@ -264,15 +274,15 @@ def _check_thresholds(thresholds, names):
         if len(missing := names.difference(thresholds.index)):
             raise ValueError(
                 f"thresholds has no entry for {len(missing)} events: {listed(missing)}. A Series "
-                "must have one for each event name. Pass an array to match events by position."
+                "must have one entry per event. Pass an array to match events by position."
             )
         thresholds = thresholds[names]
     thresholds = np.asarray(thresholds, dtype=np.float64)
     if thresholds.shape not in ((), (len(names),)) or np.isnan(thresholds).any():
         raise ValueError(
             f"thresholds has shape {thresholds.shape} and {np.isnan(thresholds).sum()} NaN. It "
-            f"must be one number, or one for each of {len(names)} events; inf and -inf are "
-            "allowed. Pass +inf for an event that is never to be decided."
+            f"must be a single number or one number for each of the {len(names)} events; inf and "
+            "-inf are allowed. Pass +inf for an event that must never be predicted."
         )
     return np.broadcast_to(thresholds, len(names))
 
@@ -280,11 +290,11 @@ def _check_thresholds(thresholds, names):
 def _check_bootstrap(n_bootstraps, confidence_level):
     if not isinstance(n_bootstraps, numbers.Integral) or n_bootstraps < 0:
         raise ValueError(
-            f"n_bootstraps={n_bootstraps!r} is out of range. It must be an integer, at least 0. "
+            f"n_bootstraps={n_bootstraps!r} is out of range. It must be an integer of at least 0. "
             "Pass 0 for no confidence intervals."
         )
     if not isinstance(confidence_level, numbers.Real) or not 0 < confidence_level < 1:
         raise ValueError(
             f"confidence_level={confidence_level!r} is out of range. It must be a number between "
-            "0 and 1. Pass 0.95 for 95 % intervals."
+            "0 and 1. Pass 0.95 for intervals of 95 %."
         )

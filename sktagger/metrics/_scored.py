@@ -1,10 +1,12 @@
-"""Which clips have scores: those that can be read."""
+"""Clips without scores, whose audio could not be read."""
 
 import numpy as np
 
+__all__ = ["check_scored", "scored"]
+
 
 def scored(scores) -> np.ndarray:
-    """Say which clips have scores: those whose row is not all NaN.
+    """Find the clips that have scores, which are those whose row is not all NaN.
 
     Parameters
     ----------
@@ -18,10 +20,10 @@ def scored(scores) -> np.ndarray:
 
 
 def check_scored(scores) -> None:
-    """Raise ValueError if a clip has no scores, where each is to get a label."""
+    """Raise ValueError if a clip has no scores, so that its label cannot be predicted."""
     missing = np.flatnonzero(~scored(scores))
     if len(missing):
         raise ValueError(
-            f"Clip {missing[0]} has no scores ({len(missing)} such clips in all), so that no label "
-            "can be given. Leave out the clips whose rows of predict_proba are NaN."
+            f"Clip {missing[0]} has no scores ({len(missing)} such clips in total), so its label "
+            "cannot be predicted. Leave out the clips for which predict_proba returns NaN."
         )

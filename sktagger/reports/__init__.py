@@ -1,4 +1,4 @@
-"""The results of an evaluation, as tables and files."""
+"""Results of an evaluation, as tables and files."""
 
 from sktagger.reports.files import (
     Evaluation,

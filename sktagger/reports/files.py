@@ -1,7 +1,11 @@
-"""Scores and thresholds -> the result files of an evaluation."""
+"""Evaluation of scores and thresholds, and its result files."""
+
+from __future__ import annotations
 
 import json
-from typing import NamedTuple
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,7 +14,9 @@ from sktagger._utils.files import expand_path, replacing
 from sktagger._utils.text import printable
 from sktagger.metrics import event_report, lwlrap
 
-# names in event_report -> names in the files
+__all__ = ["Evaluation", "evaluate_scores", "results_table", "write_evaluation", "write_json"]
+
+# Columns of event_report, and their names in the files
 _COLUMNS = {
     "support": "support",
     "F1": "F1",
@@ -24,58 +30,60 @@ _MEANS = {"F1": "mF1", "P": "mP", "R": "mR", "AP": "mAP", "AUC": "mAUC"}
 
 
 class Evaluation(NamedTuple):
-    """What a tagger gives on one set of clips.
+    """Results of a tagger on one set of clips.
 
     Attributes
     ----------
     overall : dict of str to float
-        mF1, mP, mR, mAP, mAUC (means over the events that occur) and lwlrap; fractions.
+        mF1, mP, mR, mAP, mAUC (means over the events that occur) and lwlrap, in [0, 1].
     events : DataFrame of shape (n_events, 7)
-        Of each event: support, the number of clips with it, and F1, P, R, AP, AUC, lwlrap; NaN
-        where there is no such clip.
-    thresholds : Series of length n_events
-        A clip is reported to have the event if its score is greater.
+        For each event, the support (number of clips with the event), F1, P, R, AP, AUC and lwlrap.
+        Metrics of an event without clips are NaN.
     false_positives, false_negatives : list of (str, str)
-        Clips and the event that was reported wrongly, or missed; sorted.
+        Pairs of a clip and an event that was wrongly predicted, or missed; sorted.
+    thresholds : Series of length n_events
+        An event is predicted if its score is greater than its threshold.
     unknown_events : dict of str to int
-        Events of the set that are left out of all figures, for the tagger does not know them, with
-        the number of their clips.
+        Events that the tagger does not know, with their number of clips. They are left out of all
+        results.
     """
 
     overall: dict[str, float]
     events: pd.DataFrame
-    false_positives: list
-    false_negatives: list
+    false_positives: list[tuple[str, str]]
+    false_negatives: list[tuple[str, str]]
     thresholds: pd.Series
     unknown_events: dict[str, int] = {}  # noqa: RUF012
 
 
 def evaluate_scores(Y: pd.DataFrame, scores: np.ndarray, thresholds: np.ndarray) -> Evaluation:
-    """Compare scores and decisions with the truth.
+    """Evaluate scores and binary predictions.
 
     Parameters
     ----------
     Y : DataFrame of shape (n_clips, n_events)
-        Indicator matrix; index are the clips, columns the events.
+        0/1 indicator of the events of each clip. The index names the clips, the columns the events.
     scores : ndarray of shape (n_clips, n_events), float
+        Scores, with the columns of `Y`.
     thresholds : ndarray of shape (n_events,), float
-        An event is reported where its score is greater.
+        An event is predicted if its score is greater than its threshold.
 
     Returns
     -------
     Evaluation
+        The results.
     """
     table = event_report(Y, scores, thresholds=thresholds)
-    # by position, for the last row has the means, whatever it is called
+    # The last row has the means. Its name is not always "macro".
     events = table.iloc[:-1][list(_COLUMNS)].rename(columns=_COLUMNS)
     overall = {mean: float(events[name].mean()) for name, mean in _MEANS.items()}
     overall["lwlrap"] = float(lwlrap(Y, scores))
-    truth, decisions = Y.to_numpy(dtype=bool), scores > thresholds
+    labels, predictions = Y.to_numpy(dtype=bool), scores > thresholds
     return Evaluation(
         overall,
         events,
-        _pairs(Y, decisions & ~truth),
-        _pairs(Y, truth & ~decisions),
+        _pairs(Y, predictions & ~labels),
+        _pairs(Y, labels & ~predictions),
         pd.Series(np.broadcast_to(thresholds, Y.shape[1]), index=Y.columns),
     )
 
@@ -84,18 +92,21 @@ def _pairs(Y, mask):
     return sorted((str(Y.index[row]), str(Y.columns[column])) for row, column in np.argwhere(mask))
 
 
-def write_evaluation(directory, validation: Evaluation, test: Evaluation) -> None:
+def write_evaluation(
+    directory: str | os.PathLike[str], validation: Evaluation, test: Evaluation
+) -> None:
     """Write ``overall.json``, ``event_wise.json``, ``fp.json`` and ``fn.json``.
 
-    Undefined figures become null. A threshold that is infinite is the string "inf" (the event is
-    never reported) or "-inf" (always), which Python's `float` reads. False positives and negatives
-    are those of the test set.
+    Undefined metrics are written as null. An infinite threshold is written as the string "inf" (the
+    event is never predicted) or "-inf" (always), which Python's `float` reads. ``fp.json`` and
+    ``fn.json`` have the false positives and false negatives of the test set.
 
     Parameters
     ----------
     directory : str or PathLike
-        Made if missing.
+        Directory of the files. It is created if it does not exist.
     validation, test : Evaluation
+        Results of the validation set and the test set.
     """
     directory = expand_path(directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -116,40 +127,46 @@ def write_evaluation(directory, validation: Evaluation, test: Evaluation) -> Non
     write_json(test.false_negatives, directory / "fn.json")
 
 
-def results_table(validation: Evaluation, test: Evaluation, names=("validate", "eval")) -> str:
-    """Lay the overall figures out as text.
+def results_table(
+    validation: Evaluation, test: Evaluation, names: Sequence[str] = ("validate", "eval")
+) -> str:
+    """Format the overall results as a table of text.
 
     Parameters
     ----------
     validation, test : Evaluation
-    names : tuple of str, default=("validate", "eval")
-        Names of the rows.
+        Results of the validation set and the test set.
+    names : sequence of str, default=("validate", "eval")
+        Names of the two rows.
 
     Returns
     -------
     str
-        Rows: the two sets. Columns: mAP, mAUC, lwlrap, mF1 in %, and how many of the events
-        occur in the set and so are in the means.
+        One row per set. The columns are mAP, mAUC, lwlrap, mF1 in %, and the number of events that
+        occur in the set and are part of the means.
     """
     columns = ["mAP", "mAUC", "lwlrap", "mF1"]
     names = list(map(printable, names))
     width = max(map(len, names))
     lines = [f"{'':{width}}" + "".join(f"{column:>9}" for column in columns) + "   events"]
     for name, evaluation in zip(names, (validation, test), strict=True):
-        figures = "".join(f"{100 * evaluation.overall[column]:9.2f}" for column in columns)
-        counted = f"{evaluation.events['AP'].notna().sum()} of {len(evaluation.events)}"
-        lines.append(f"{name:{width}}{figures}   {counted}")
+        values = "".join(f"{100 * evaluation.overall[column]:9.2f}" for column in columns)
+        events = f"{evaluation.events['AP'].notna().sum()} of {len(evaluation.events)}"
+        lines.append(f"{name:{width}}{values}   {events}")
     return "\n".join(lines)
 
 
-def write_json(content, path) -> None:
-    """Write strictly valid JSON (NaN and infinities become null), replacing the file at once.
+def write_json(content: Any, path: str | os.PathLike[str]) -> None:
+    """Write strictly valid JSON, and replace an existing file atomically.
+
+    NaN and infinities are written as null.
 
     Parameters
     ----------
     content : object
-        Dicts, lists, strings, numbers, None.
+        Dicts, lists, strings, numbers and None.
     path : str or PathLike
+        Path of the file.
     """
     text = json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False)
     with replacing(path) as file:

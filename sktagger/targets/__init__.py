@@ -1,4 +1,4 @@
-"""Every form of ``Y``, read once: for estimators, tuner, scorers, splitter and displays."""
+"""Reading of targets in any form, for estimators, scorers, splitters and displays."""
 
 from sktagger.targets._forms import column_names, plain_container, plain_table, read_form
 from sktagger.targets._matching import (
@@ -15,11 +15,13 @@ from sktagger.targets._matching import (
     matched_by_name,
     read_targets,
 )
+from sktagger.targets._names import are_events
 
 __all__ = [
     "Targets",
     "align_events",
     "align_score_targets",
+    "are_events",
     "check_classes",
     "check_same_classes",
     "check_targets",

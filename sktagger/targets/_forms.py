@@ -1,4 +1,6 @@
-"""The three forms of targets (indicator, event lists, labels) in the containers of any library."""
+"""The three forms of targets (indicator, event lists, labels) in containers of any library."""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sized
 from numbers import Integral, Number
@@ -12,19 +14,21 @@ from sklearn.utils.validation import check_array, column_or_1d
 
 from sktagger._utils.text import quoted, short
 
+__all__ = ["Form", "column_names", "plain_container", "plain_table", "read_form"]
+
 _NUMBERS = Number | np.bool_
 _FORMS = "an indicator matrix, a list of event lists, or 1-D labels"
 
 
 class Form(NamedTuple):
-    """Targets as they were given, checked.
+    """Checked targets in their original form.
 
     Attributes
     ----------
     kind : {"indicator", "lists", "labels"}
     values : ndarray of shape (n_clips, n_events), float32; list of list; or ndarray of (n_clips,)
     names : ndarray of shape (n_events,) or None
-        Of the columns of an indicator matrix, where it has names.
+        Names of the columns, if `values` is an indicator matrix with names.
     """
 
     kind: str
@@ -32,29 +36,32 @@ class Form(NamedTuple):
     names: np.ndarray | None = None
 
 
-def plain_container(values, name: str):
-    """Turn a container of any library into one that can be read and indexed at will.
+def plain_container(
+    values: Any, name: str
+) -> pd.DataFrame | pd.Series | np.ndarray | sparse.spmatrix | sparse.sparray | list:
+    """Convert a container of any library to one of pandas, NumPy or SciPy, or to a list.
 
     Parameters
     ----------
     values : object
-        pandas, NumPy, SciPy; tables and columns of polars and pyarrow, and what else can be turned
-        into pandas or an array; lists and other iterables.
+        Objects of pandas, NumPy and SciPy; tables and columns of polars and pyarrow; other objects
+        that can be converted to pandas or to an array; lists and other iterables.
     name : str
-        Of the argument, for messages.
+        Name of the argument, for messages.
 
     Returns
     -------
     DataFrame, Series, ndarray, sparse matrix or list
+        The same values, which can be read repeatedly and indexed.
 
     Raises
     ------
     TypeError, ValueError
-        If it is none of these, or has no order; if it is None.
+        If `values` is None, has no order, or is of an unsupported type.
     """
     if values is None:
         raise ValueError(
-            f"requires y to be passed, but the target y is None. Give the events of each clip: "
+            "requires y to be passed, but the target y is None. Pass the events of each clip: "
             f"{_FORMS}."
         )
     if isinstance(values, np.ma.MaskedArray):
@@ -73,22 +80,34 @@ def plain_container(values, name: str):
     if hasattr(values, "__array__"):
         try:
             return np.asarray(values)
-        except (TypeError, RuntimeError, ValueError) as error:  # tensors that need more than a look
+        except (TypeError, RuntimeError, ValueError) as error:  # tensors with a gradient
             raise TypeError(
-                f"{name} is a {type(values).__name__} that NumPy cannot take: {error}"
+                f"{name} is a {type(values).__name__} that cannot be converted to a NumPy array: "
+                f"{error}"
             ) from error
     if hasattr(values, "collect") and not isinstance(values, Sized):
         raise TypeError(f"{name} is a {type(values).__name__}. Call its collect() first.")
     if isinstance(values, str | bytes | dict | set | frozenset) or not isinstance(values, Iterable):
         raise TypeError(
             f"{name} is {short(values)} of type {type(values).__name__}, but it must have one "
-            f"entry per clip, in their order: {_FORMS}."
+            f"entry per clip, in the order of the clips. Pass {_FORMS}."
         )
     return list(values)
 
 
-def plain_table(values):
-    """Turn a table of any library into a DataFrame; other things stay as they are."""
+def plain_table(values: Any) -> Any:
+    """Convert a table of any library to a DataFrame.
+
+    Parameters
+    ----------
+    values : object
+        A table of polars, pyarrow or another library, or any other object.
+
+    Returns
+    -------
+    DataFrame or object
+        A DataFrame for tables. Other objects are returned unchanged.
+    """
     if hasattr(values, "column_names") and hasattr(values, "to_pydict"):  # pyarrow
         return _make_frame(values.column_names, [c.to_pylist() for c in values.columns])
     if hasattr(values, "get_columns"):  # polars
@@ -103,42 +122,61 @@ def _make_frame(names, columns):
 
 
 def column_names(frame: pd.DataFrame, name: str) -> np.ndarray | None:
-    """Return the names of the columns, each once; None for those that pandas numbers itself."""
+    """Return the names of the columns; None if pandas numbers the columns by default.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Table with events in columns.
+    name : str
+        Name of the argument, for messages.
+
+    Returns
+    -------
+    ndarray of shape (n_events,) or None
+        Unique names.
+
+    Raises
+    ------
+    ValueError
+        If a name is empty or occurs more than once.
+    """
     columns = frame.columns
     if isinstance(columns, pd.RangeIndex) and columns.equals(pd.RangeIndex(len(columns))):
         return None
     if not columns.is_unique:
-        twice = columns[columns.duplicated()].unique()
+        duplicates = columns[columns.duplicated()].unique()
         raise ValueError(
-            f"{name} has more than one column for {quoted(twice)}. Give each event one column."
+            f"{name} has more than one column for {quoted(duplicates)}. Pass one column per event."
         )
     blank = any(isinstance(column, str) and not column.strip() for column in columns)
     if blank or (not isinstance(columns, pd.MultiIndex) and columns.hasnans):
-        raise ValueError(f"{name} has a column without a name. Name its event, or leave it out.")
+        raise ValueError(f"{name} has a column without a name. Name its event or drop the column.")
     return columns.to_numpy()
 
 
-def read_form(Y, name: str = "Y", n_events: int | None = None) -> Form:
-    """Find out in which form targets are given, and check that they are whole.
+def read_form(Y: Any, name: str = "Y", n_events: int | None = None) -> Form:
+    """Determine the form of targets, and check them.
 
     Parameters
     ----------
     Y : array-like
-        See :func:`sktagger.targets._matching.check_targets`.
+        See :func:`sktagger.targets.check_targets`.
     name : str, default="Y"
-        Of the argument, for messages.
+        Name of the argument, for messages.
     n_events : int or None, default=None
-        Number of events where it is known: rows of another length that are not of 0 and 1 list
-        class ids.
+        Number of events, if it is known. Rows of another length are then read as lists of class
+        ids, unless they contain only 0 and 1.
 
     Returns
     -------
     Form
+        The checked targets.
 
     Raises
     ------
     TypeError, ValueError
-        If `Y` is none of the forms, or values are missing; the message names the first clip.
+        If `Y` has another form or missing values. The message names the first such clip.
     """
     Y = plain_container(Y, name)
     if isinstance(Y, pd.DataFrame):
@@ -155,7 +193,7 @@ def read_form(Y, name: str = "Y", n_events: int | None = None) -> Form:
     values = Y.tolist() if isinstance(Y, np.ndarray | pd.Series) else Y
     values = [value.item() if _is_scalar_array(value) else value for value in values]
     if not len(values):
-        raise ValueError(f"{name} is empty (0 samples), but at least 1 clip is needed.")
+        raise ValueError(f"{name} is empty (0 samples), but it must have at least 1 clip.")
     rows = [_as_row(value) for value in values]
     if all(row is None for row in rows):
         as_objects = not isinstance(Y, list) and Y.dtype.kind == "O"
@@ -171,10 +209,10 @@ _TRUTH_VALUES = {"0", "1", "yes", "no", "y", "n", "true", "false", "t", "f"}
 
 
 def _holds_labels(column):
-    """Say whether a table's only column cannot be that of an event's 0 and 1."""
+    """Return whether the only column of a table holds labels, and not an event's 0 and 1."""
     values = column[column.notna()].tolist()
     if all(isinstance(value, str) and value.casefold() in _TRUTH_VALUES for value in values):
-        return False  # an indicator in words, which is an error
+        return False  # truth values as text, which are an error
     if isinstance(values[0], str) or _as_row(values[0]) is not None:
         return True
     are_ids = all(isinstance(value, Number) and value == value // 1 for value in values)
@@ -182,7 +220,7 @@ def _holds_labels(column):
 
 
 def _as_row(value):
-    """Return the entries of a row, None for a single value."""
+    """Return the entries of a row; None for a single value."""
     if isinstance(value, list | tuple | set | frozenset):
         return value
     if isinstance(value, str | bytes) or np.isscalar(value):
@@ -205,25 +243,25 @@ def _read_array(Y, name, n_events):
             return read_form(Y.tolist(), name, n_events)
         return Form("indicator", _check_indicator(Y, None, name))
     Y = check_array(Y, ensure_2d=False, dtype=None, input_name=name, ensure_all_finite="allow-nan")
-    # a single column is an indicator if it can be one, else scikit-learn's way to pass labels
+    # A single column with other values than 0 and 1 holds labels, as in scikit-learn.
     if Y.ndim == 2 and (Y.shape[1] > 1 or np.isin(Y, [0, 1]).all()):
         return Form("indicator", _check_indicator(Y, None, name))
     return Form("labels", _check_labels(column_or_1d(Y, warn=True), name))
 
 
 def _read_rows(values, rows, name, n_events):
-    """Read a sequence of rows: of events, by name or number, or of 0 and 1."""
+    """Read a sequence of rows that hold event names, class ids, or 0 and 1."""
     for clip, row in enumerate(rows):
         if row is None:
-            raise _error_of_single(name, clip, values[clip])
+            raise _single_value_error(name, clip, values[clip])
     entry = next((entry for row in rows for entry in row), "")
     if isinstance(entry, _NUMBERS) and entry == entry:
-        is_set = any(isinstance(row, set | frozenset) for row in rows)
-        widths = {len(row) for row in rows}
-        of_one = len(widths) == 1 and not is_set
-        if not of_one or (n_events is not None and n_events not in widths and _are_ids(rows)):
+        has_sets = any(isinstance(row, set | frozenset) for row in rows)
+        lengths = {len(row) for row in rows}
+        is_matrix = len(lengths) == 1 and not has_sets
+        if not is_matrix or (n_events is not None and n_events not in lengths and _are_ids(rows)):
             _check_entries(rows, name, "class ids", _is_id)
-            _check_repeated(rows, name)
+            _check_duplicates(rows, name)
             return Form("lists", [list(row) for row in rows])
         matrix = np.array(rows)
         if matrix.dtype.kind in "US":
@@ -247,40 +285,40 @@ def _check_entries(rows, name, what: str, is_valid: Callable):
             if not is_valid(entry):
                 raise ValueError(
                     f"{name}: clip {clip} has {short(entry)} of type {type(entry).__name__} among "
-                    f"its events. These event lists must hold {what} only, none missing. If they "
-                    "are rows of an indicator matrix, give all of them one length."
+                    f"its events. These event lists must contain only {what}, and none may be "
+                    "missing. Rows of an indicator matrix must all have the same length."
                 )
             if isinstance(entry, str) and not entry.strip():
                 raise ValueError(
-                    f"{name}: clip {clip} has the empty event {entry!r}. Leave it out: [] is a "
+                    f"{name}: clip {clip} has the empty event {entry!r}. Remove it. Use [] for a "
                     "clip without events."
                 )
 
 
-def _check_repeated(rows, name):
+def _check_duplicates(rows, name):
     for clip, row in enumerate(rows):
         if len(set(row)) < len(row):
             raise ValueError(
-                f"{name}: clip {clip} has {len(row)} entries, {short(row)}, and other clips have "
-                "more or fewer. Rows of 0 and 1 must be of one length; class ids must be listed "
-                "once each."
+                f"{name}: clip {clip} has {len(row)} entries, {short(row)}, but other clips have "
+                "more or fewer entries. Rows of 0 and 1 must have the same length, and each class "
+                "id may be listed only once."
             )
 
 
-def _error_of_single(name, clip, value):
+def _single_value_error(name, clip, value):
     if isinstance(value, str):
         return ValueError(
-            f"{name}: clip {clip} is the single text {short(value)}, but other clips have lists of "
-            "events. Give each clip a list."
+            f"{name}: clip {clip} is the single string {short(value)}, but other clips have lists "
+            "of events. Pass a list for each clip."
         )
     return ValueError(
-        f"{name}: clip {clip} is {short(value)}, but other clips have lists of events. Give each "
-        "clip a list, [] where there are no events, and leave out clips that nobody labeled."
+        f"{name}: clip {clip} is {short(value)}, but other clips have lists of events. Pass a list "
+        "for each clip, [] for a clip without events. Leave out unlabeled clips."
     )
 
 
 def _check_labels(values, name, as_objects=False):
-    """Return labels as an array, all of one kind and none missing."""
+    """Check that labels have the same type and that none is missing; return them as an array."""
     if isinstance(values, np.ndarray) and values.dtype.kind not in "OUT":
         labels = values
         missing = np.flatnonzero(pd.isna(labels))
@@ -291,9 +329,9 @@ def _check_labels(values, name, as_objects=False):
     if len(missing):
         clip = missing[0]
         raise ValueError(
-            f"{name}: clip {clip} has no label, it is {short(values[clip])} ({len(missing)} such "
-            "clips in all). Each clip must have one. Leave such clips out, or give event lists, "
-            "where [] is a clip without events."
+            f"{name}: clip {clip} has no label, but {short(values[clip])} ({len(missing)} such "
+            "clips in total). Each clip must have a label. Leave out these clips, or pass event "
+            "lists with [] for a clip without events."
         )
     if not isinstance(values, np.ndarray):
         _check_label_types(values, name)
@@ -308,15 +346,15 @@ def _check_label_types(values, name):
     is_text = isinstance(values[0], str)
     for clip, value in enumerate(values):
         if isinstance(value, str) != is_text or not isinstance(value, str | bytes | _NUMBERS):
-            other = f", and clip 0 {short(values[0])}" if clip else ""
+            other = f", but clip 0 has {short(values[0])}" if clip else ""
             raise ValueError(
                 f"{name}: clip {clip} has the label {short(value)} of type {type(value).__name__}"
-                f"{other}. Labels must be all text or all numbers."
+                f"{other}. Labels must be all strings or all numbers."
             )
         if is_text and not value.strip():
             raise ValueError(
-                f"{name}: clip {clip} has the empty label {value!r}. Leave such clips out, or give "
-                "event lists, where [] is a clip without events."
+                f"{name}: clip {clip} has the empty label {value!r}. Leave out such clips, or pass "
+                "event lists with [] for a clip without events."
             )
 
 
@@ -324,7 +362,7 @@ def _check_indicator(values, names, name):
     if 0 in values.shape:
         raise ValueError(
             f"{name} is empty: it has {values.shape[0]} rows (samples) and {values.shape[1]} "
-            "columns, but at least 1 clip and 1 event are needed."
+            "columns, but it must have at least 1 clip and 1 event."
         )
     try:
         indicator = np.asarray(values, dtype=np.float32)
@@ -334,24 +372,23 @@ def _check_indicator(values, names, name):
     if wrong.any():
         clip, column = np.argwhere(wrong)[0]
         value, event = values[clip, column], column if names is None else names[column]
-        place = f"the event {short(event)}"
         if value is None or pd.isna(value):
             raise ValueError(
-                f"{name}: clip {clip} has no value (NaN) for {place}, but an indicator matrix must "
-                "hold 0 and 1 only. Give 0 where the event does not occur, and leave out clips "
-                "that nobody labeled."
+                f"{name}: clip {clip} has no value (NaN) for the event {short(event)}. An "
+                "indicator matrix must hold 0 and 1 only. Use 0 if the event does not occur, and "
+                "leave out unlabeled clips."
             )
         if isinstance(value, str | bytes):
-            advice = "Turn text into 0 and 1."
+            advice = "Convert strings to 0 and 1."
         elif isinstance(value, Integral):
-            advice = "Give class ids as sets, {0, 2}."
+            advice = "Pass class ids as sets, such as {0, 2}."
         else:
             advice = "Threshold soft labels first."
         if names is not None:
-            advice += " Leave out columns that are no events."
+            advice += " Drop columns that are not events."
         raise ValueError(
-            f"{name}: clip {clip} has {short(value)} for {place}, but an indicator matrix must "
-            f"hold 0 and 1 only. {advice}"
+            f"{name}: clip {clip} has {short(value)} for the event {short(event)}. An indicator "
+            f"matrix must hold 0 and 1 only. {advice}"
         )
     return indicator
 

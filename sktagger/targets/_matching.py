@@ -1,18 +1,21 @@
-"""Every form of ``Y``, read once: for estimators, tuner, scorers, splitter and displays.
+"""Conversion of targets in any form to indicator matrices, and matching of their events.
 
-Targets are an indicator matrix, event lists, or 1-D labels. Names decide which event is which
-wherever both sides have them, positions only where one has none.
+Targets are an indicator matrix, event lists, or 1-D labels. Events are matched by name if both
+sides have names, and otherwise by position.
 """
+
+from __future__ import annotations
 
 from collections.abc import Iterable
 from numbers import Integral, Number
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from sktagger._utils.text import nearest, quoted, short
-from sktagger.targets._forms import Form, column_names, plain_container, plain_table, read_form
+from sktagger.targets._forms import Form, plain_container, read_form
 from sktagger.targets._names import warn_of_names
 
 __all__ = [
@@ -22,15 +25,11 @@ __all__ = [
     "check_classes",
     "check_same_classes",
     "check_targets",
-    "column_names",
     "event_columns",
     "match_columns",
     "match_events",
     "match_form",
     "matched_by_name",
-    "plain_container",
-    "plain_table",
-    "read_form",
     "read_targets",
 ]
 
@@ -43,21 +42,22 @@ class Targets(NamedTuple):
     indicator : ndarray of shape (n_clips, n_events), float32
         1 where an event occurs.
     classes : ndarray of shape (n_events,)
-        Event names (or numbers), in the order of the columns.
+        Event names or numbers, in the order of the columns.
     multilabel : bool
-        False for 1-D labels, where each clip has one event.
+        False for 1-D labels, which give each clip exactly one event.
     """
 
     indicator: np.ndarray
     classes: np.ndarray
     multilabel: bool
 
-    def to_y(self):
-        """Give the targets in the form that every estimator takes, and that keeps all names.
+    def to_y(self) -> pd.DataFrame | np.ndarray:
+        """Convert the targets to a form that all estimators accept and that keeps the names.
 
         Returns
         -------
         DataFrame of shape (n_clips, n_events), int8, or ndarray of shape (n_clips,)
+            An indicator matrix, or 1-D labels if `multilabel` is False.
         """
         if not self.multilabel:
             return self.classes[self.indicator.argmax(axis=1)]
@@ -65,44 +65,76 @@ class Targets(NamedTuple):
 
 
 def event_columns(classes: np.ndarray) -> pd.Index:
-    """Make columns of events; names stay objects, for Arrow's strings do not hold all of them."""
+    """Make the columns of a table of events.
+
+    Names stay Python objects, because strings of Arrow cannot hold every name.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (n_events,)
+        Event names or numbers.
+
+    Returns
+    -------
+    Index of shape (n_events,)
+        The columns.
+    """
     return pd.Index(classes, dtype=object if classes.dtype.kind in "OUT" else None)
 
 
-def check_targets(Y, *, name: str = "Y") -> Targets:
-    """Turn any form of targets of a training into an indicator matrix and event names.
+def check_targets(Y: Any, *, name: str = "Y") -> Targets:
+    """Convert training targets of any form to an indicator matrix and event names.
 
     Parameters
     ----------
     Y : array-like
-        Indicator matrix (dense, sparse, or a table of pandas, polars or pyarrow, whose columns
-        name the events), list of event lists (names, or class ids), or 1-D labels. A table's only
-        column may hold labels or event lists. Rows of numbers that are all of one length are an
-        indicator matrix.
+        Indicator matrix (dense, sparse, or a table of pandas, polars or pyarrow whose columns name
+        the events), list of event lists (names or class ids), or 1-D labels. A table with a single
+        column may also hold labels or event lists. Rows of numbers that all have the same length
+        are read as an indicator matrix.
     name : str, default="Y"
-        Of the argument, for messages.
+        Name of the argument, for messages.
 
     Returns
     -------
     Targets
+        Indicator matrix, event names, and whether a clip may have several events.
 
     Raises
     ------
     TypeError, ValueError
-        If `Y` is none of these, or values are missing; the message names the first clip.
+        If `Y` has another form or missing values. The message names the first such clip.
 
     Warns
     -----
     UserWarning
-        If names look like several events in one, or like each other.
+        If names look like several joined events, like missing values, or like each other.
     """
     targets = read_targets(Y, name=name)
     warn_of_names(targets.classes, targets.indicator, name)
     return targets
 
 
-def read_targets(Y, *, name: str = "Y") -> Targets:
-    """Do as :func:`check_targets`, without a word about odd names."""
+def read_targets(Y: Any, *, name: str = "Y") -> Targets:
+    """Convert targets as :func:`check_targets` does, but without warnings about names.
+
+    Parameters
+    ----------
+    Y : array-like
+        See :func:`check_targets`.
+    name : str, default="Y"
+        Name of the argument, for messages.
+
+    Returns
+    -------
+    Targets
+        Indicator matrix, event names, and whether a clip may have several events.
+
+    Raises
+    ------
+    TypeError, ValueError
+        See :func:`check_targets`.
+    """
     kind, values, names = read_form(Y, name)
     if kind == "indicator":
         names = np.arange(values.shape[1]) if names is None else names
@@ -112,45 +144,68 @@ def read_targets(Y, *, name: str = "Y") -> Targets:
         return Targets(np.eye(len(classes), dtype=np.float32)[codes], classes, multilabel=False)
     classes = sorted({event for events in values for event in events})
     if not classes:
-        raise ValueError(f"{name} lists no events for any clip. At least 1 event is needed.")
+        raise ValueError(f"{name} lists no events for any clip. Pass at least 1 event.")
     classes = np.array(classes)
-    return Targets(_place(values, classes, name), classes, multilabel=True)
+    return Targets(_lists_to_indicator(values, classes, name), classes, multilabel=True)
 
 
-def match_events(Y, classes, *, name: str = "Y", unknown: set | None = None) -> Targets:
-    """Bring the targets of any clips into the columns of scores.
+def match_events(
+    Y: Any, classes: ArrayLike, *, name: str = "Y", unknown: set | None = None
+) -> Targets:
+    """Convert targets of any form to an indicator matrix whose columns match those of scores.
 
     Parameters
     ----------
     Y : array-like
-        As for :func:`check_targets`.
-    classes : ndarray of shape (n_events,)
-        Events of the columns; where they have no names, numbers from 0 on.
+        See :func:`check_targets`.
+    classes : array-like of shape (n_events,)
+        Events of the columns. If they have no names, numbers starting at 0.
     name : str, default="Y"
-        Of the argument, for messages.
+        Name of the argument, for messages.
     unknown : set or None, default=None
-        Gets the events of lists, or labels, that are not among `classes`. None: they are an error.
+        Events of lists, or labels, that are not in `classes` are added to this set. None: they
+        raise an error.
 
     Returns
     -------
     Targets
-        With `classes`, or, where those are mere numbers of columns, the names that `Y` has. Events
-        of `classes` that lists or labels do not have occur in no clip.
+        With the events `classes`, or with the names in `Y` if `classes` are only column numbers.
+        Columns of events that the lists or labels do not contain are 0.
 
     Raises
     ------
     TypeError, ValueError
-        If `Y` is wrong as for :func:`check_targets`, has other events than `classes`, or lacks
-        columns; the message names them.
+        As in :func:`check_targets`, and if `Y` has unknown events or lacks columns. The message
+        names them.
     """
     classes = np.asarray(classes)
     return match_form(read_form(Y, name, len(classes)), classes, name=name, unknown=unknown)
 
 
-def match_columns(Y, columns, *, name: str = "Y") -> Targets:
-    """Do as :func:`match_events`, for the columns of a table of scores.
+def match_columns(Y: Any, columns: np.ndarray, *, name: str = "Y") -> Targets:
+    """Match targets with the columns of a table of scores, as :func:`match_events` does.
 
-    Such columns may be named by text only (`set_output` of scikit-learn), where events are numbers.
+    Column names may be strings although the events are numbers, because `set_output` of
+    scikit-learn makes tables whose column names are strings.
+
+    Parameters
+    ----------
+    Y : array-like
+        See :func:`check_targets`.
+    columns : ndarray of shape (n_events,)
+        Column names of the scores.
+    name : str, default="Y"
+        Name of the argument, for messages.
+
+    Returns
+    -------
+    Targets
+        See :func:`match_events`. Names of numbered events are converted to numbers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        See :func:`match_events`.
     """
     form = read_form(Y, name, len(columns))
     if form.kind == "lists":
@@ -160,88 +215,151 @@ def match_columns(Y, columns, *, name: str = "Y") -> Targets:
     else:
         events = range(form.values.shape[1]) if form.names is None else form.names.tolist()
     numbers = {str(event): event for event in events if not isinstance(event, str)}
-    known = [column in numbers for column in columns.tolist()]
-    if any(known):
+    is_number = [column in numbers for column in columns.tolist()]
+    if any(is_number):
         classes = [numbers.get(column, column) for column in columns.tolist()]
-        columns = np.array(classes, dtype=None if all(known) else object)
+        columns = np.array(classes, dtype=None if all(is_number) else object)
     return match_form(form, columns, name=name)
 
 
-def match_form(form: Form, classes, *, name: str = "Y", unknown: set | None = None) -> Targets:
-    """Do as :func:`match_events`, for targets that :func:`read_form` has read."""
+def match_form(
+    form: Form, classes: np.ndarray, *, name: str = "Y", unknown: set | None = None
+) -> Targets:
+    """Match targets as :func:`match_events` does, after :func:`read_form` has read them.
+
+    Parameters
+    ----------
+    form : Form
+        Targets in their original form.
+    classes : ndarray of shape (n_events,)
+        See :func:`match_events`.
+    name : str, default="Y"
+        Name of the argument, for messages.
+    unknown : set or None, default=None
+        See :func:`match_events`.
+
+    Returns
+    -------
+    Targets
+        See :func:`match_events`.
+
+    Raises
+    ------
+    ValueError
+        See :func:`match_events`.
+    """
     kind, values, names = form
     numbered = _are_numbers(classes)
     if numbered and names is not None:
         names = _to_numbers(names, classes)
     if kind == "labels":
         lists = [[label] for label in values.tolist()]
-        return Targets(_place(lists, classes, name, unknown), classes, multilabel=False)
+        indicator = _lists_to_indicator(lists, classes, name, unknown)
+        return Targets(indicator, classes, multilabel=False)
     if kind == "lists":
         if numbered and any(isinstance(event, str) for events in values for event in events):
             raise ValueError(
                 f"{name} lists events by name, but the {len(classes)} columns of scores have no "
-                "names to match them with. Give an indicator matrix with columns in their order, "
-                "or train with names."
+                "names to match them with. Pass an indicator matrix with its columns in the same "
+                "order, or train with event names."
             )
-        return Targets(_place(values, classes, name, unknown), classes, multilabel=True)
+        indicator = _lists_to_indicator(values, classes, name, unknown)
+        return Targets(indicator, classes, multilabel=True)
     if matched_by_name(names, classes):
         return Targets(_select(values, names, classes, name), classes, multilabel=True)
     if values.shape[1] != len(classes):
         raise ValueError(
             f"{name} has {values.shape[1]} columns, but there are {len(classes)} events"
-            f"{'' if numbered else ', ' + quoted(classes)}. Give each event one column."
+            f"{'' if numbered else ', ' + quoted(classes)}. Pass one column per event."
         )
     return Targets(values, classes if names is None else names, multilabel=True)
 
 
-def align_events(Y, classes, multilabel: bool, *, name: str = "Y") -> np.ndarray:
-    """Bring the targets of other clips into the columns of training.
+def align_events(Y: Any, classes: ArrayLike, multilabel: bool, *, name: str = "Y") -> np.ndarray:
+    """Convert targets to an indicator matrix with the columns of the training targets.
 
     Parameters
     ----------
     Y : array-like
-        As for :func:`check_targets`.
-    classes : ndarray of shape (n_events,)
-        Events of training.
+        See :func:`check_targets`.
+    classes : array-like of shape (n_events,)
+        Events of the training targets.
     multilabel : bool
-        Whether training had more than 1-D labels.
+        False if the training targets were 1-D labels.
     name : str, default="Y"
-        Of the argument, for messages.
+        Name of the argument, for messages.
 
     Returns
     -------
     indicator : ndarray of shape (n_clips, n_events), float32
+        1 where an event occurs.
 
     Raises
     ------
     TypeError, ValueError
-        As for :func:`match_events`, and if `Y` is of another form than that of training.
+        As in :func:`match_events`, and if only one of `Y` and the training targets is 1-D labels.
     """
     targets = match_events(Y, classes, name=name)
     _check_form(targets, multilabel, name)
     return targets.indicator
 
 
-def align_score_targets(Y, classes, multilabel: bool, *, name: str = "y") -> np.ndarray:
-    """Do as :func:`align_events`, with columns more for labels that training had not.
+def align_score_targets(
+    Y: Any, classes: ArrayLike, multilabel: bool, *, name: str = "y"
+) -> np.ndarray:
+    """Align targets as :func:`align_events` does, with extra columns for unknown labels.
 
-    Such a label scores 0 in every clip, and is never predicted.
+    Only 1-D labels may be unknown. An unknown label has score 0 in every clip and is never
+    predicted.
+
+    Parameters
+    ----------
+    Y : array-like
+        See :func:`check_targets`.
+    classes : array-like of shape (n_events,)
+        Events of the training targets.
+    multilabel : bool
+        False if the training targets were 1-D labels.
+    name : str, default="y"
+        Name of the argument, for messages.
 
     Returns
     -------
     indicator : ndarray of shape (n_clips, n_events + n_unknown), float32
+        1 where an event occurs.
+
+    Raises
+    ------
+    TypeError, ValueError
+        See :func:`align_events`.
     """
     if multilabel:
         return align_events(Y, classes, multilabel, name=name)
     Y = plain_container(Y, name)
     unknown = set()
     _check_form(match_events(Y, classes, name=name, unknown=unknown), multilabel, name)
-    everything = np.array([*np.asarray(classes).tolist(), *sorted(unknown)], dtype=object)
-    return match_events(Y, everything, name=name).indicator
+    all_classes = np.array([*np.asarray(classes).tolist(), *sorted(unknown)], dtype=object)
+    return match_events(Y, all_classes, name=name).indicator
 
 
-def check_classes(classes) -> np.ndarray:
-    """Return the events that `partial_fit` is told of, shape (n_events,), each once."""
+def check_classes(classes: Any) -> np.ndarray:
+    """Check the events that are passed to `partial_fit`.
+
+    Parameters
+    ----------
+    classes : iterable of str or of numbers
+        Each event once.
+
+    Returns
+    -------
+    ndarray of shape (n_events,)
+        The events; sorted if `classes` is a set.
+
+    Raises
+    ------
+    ValueError
+        If `classes` is empty, or has duplicates, missing values or mixed types.
+    """
     given = classes
     if isinstance(classes, str | bytes) or not isinstance(classes, Iterable):
         classes = []
@@ -256,28 +374,41 @@ def check_classes(classes) -> np.ndarray:
         or len(set(names)) < len(names)
     ):
         raise ValueError(
-            f"classes is {quoted(names) or short(given)}, but it must list each event once, all by "
-            "names or all by numbers, none missing."
+            f"classes is {quoted(names) or short(given)}, but it must list each event once, as "
+            "names only or as numbers only. Remove duplicates and missing values."
         )
     return np.array(sorted(names) if is_set else names)
 
 
-def check_same_classes(classes, known: np.ndarray) -> None:
-    """Raise ValueError if `partial_fit` is told of other events than in its first call."""
+def check_same_classes(classes: Any, known: np.ndarray) -> None:
+    """Check that `partial_fit` gets the same events as in its first call.
+
+    Parameters
+    ----------
+    classes : iterable of str or of numbers
+        Each event once.
+    known : ndarray of shape (n_events,)
+        Events of the first call.
+
+    Raises
+    ------
+    ValueError
+        If the events differ.
+    """
     if set(check_classes(classes).tolist()) != set(known.tolist()):
         raise ValueError(
             f"classes is {short(classes)}, but the first call of partial_fit had the "
-            f"{len(known)} events {quoted(known)}. Give all events in the first call."
+            f"{len(known)} events {quoted(known)}. Pass all events in the first call."
         )
 
 
 def _are_numbers(classes: np.ndarray) -> bool:
-    """Say whether the names of events are but the numbers of their columns."""
+    """Return whether the events are only the numbers of their columns."""
     return classes.dtype.kind in "iu" and np.array_equal(classes, np.arange(len(classes)))
 
 
 def _to_numbers(names: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Turn names of columns that are their numbers as text, as in a CSV file, into numbers."""
+    """Convert column names such as "0" and "1", as in a CSV file, to numbers."""
     numbers = {str(number): number for number in classes.tolist()}
     if set(names.tolist()) != numbers.keys():
         return names
@@ -285,9 +416,21 @@ def _to_numbers(names: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
 
 def matched_by_name(names: np.ndarray | None, classes: np.ndarray) -> bool:
-    """Say whether the names of a table's columns are to be found among events.
+    """Return whether the columns of a table are matched with events by name.
 
-    They are not where one side has no names, or mere numbers of columns.
+    They are matched by position if one side has no names, or only column numbers.
+
+    Parameters
+    ----------
+    names : ndarray of shape (n_columns,) or None
+        Column names of the table.
+    classes : ndarray of shape (n_events,)
+        Event names or numbers.
+
+    Returns
+    -------
+    bool
+        Whether names are used.
     """
     if names is None:
         return False
@@ -299,11 +442,11 @@ def _check_form(targets, multilabel, name):
         forms = ("1-D labels", "an indicator matrix or event lists")
         raise ValueError(
             f"{name} and the targets of training must be of one form: {name} has "
-            f"{forms[targets.multilabel]}, training had {forms[multilabel]}."
+            f"{forms[targets.multilabel]}, training had {forms[multilabel]}. Convert {name}."
         )
 
 
-def _place(lists, classes, name, unknown=None):
+def _lists_to_indicator(lists, classes, name, unknown=None):
     column = {event: k for k, event in enumerate(classes.tolist())}
     indicator = np.zeros((len(lists), len(classes)), dtype=np.float32)
     for clip, events in enumerate(lists):
@@ -311,7 +454,7 @@ def _place(lists, classes, name, unknown=None):
             if event in column:
                 indicator[clip, column[event]] = 1
             elif unknown is None:
-                raise _unknown_events([event], classes, f"{name}: clip {clip}")
+                raise _unknown_events_error([event], classes, f"{name}: clip {clip}")
             else:
                 unknown.add(event)
     return indicator
@@ -322,19 +465,20 @@ def _select(indicator, names, classes, name):
     known = set(classes.tolist())
     unknown = [event for event in column if event not in known]
     if unknown:
-        raise _unknown_events(unknown, classes, name)
+        raise _unknown_events_error(unknown, classes, name)
     missing = [event for event in classes.tolist() if event not in column]
     if missing:
         raise ValueError(
             f"{name} lacks the columns of {len(missing)} of {len(classes)} events: "
-            f"{quoted(missing)}. Give each event a column, of zeros where it does not occur."
+            f"{quoted(missing)}. Pass one column per event, with zeros for an event that does not "
+            "occur."
         )
     return indicator[:, [column[event] for event in classes.tolist()]]
 
 
-def _unknown_events(unknown, classes, where):
-    what, which = ("event", "is") if len(unknown) == 1 else ("events", "are")
+def _unknown_events_error(unknown, classes, where):
+    what, verb = ("event", "is") if len(unknown) == 1 else ("events", "are")
     return ValueError(
-        f"{where} has the {what} {quoted(unknown)}, which {which} not among the {len(classes)} "
-        f"events of training{nearest(unknown[0], classes)}. Correct the names, or leave them out."
+        f"{where} has the {what} {quoted(unknown)}, which {verb} not among the {len(classes)} "
+        f"events of training{nearest(unknown[0], classes)}. Correct the names or leave them out."
     )

@@ -1,4 +1,6 @@
-"""Warnings about names of events that are probably not what was meant."""
+"""Warnings about event names that are probably mistakes."""
+
+from __future__ import annotations
 
 import re
 import warnings
@@ -8,70 +10,77 @@ import numpy as np
 
 from sktagger._utils.text import find_twins, listed, short
 
-# "['a', 'b']", "['a' 'b']", "{'a'}", "[]", "[a, b]": lists as they are written into CSV files
+__all__ = ["are_events", "warn_of_names"]
+
+# Lists as they are written into CSV files: "['a', 'b']", "['a' 'b']", "{'a'}", "[]", "[a, b]"
 _LIST = re.compile(r"\s*[\[({]\s*(?:['\"].*['\"]\s*,?|[^\])}]*,[^\])}]*)?\s*[\])}]\s*", re.DOTALL)
-# between names, and not in them; commas of sentences have a space behind them
+# Characters that separate names but are not part of them. A comma within a name is followed by a
+# space.
 _SEPARATOR = re.compile(r"[;|\t\n\uff1b]|,(?![ \d])")
-# also in names: "Speech, child"
-_MAYBE = re.compile(r"\s*[,/+&\uff0c\u3001]\s*")
+# Separators that also occur in names, such as "Speech, child"
+_POSSIBLE_SEPARATOR = re.compile(r"\s*[,/+&\uff0c\u3001]\s*")
 _MISSING = {"nan", "NaN", "None", "<NA>", "NaT", "null", "NULL", "N/A", "n/a"}
 
 
 def warn_of_names(classes: np.ndarray, indicator: np.ndarray, name: str) -> None:
-    """Warn of names that are several events in one, stand for no event, or look alike.
+    """Warn about names that join several events, stand for missing values, or look alike.
 
     Parameters
     ----------
     classes : ndarray of shape (n_events,)
+        Event names.
     indicator : ndarray of shape (n_clips, n_events)
+        1 where an event occurs.
     name : str
-        Of the argument that they come from.
+        Name of the argument, for messages.
 
     Warns
     -----
     UserWarning
-        Once for each of these.
+        Once per kind of mistake.
     """
     names = [event for event in classes.tolist() if isinstance(event, str)]
 
-    def first(event):
+    def describe(event):
         clips = np.flatnonzero(indicator[:, classes.tolist().index(event)])
         return f"{short(event)}" + (f" (clip {clips[0]})" if len(clips) else "")
 
-    for found, what in (
+    for suspects, problem in (
         (
             _find_joined(names),
-            "look like several events in one text. Each is learned as one event; give event lists "
-            'instead, such as ["Bark", "Rain"] for a clip with both',
+            "look like several events in one string. Each name is learned as one event. Pass event "
+            'lists instead, such as ["Bark", "Rain"] for a clip with both events',
         ),
         (
             [event for event in names if event in _MISSING],
-            "look like missing values. Leave out clips without a label, or give event lists, where "
-            "[] is a clip without events",
+            "look like missing values. Leave out clips without a label, or pass event lists with "
+            "[] for a clip without events",
         ),
     ):
-        if found:
+        if suspects:
             warnings.warn(
-                f"{name}: {len(found)} of {len(classes)} names {what}: "
-                f"{listed(map(first, found))}.",
+                f"{name}: {len(suspects)} of {len(classes)} names {problem}: "
+                f"{listed(map(describe, suspects))}.",
                 UserWarning,
                 stacklevel=4,
             )
     twins = find_twins(names)
     if twins:
         spelled = listed((" and ".join(map(ascii, group)) for group in twins), 3)
-        come = "name comes" if len(twins) == 1 else "names come"
+        what = "name occurs" if len(twins) == 1 else "names occur"
         warnings.warn(
-            f"{name}: {len(twins)} {come} in more than one spelling, each learned as an event of "
-            f"its own: {spelled}. Correct the names, if they mean the same.",
+            f"{name}: {len(twins)} {what} in more than one spelling: {spelled}. Each spelling is "
+            "learned as a separate event. Correct the names if they mean the same event.",
             UserWarning,
             stacklevel=4,
         )
 
 
 def _find_joined(names):
-    """Return the names that are lists in disguise."""
-    parts = {name: set(filter(None, map(str.strip, _MAYBE.split(name)))) for name in names}
+    """Return the names that look like several joined names."""
+    parts = {
+        name: set(filter(None, map(str.strip, _POSSIBLE_SEPARATOR.split(name)))) for name in names
+    }
     occurrences = {}
     for name in names:
         for part in parts[name] | {name}:
@@ -81,24 +90,28 @@ def _find_joined(names):
         if _LIST.fullmatch(name) or _SEPARATOR.search(name.strip()):
             return True
         if "/" in name and not parts[name] <= set(names):
-            return False  # a path in a taxonomy, which shares its parts with others
-        # each part is also heard of elsewhere
+            return False  # a path in a taxonomy, whose parts also occur in other paths
+        # Every part also occurs in another name.
         return len(parts[name]) > 1 and all(occurrences[part] > 1 for part in parts[name])
 
     return [name for name in names if is_joined(name)]
 
 
 def are_events(content: Any) -> bool:
-    """Say whether what a file holds is a list of distinct names, or numbers, of events.
+    """Return whether the content of a file is a list of distinct event names or numbers.
+
+    Names must have 1 to 999 characters, because a NumPy array stores every name with the length of
+    the longest one.
 
     Parameters
     ----------
     content : object
+        Content of a file.
 
     Returns
     -------
     bool
-        Names have 1 to 999 characters: NumPy gives all the space of the longest.
+        Whether `content` is such a list.
     """
     return (
         isinstance(content, list)

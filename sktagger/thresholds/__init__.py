@@ -1,4 +1,4 @@
-"""Per-event thresholds, and the model of scores by which they are chosen."""
+"""Per-event thresholds, and the model of scores that chooses them."""
 
 from sktagger.thresholds.tuner import ThresholdTuner
 

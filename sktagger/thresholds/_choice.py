@@ -1,4 +1,4 @@
-"""What makes a threshold the best one, and the search for it."""
+"""Criteria for thresholds, and the search for the best threshold."""
 
 import numpy as np
 
@@ -7,19 +7,22 @@ from sktagger.thresholds._model import ExpectedRates
 
 __all__ = ["Criterion", "pick_best", "pick_expected"]
 
-# A metric that the user gives sees as many clips as hold about this many positives
+# A user's metric is called on so many synthetic clips that about this many of them are positive.
 _N_POSITIVES = 50
 _MIN_CLIPS, _MAX_CLIPS = 1000, 20_000
 
 
 class Criterion:
-    """A metric of decisions on one event, and the precision and recall that they must have.
+    """The metric that thresholds maximize, and the precision and recall that they must have.
 
     Parameters
     ----------
-    metric : {"f1", "fbeta", "error_rate"} or callable
-    beta : float
-    min_precision, min_recall : float or None
+    metric : {"f1", "fbeta", "error_rate"} or callable, default="f1"
+        See `ThresholdTuner`.
+    beta : float, default=1.0
+        Weight of recall over precision for ``metric="fbeta"``.
+    min_precision, min_recall : float or None, default=None
+        Minimum precision and recall; None for no minimum.
     """
 
     def __init__(self, metric="f1", beta=1.0, min_precision=None, min_recall=None):
@@ -30,15 +33,15 @@ class Criterion:
 
     @property
     def is_constrained(self):
-        """Whether not any decisions will do: bool."""
+        """Whether a minimum precision or recall is set: bool."""
         return self.min_precision > 0 or self.min_recall > 0
 
     def gain(self, tp, fp, fn):
-        """Metric of decisions; the greater, the better.
+        """Compute the metric from confusion counts; greater is better.
 
         Parameters
         ----------
-        tp, fp, fn : ndarray of one shape, float64
+        tp, fp, fn : ndarray of the same shape, float64
             Numbers or shares of clips.
 
         Returns
@@ -51,49 +54,66 @@ class Criterion:
         return (1 + weight) * tp / np.maximum((1 + weight) * tp + fp + weight * fn, 1e-300)
 
     def gain_by_call(self, tp, fp, fn, n_clips):
-        """Metric of decisions by the user's function, for integer numbers of clips: ndarray."""
-        gains = np.empty(len(tp))
-        for place, numbers in enumerate(zip(tp, fp, fn, strict=True)):
-            repeats = [*numbers, n_clips - sum(numbers)]
-            y_true, y_pred = (np.repeat(labels, repeats) for labels in ([1, 0, 1, 0], [1, 1, 0, 0]))
-            gains[place] = self.metric(y_true, y_pred)
-        return gains
-
-    def best(self, gain, tp, fp, fn):
-        """Place of the best decisions that are allowed, or else are nearest to what is allowed.
+        """Compute the user's metric on synthetic clips with the given confusion counts.
 
         Parameters
         ----------
-        gain, tp, fp, fn : ndarray of shape (n_events, n_decisions), float64
+        tp, fp, fn : ndarray of shape (n_thresholds,), int
+            Numbers of clips.
+        n_clips : int
+            Number of all clips.
+
+        Returns
+        -------
+        gain : ndarray of shape (n_thresholds,), float64
+        """
+        gains = np.empty(len(tp))
+        for number, counts in enumerate(zip(tp, fp, fn, strict=True)):
+            repeats = [*counts, n_clips - sum(counts)]
+            y_true, y_pred = (np.repeat(labels, repeats) for labels in ([1, 0, 1, 0], [1, 1, 0, 0]))
+            gains[number] = self.metric(y_true, y_pred)
+        return gains
+
+    def best(self, gain, tp, fp, fn):
+        """Find the best threshold with the minimum precision and recall.
+
+        Parameters
+        ----------
+        gain, tp, fp, fn : ndarray of shape (n_events, n_thresholds), float64
 
         Returns
         -------
         best : ndarray of shape (n_events,), intp
-            The first of several.
+            Index of the best threshold; the first one of a tie. If no threshold has the minimum
+            precision and recall, the one with the smallest shortfall.
         allowed : ndarray of shape (n_events,), bool
+            Whether the best threshold has the minimum precision and recall.
         """
         if not self.is_constrained:
             return gain.argmax(axis=1), np.ones(len(gain), dtype=bool)
         precision, recall = tp / np.maximum(tp + fp, 1e-300), tp / np.maximum(tp + fn, 1e-300)
-        lack = (self.min_precision - precision).clip(min=0) + (self.min_recall - recall).clip(min=0)
-        least = np.maximum(lack.min(axis=1, keepdims=True), 1e-12)
-        return np.where(lack <= least, gain, -np.inf).argmax(axis=1), least[:, 0] <= 1e-12
+        shortfall = (self.min_precision - precision).clip(min=0)
+        shortfall = shortfall + (self.min_recall - recall).clip(min=0)
+        smallest = np.maximum(shortfall.min(axis=1, keepdims=True), 1e-12)
+        best = np.where(shortfall <= smallest, gain, -np.inf).argmax(axis=1)
+        return best, smallest[:, 0] <= 1e-12
 
 
 def pick_best(scores, positive, criterion):
-    """Thresholds that are best on the tuning clips themselves.
+    """Find the thresholds that are best on the tuning clips themselves.
 
     Parameters
     ----------
     scores : ndarray of shape (n_clips, n_events), float
     positive : ndarray of shape (n_clips, n_events), bool
-        At least one entry is True.
+        At least one entry must be True.
     criterion : Criterion
 
     Returns
     -------
     thresholds : ndarray of shape (n_events,), float64
     allowed : ndarray of shape (n_events,), bool
+        Whether the threshold has the minimum precision and recall.
     """
     thresholds, allowed = _search(scores, positive, criterion)
     absent = ~positive.any(axis=0)
@@ -111,68 +131,71 @@ def _search(scores, positive, criterion):
     thresholds, allowed = np.full(n_events, np.inf), np.ones(n_events, dtype=bool)
     for event in np.flatnonzero(positive.any(axis=0)):
         curve = ranked.curve(int(event))
-        # To reject more negatives is never worse: of the rest only "no clip" may be best
+        # Fewer false positives are never worse, so the best threshold lies just below a positive or
+        # above all scores.
         curve = curve[(curve["TP"].diff() != 0) | (curve["threshold"] == np.inf)]
         tp, fp = curve["TP"].to_numpy(), curve["FP"].to_numpy()
         fn = ranked.support_[event] - tp
         if callable(criterion.metric):
-            numbers = (values.astype(int) for values in (tp, fp, fn))
-            gain = criterion.gain_by_call(*numbers, n_clips=len(scores))
+            counts = (values.astype(int) for values in (tp, fp, fn))
+            gain = criterion.gain_by_call(*counts, n_clips=len(scores))
         else:
             gain = criterion.gain(tp, fp, fn)
         best, is_allowed = criterion.best(*(values[np.newaxis] for values in (gain, tp, fp, fn)))
-        # Above all scores is a threshold that decides nothing; the highest score does the same
+        # At +inf the event is never predicted. The highest score is finite and has the same effect.
         thresholds[event] = min(curve["threshold"].iloc[best[0]], scores[:, event].max())
         allowed[event] = is_allowed[0]
     return thresholds, allowed
 
 
 def pick_expected(scores, positive, criterion):
-    """Thresholds that are expected to be best on new clips.
+    """Find the thresholds that are expected to be best on new clips.
 
     Parameters
     ----------
     scores : ndarray of shape (n_clips, n_events), float
     positive : ndarray of shape (n_clips, n_events), bool
-        At least one entry is True.
+        At least one entry must be True.
     criterion : Criterion
 
     Returns
     -------
     thresholds : ndarray of shape (n_events,), float64
     allowed : ndarray of shape (n_events,), bool
+        Whether the threshold has the minimum precision and recall.
     """
     if positive.all():
-        all_clips = np.nextafter(scores.min(axis=0).astype(np.float64), -np.inf)
-        return all_clips, np.ones(scores.shape[1], dtype=bool)
+        below_all = np.nextafter(scores.min(axis=0).astype(np.float64), -np.inf)
+        return below_all, np.ones(scores.shape[1], dtype=bool)
     rates = ExpectedRates(scores, positive)
     if callable(criterion.metric):
         gain = _expected_by_call(rates, criterion)
     else:
         gain = rates.expect(criterion.gain)
     best, allowed = criterion.best(gain, *rates.shares())
-    place = best if criterion.is_constrained else _refine(gain, best)
-    return rates.thresholds(place, gain), allowed
+    position = best if criterion.is_constrained else _refine(gain, best)
+    return rates.thresholds(position, gain), allowed
 
 
 def _expected_by_call(rates, criterion):
-    """Metric of the user on clips as they are expected, for each event and level."""
+    """Compute the user's metric on synthetic clips with the expected counts, for each level."""
     tp, fp, fn = rates.shares()
     gain = np.empty(tp.shape)
     for event, prior in enumerate(tp[:, 0] + fn[:, 0]):
         n_clips = int(np.clip(_N_POSITIVES / prior, _MIN_CLIPS, _MAX_CLIPS))
         n_positives = max(1, round(prior * n_clips))
-        hits = np.rint(n_positives * tp[event] / prior).astype(int)
-        n_false = np.rint((n_clips - n_positives) * fp[event] / (1 - prior)).astype(int)
-        gain[event] = criterion.gain_by_call(hits, n_false, n_positives - hits, n_clips)
+        n_tp = np.rint(n_positives * tp[event] / prior).astype(int)
+        n_fp = np.rint((n_clips - n_positives) * fp[event] / (1 - prior)).astype(int)
+        gain[event] = criterion.gain_by_call(n_tp, n_fp, n_positives - n_tp, n_clips)
     return gain
 
 
 def _refine(gain, best):
-    """Place of the top of the parabola through the best level and its neighbours."""
+    """Find the maximum of the parabola through the best level and its two neighbors."""
     event = np.arange(len(gain))
     best = best.clip(1, gain.shape[1] - 2)
     before, top, after = (gain[event, best + offset] for offset in (-1, 0, 1))
-    bend = before - 2 * top + after
-    offset = np.where(bend < 0, 0.5 * (before - after) / np.where(bend < 0, bend, -1), 0)
+    curvature = before - 2 * top + after
+    is_peak = curvature < 0
+    offset = np.where(is_peak, 0.5 * (before - after) / np.where(is_peak, curvature, -1), 0)
     return best + offset.clip(-1, 1)

@@ -1,22 +1,22 @@
-"""Scores of all events on one scale, however a tagger spreads its scores."""
+"""A common scale for the scores of all events, which depends only on their order."""
 
 import numpy as np
 from scipy.special import expit, logit, ndtr, ndtri
 
 __all__ = ["ScoreScale"]
 
-# Enough knots to follow a distribution closely, few enough to search them fast. They lie densest in
-# the tails, where thresholds are: there each score is a knot.
+# With this many knots the scale is accurate and the search is fast. Knots are densest in the tails,
+# where the thresholds are. There, each score is a knot.
 _N_KNOTS = 3000
-# An irrational step spreads any set of clips evenly.
+# Multiples of an irrational number, modulo 1, spread any set of clips evenly.
 _STEP = 2**0.5
 
 
 class ScoreScale:
-    """Scores as normal deviates, such that the negatives of all events together are normal.
+    """Map scores to normal deviates, such that the negatives of all events together are normal.
 
-    The order of the scores decides alone: an increasing function of all scores changes nothing
-    (between knots, little). Equal scores are spread over the ranks that they hold. Positives that
+    Only the order of the scores matters. An increasing function of all scores changes nothing at
+    the knots, and little between them. Equal scores are spread over their ranks. Positives that
     score above all negatives share the last rank.
 
     Parameters
@@ -24,7 +24,7 @@ class ScoreScale:
     scores : ndarray of shape (n_clips, n_events), float
         Finite.
     positive : ndarray of shape (n_clips, n_events), bool
-        At least one entry is False.
+        At least one entry must be False.
     """
 
     def __init__(self, scores, positive):
@@ -58,7 +58,7 @@ class ScoreScale:
         self._highest_threshold = self._midpoint_below(len(self._knots) - 1)
 
     def deviates(self, scores):
-        """Give the deviates of the scores of which the scale was made.
+        """Convert the scores that the scale was made from to deviates.
 
         Parameters
         ----------
@@ -78,7 +78,7 @@ class ScoreScale:
         return ndtri(rank)
 
     def thresholds(self, deviates):
-        """Turn deviates into scores, between the scores that are known.
+        """Convert deviates to thresholds, by interpolation between the knots.
 
         Parameters
         ----------
@@ -87,14 +87,14 @@ class ScoreScale:
         Returns
         -------
         thresholds : ndarray of shape (n_events,), float64
-            Below the highest score of all: above it, nothing would be reported.
+            Below the highest of all scores, so that each event can be predicted.
         """
         middle = 0.5 * (self._low + self._high)
         thresholds = np.interp(ndtr(deviates), middle, self._knots)
         return np.minimum(thresholds, self._highest_threshold)
 
     def ties(self, deviates):
-        """Find deviates that fall among equal scores, which a threshold cannot part.
+        """Find deviates among equal scores, which a threshold cannot separate.
 
         Parameters
         ----------
@@ -104,9 +104,10 @@ class ScoreScale:
         -------
         event : ndarray of shape (n_ties,), intp
         low, high : ndarray of shape (n_ties,), float64
-            Deviates where the equal scores begin and end.
-        accepting, rejecting : ndarray of shape (n_ties,), float64
-            Thresholds below and at the equal scores.
+            Lowest and highest deviate of the equal scores.
+        below, at : ndarray of shape (n_ties,), float64
+            Thresholds below and at the equal scores: the event is predicted for all of these
+            clips, or for none of them.
         """
         rank = ndtr(deviates)
         knot = np.searchsorted(self._high, rank).clip(0, len(self._knots) - 1)

@@ -1,10 +1,15 @@
-"""From scores to decisions: thresholds per event."""
+"""Per-event thresholds that turn scores into binary predictions."""
+
+from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from numbers import Real
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -23,49 +28,55 @@ from sktagger.targets import (
 from sktagger.targets.responses import is_list_of_events, stack_events
 from sktagger.thresholds._choice import Criterion, pick_best, pick_expected
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["ThresholdTuner"]
+
 
 class ThresholdTuner(ClassifierMixin, TransformerMixin, BaseEstimator):
-    """Learn from scores of tuning clips above which score an event is to be reported.
+    """Learn a score threshold for each event from tuning clips.
 
-    The threshold of an event with few positives that is best on the tuning clips fits their
-    accidents, and on new clips F1 falls. By default, a threshold is therefore chosen by the F1 that
-    it is expected to have on new clips, given what all events show together.
+    The threshold with the best F1 on the tuning clips is overfitted if an event has few positives,
+    and F1 is lower on new clips. By default, the tuner therefore maximizes the F1 that is expected
+    on new clips. Events with few positives borrow information from all other events.
 
-    Tune on clips that the scores' model was not trained on: scores of training clips are too good,
-    and so the thresholds too high.
+    Use tuning clips that the tagger was not trained on. Taggers score their training clips too
+    well, and thresholds tuned on these scores are too high.
 
     Parameters
     ----------
     metric : {"f1", "fbeta", "error_rate"} or callable, default="f1"
-        What the decisions on each event are to be good at: the F1; the F-score that weighs recall
-        `beta` times as much as precision; the number of errors, false and missed events alike; or
-        ``metric(y_true, y_pred)``, the greater, the better, for the 0/1 labels and decisions of
-        one event: int arrays of shape (n,). It may depend only on how many clips are of which
-        kind: it is asked about clips made up to have the numbers that a threshold is expected to
-        give, and up to a few hundred times for each event.
+        What to optimize for each event. "f1": the F1; "fbeta": the F-score in which recall is
+        weighted `beta` times as much as precision; "error_rate": the number of false positives and
+        false negatives. A callable ``metric(y_true, y_pred)`` gets int arrays of shape (n,) with
+        the 0/1 labels and predictions of one event and returns a number; greater is better. It
+        must depend on the confusion counts only. It is called on synthetic clips with the expected
+        counts, up to a few hundred times per event.
     beta : float, default=1.0
-        Weight of recall over precision for ``metric="fbeta"``, greater than 0; the other metrics
-        ignore it.
+        Weight of recall over precision for ``metric="fbeta"``, greater than 0. Other metrics ignore
+        it.
     min_precision, min_recall : float or None, default=None
-        Least precision and recall of each event, in (0, 1]; among the thresholds that have them
-        the best is chosen. Where there is none, the one that lacks least (of both in sum) is, and
-        a warning names the events. Precision and recall are those of the strategy: expected on
-        new clips, or measured on the tuning clips.
+        Minimum precision and recall of each event, in (0, 1]. The best of the thresholds that meet
+        the minimum is chosen. If there is none, the threshold with the smallest total shortfall is
+        chosen, and a warning names the events. Depending on the strategy, precision and recall are
+        those expected on new clips or those measured on the tuning clips.
     strategy : {"expected", "best"}, default="expected"
-        How the metric of a threshold is estimated. "expected": as on new clips (see Notes).
-        "best": as measured on the tuning clips; candidates are the midpoints between adjacent
-        scores, and -inf where all clips are to be reported. This is common practice.
+        How to estimate the metric at a threshold. "expected": as expected on new clips (see Notes).
+        "best": as measured on the tuning clips, which is common practice. The candidates are then
+        the midpoints between adjacent scores, and -inf, which predicts the event for all clips.
 
     Attributes
     ----------
     thresholds_ : ndarray of shape (n_events,), float64
-        A clip has an event if its score is greater. An event without positive tuning clips gets
-        the threshold that the other events suggest: with ``strategy="best"`` the score that is best
-        for all events together, otherwise a score that so many negatives exceed as is best for a
-        rare event whose positives score as those of the other events do. If no event has positives,
-        it is the highest score of all: none of the tuning clips is reported.
+        An event is predicted if its score is greater than its threshold. The threshold of an event
+        without positive tuning clips is estimated from the other events. With ``strategy="best"``,
+        it is the best common threshold for all events. Otherwise, it is the best threshold for a
+        rare event whose positives have scores like those of the other events. If no event has
+        positives, all thresholds are the highest of all scores, and no event is predicted for the
+        tuning clips.
     classes_ : ndarray of shape (n_events,)
-        Events, in the order of the columns.
+        Events in the order of the columns.
     n_features_in_ : int
         Number of events.
 
@@ -75,30 +86,32 @@ class ThresholdTuner(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    ``strategy="expected"`` takes three things from the tuning clips, and draws each toward what the
-    events have in common, the more the less an event's own clips say (empirical Bayes [1]_):
+    ``strategy="expected"`` estimates three rates of each event from the tuning clips. Each estimate
+    is shrunk toward the other events; the fewer clips an event has, the more (empirical Bayes
+    [1]_):
 
-    * which share of the negatives exceeds a threshold. Scores are ranked among the negatives of all
-      events, and the negatives of each event brought to the standard normal distribution by
-      location and scale. Where events differ in more, by the evidence of all of them, a kernel
-      estimate from the event's own negatives corrects the tail;
-    * which share of the positives does. On the scale where negatives are normal, the positives of
-      an event are a normal distribution, of which a part may be faint as negatives are. How common
-      which centre, width and part are is learnt of all events [2]_. A kernel estimate from the
-      event's own positives takes over where there are many (half and half at 60);
-    * which share of the clips has the event, by a beta distribution common to all. Larger shares
-      count more, because F1 counts only where the event occurs at all.
+    * The false positive rate at a threshold. Scores are ranked among the negatives of all events.
+      The negatives of each event are then shifted and scaled to a standard normal distribution. If
+      the data show that events differ in more than location and scale, a kernel estimate from the
+      event's own negatives corrects the tail.
+    * The true positive rate. On the scale where negatives are standard normal, the positives of an
+      event are a mixture: most are normally distributed, and some may score like negatives. The
+      prior over (mean, width, mixing share) is fitted across events [2]_. With more positives, a
+      kernel estimate from the event's own positives gains weight. At 60 positives, both have the
+      same weight.
+    * The share of clips with the event. It has a beta prior that all events share. Larger shares
+      have more weight, because F1 is only defined if the event occurs.
 
-    The F1 of every threshold is averaged over what remains uncertain, and the highest average taken
-    [3]_. It is assumed that new clips are like the tuning clips, and that scores of different
-    events have something to do with each other. The strategy gains most where events have few
-    positives, and there the more, the more events there are; a single event also gains, by
-    smoothing. With thousands of positives, both strategies agree to a tenth of a point. Scores of
-    which most are equal, as after rounding, leave little to smooth: there it gains least.
+    The F1 at each threshold is averaged over the remaining uncertainty, and the threshold with the
+    highest mean is chosen [3]_. The strategy assumes that new clips are similar to the tuning
+    clips, and that the scores of different events have similar distributions. It helps most if
+    events have few positives and if there are many events. Smoothing also helps with a single
+    event. With thousands of positives, both strategies agree to a tenth of a percentage point. The
+    strategy helps least if most scores are equal, for example after rounding.
 
-    The scores may be on any scale: an increasing function of all scores changes decisions little.
-    Equal scores are never parted. There is no randomness. The time is that of a few sorts of all
-    scores.
+    Scores may have any scale. An increasing function of all scores changes the predictions little.
+    A threshold never separates equal scores. The algorithm is deterministic and takes about as long
+    as sorting all scores a few times.
 
     References
     ----------
@@ -137,7 +150,13 @@ class ThresholdTuner(ClassifierMixin, TransformerMixin, BaseEstimator):
     }
 
     def __init__(
-        self, *, metric="f1", beta=1.0, min_precision=None, min_recall=None, strategy="expected"
+        self,
+        *,
+        metric: Literal["f1", "fbeta", "error_rate"] | Callable[..., float] = "f1",
+        beta: float = 1.0,
+        min_precision: float | None = None,
+        min_recall: float | None = None,
+        strategy: Literal["expected", "best"] = "expected",
     ):
         self.metric = metric
         self.beta = beta
@@ -145,34 +164,35 @@ class ThresholdTuner(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.min_recall = min_recall
         self.strategy = strategy
 
-    def fit(self, X, y):
+    def fit(self, X: Any, y: Any) -> Self:
         """Learn the thresholds.
 
         Parameters
         ----------
         X : array-like of shape (n_clips, n_events), float
-            Scores. Clips whose scores are all NaN, as those that cannot be read, are left out. The
-            columns of a table name the events. What `predict_proba` of a forest gives, a list with
-            an array per event, is taken, too.
+            Scores. Unreadable clips, whose scores are all NaN, are ignored. The columns of a table
+            name the events. A list with one array per event, as `predict_proba` of a random forest
+            returns it, is also accepted.
         y : array-like of shape (n_clips, n_events) or (n_clips,), or list of event lists
-            Events of the clips: an indicator matrix, event lists or 1-D labels. Where `X` and `y`
-            both name events, names decide. Otherwise columns are in the order of those of `X`;
-            the events of lists, and labels, in sorted order.
+            Events of the clips: an indicator matrix, event lists or 1-D labels. If both `X` and `y`
+            name the events, they are matched by name. Otherwise, the columns of `X` and `y` have
+            the same order. The events of lists, and labels, are sorted.
 
         Returns
         -------
-        self
+        self : ThresholdTuner
+            The fitted tuner.
 
         Raises
         ------
         ValueError
-            If a parameter is out of range, a score NaN or infinite, or `X` and `y` do not fit, or
-            name other events.
+            If a parameter is out of range, if a score is NaN or infinite, or if `X` and `y` have
+            different numbers of clips or different events.
 
         Warns
         -----
         UserWarning
-            If no threshold has the precision and recall asked for; names the events.
+            If no threshold has the minimum precision and recall. The message names the events.
         """
         check_params(self)
         X, names = _read_scores(X)
@@ -185,12 +205,12 @@ class ThresholdTuner(ClassifierMixin, TransformerMixin, BaseEstimator):
         if scores.shape[1] != len(targets.classes):
             raise ValueError(
                 f"X has scores of {scores.shape[1]} events, but y has {len(targets.classes)} "
-                f"events, {quoted(targets.classes)}. Give one column of scores for each event, and "
-                "tables with names where y lacks some."
+                f"events, {quoted(targets.classes)}. Pass one column of scores per event. If some "
+                "events do not occur in y, pass tables with event names."
             )
         kept = scored(scores)
         if not kept.any():
-            raise ValueError("X has no clip with scores; at least one is needed.")
+            raise ValueError("X has no clip with scores. Pass scores of at least one clip.")
         self.thresholds_ = self._tune(scores[kept], targets.indicator[kept] > 0, targets.classes)
         self.classes_ = targets.classes
         return self
@@ -202,31 +222,32 @@ class ThresholdTuner(ClassifierMixin, TransformerMixin, BaseEstimator):
         criterion = Criterion(self.metric, self.beta, self.min_precision, self.min_recall)
         thresholds, allowed = pick(scores, positive, criterion)
         if not allowed.all():
-            lacking = events[~allowed]
+            failed = events[~allowed]
             warnings.warn(
-                f"No threshold of {len(lacking)} of {len(events)} events has "
+                f"No threshold of {len(failed)} of {len(events)} events has "
                 f"min_precision={self.min_precision} and min_recall={self.min_recall}: "
-                f"{listed(lacking)}. "
-                "They get the one that lacks least. Ask for less, or give more tuning clips.",
+                f"{listed(failed)}. These events get the threshold with the smallest shortfall. "
+                "Lower the minimum, or pass more tuning clips.",
                 UserWarning,
                 stacklevel=3,
             )
         return thresholds
 
     def _check_scores(self, X, *, reset):
-        """Check scores: rows are finite, or all NaN, as of clips that cannot be read."""
+        """Check that each row of scores is finite, or all NaN for an unreadable clip."""
         dtype = [np.float64, np.float32]
         scores = validate_data(self, X, dtype=dtype, reset=reset, ensure_all_finite="allow-nan")
         partly = np.flatnonzero(np.isnan(scores).any(axis=1) & scored(scores))
         if len(partly):
             raise ValueError(
                 f"X has NaN among the scores of clip {partly[0]} ({len(partly)} such clips in "
-                "all). Scores must be finite, or NaN for all events, of clips without scores."
+                "total). The scores of a clip must all be finite, or all be NaN for an unreadable "
+                "clip."
             )
         return scores
 
-    def predict(self, X):
-        """Decide which events occur.
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict which events occur.
 
         Parameters
         ----------
@@ -236,12 +257,12 @@ class ThresholdTuner(ClassifierMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_clips, n_events), int
-            1 where the score is greater than the event's threshold; 0 where it is NaN.
+            1 if the score is greater than the event's threshold; 0 otherwise, also for NaN.
         """
         return self.predict_from_scores(self.predict_proba(X))
 
-    def predict_proba(self, X):
-        """Give the scores back, so that a pipeline ending here has them, too.
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the scores themselves, so that a pipeline ending here has `predict_proba`.
 
         Parameters
         ----------
@@ -251,13 +272,13 @@ class ThresholdTuner(ClassifierMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_clips, n_events), float
-            `X`.
+            The scores `X`, with columns in the order of `classes_`.
         """
         check_is_fitted(self)
         return self._check_scores(self._sort_columns(X), reset=False)
 
     def _sort_columns(self, X):
-        """Bring scores under names into the order of `fit`."""
+        """Sort named columns of scores into the order of `fit`."""
         X, names = _read_scores(X)
         had_names = hasattr(self, "feature_names_in_")
         if names is None or not (had_names or matched_by_name(names, self.classes_)):
@@ -268,29 +289,31 @@ class ThresholdTuner(ClassifierMixin, TransformerMixin, BaseEstimator):
             missing = [event for event in wanted if event not in given]
             unknown = [event for event in given if event not in wanted]
             raise ValueError(
-                f"X has other columns than the {len(wanted)} events of fit: missing are "
-                f"{quoted(missing) or 'none'}, unknown {quoted(unknown) or 'none'}. Give the "
-                "scores of each event under its name."
+                f"X must have the columns of the {len(wanted)} events of fit. Missing events: "
+                f"{quoted(missing) or 'none'}. Unknown events: {quoted(unknown) or 'none'}. Pass "
+                "one column of scores per event."
             )
         X = X.iloc[:, [given.index(event) for event in wanted]]
         return X if had_names else X.to_numpy()
 
-    def predict_from_scores(self, scores):
-        """Decide as `predict` does, from scores that `predict_proba` gave.
+    def predict_from_scores(self, scores: ArrayLike) -> np.ndarray:
+        """Predict from scores that `predict_proba` returned.
 
         Parameters
         ----------
         scores : ndarray of shape (n_clips, n_events), float
+            Scores in the order of `classes_`.
 
         Returns
         -------
         ndarray of shape (n_clips, n_events), int
+            The result of `predict`.
         """
         check_is_fitted(self)
         return (scores > self.thresholds_).astype(int)
 
-    def transform(self, X):
-        """Decide which events occur; `predict` as a step of a pipeline.
+    def transform(self, X: Any) -> np.ndarray:
+        """Predict which events occur, in a step of a pipeline.
 
         Parameters
         ----------
@@ -300,11 +323,12 @@ class ThresholdTuner(ClassifierMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_clips, n_events), int
+            The result of `predict`.
         """
         return self.predict(X)
 
-    def score(self, X, y):
-        """Give the mean F1 of the decisions.
+    def score(self, X: Any, y: Any) -> float:
+        """Compute the mean F1 of the predictions.
 
         Parameters
         ----------
@@ -321,16 +345,18 @@ class ThresholdTuner(ClassifierMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return mean_f1(match_events(y, self.classes_, name="y").indicator, self.predict(X))
 
-    def get_feature_names_out(self, input_features=None):
-        """Give the names of the columns of `transform`.
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
+        """Return the names of the columns of `transform`.
 
         Parameters
         ----------
-        input_features : ignored
+        input_features : array-like or None, default=None
+            Ignored.
 
         Returns
         -------
         ndarray of shape (n_events,), object
+            Event names as strings.
         """
         check_is_fitted(self)
         return np.array([str(event) for event in self.classes_], dtype=object)
@@ -343,7 +369,7 @@ class ThresholdTuner(ClassifierMixin, TransformerMixin, BaseEstimator):
 
 
 def _read_scores(X):
-    """Return scores as a matrix or DataFrame, and the names of its columns if it has some."""
+    """Return scores as a matrix or DataFrame, and the names of its columns or None."""
     if is_list_of_events(X):
         return stack_events(X), None
     X = plain_table(X)

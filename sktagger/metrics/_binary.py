@@ -1,4 +1,4 @@
-"""Metrics of 0/1 decisions: precision, recall, F-score, error rate."""
+"""Metrics of binary predictions: precision, recall, F-score, error rate."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from sktagger.metrics._averaging import average_events
 from sktagger.metrics._counts import f_score, precision, ratio, recall
-from sktagger.metrics._input import check_average, check_decisions, check_positive
+from sktagger.metrics._input import check_average, check_positive, check_predictions
 
 __all__ = [
     "ClipErrors",
@@ -29,14 +29,14 @@ def mean_f1(
     average: str | None = "macro",
     sample_weight: ArrayLike | None = None,
 ) -> float | np.ndarray | pd.Series:
-    """F-score of each event, averaged over events (mF1).
+    """Compute the F-score of each event, and average it over events (mF1).
 
     Parameters
     ----------
     y_true : {array-like, sparse matrix, DataFrame} of shape (n_clips, n_events) or (n_clips,)
         0/1 (or bool) indicator of the events of each clip; 1-D for a single event.
     y_pred : {array-like, sparse matrix, DataFrame} of the same shape
-        0/1 (or bool) decisions.
+        0/1 (or bool) predictions.
     beta : float, default=1.0
         Weight of recall over precision, greater than 0: 2 counts recall twice as much.
     average : {"macro", "micro", "weighted"} or None, default="macro"
@@ -49,7 +49,8 @@ def mean_f1(
     -------
     mean_f1 : float, or ndarray or Series of shape (n_events,)
         In [0, 1]. With ``average=None`` a Series by event name if the input is a DataFrame, else
-        an array. Events without positives are NaN and left out of means, whatever was decided.
+        an array. Events without positives are NaN and left out of means, even if they have false
+        positives.
 
     Raises
     ------
@@ -59,12 +60,12 @@ def mean_f1(
     Warns
     -----
     UndefinedMetricWarning
-        If events have no positives; names how many.
+        If events have no positives; the message gives their number.
 
     See Also
     --------
     best_f1 : F-score of the best thresholds.
-    sklearn.metrics.f1_score : The same on events with positives.
+    sklearn.metrics.f1_score : Equal for events with positives.
 
     Examples
     --------
@@ -88,14 +89,14 @@ def mean_precision(
     average: str | None = "macro",
     sample_weight: ArrayLike | None = None,
 ) -> float | np.ndarray | pd.Series:
-    """Precision of each event, averaged over events (mP).
+    """Compute the precision of each event, and average it over events (mP).
 
     Parameters
     ----------
     y_true : {array-like, sparse matrix, DataFrame} of shape (n_clips, n_events) or (n_clips,)
         0/1 (or bool) indicator of the events of each clip; 1-D for a single event.
     y_pred : {array-like, sparse matrix, DataFrame} of the same shape
-        0/1 (or bool) decisions.
+        0/1 (or bool) predictions.
     average : {"macro", "micro", "weighted"} or None, default="macro"
         "macro": mean over events; "weighted": mean weighted by the number of clips with the event;
         "micro": from the counts of all events together; None: the value of each event.
@@ -105,8 +106,8 @@ def mean_precision(
     Returns
     -------
     mean_precision : float, or ndarray or Series of shape (n_events,)
-        In [0, 1]; 0 for an event that is never decided. Events without positives are NaN and left
-        out of means.
+        In [0, 1]; 0 for an event that is never predicted. Events without positives are NaN and
+        left out of means.
 
     Raises
     ------
@@ -116,7 +117,7 @@ def mean_precision(
     Warns
     -----
     UndefinedMetricWarning
-        If events have no positives; names how many.
+        If events have no positives; the message gives their number.
 
     Examples
     --------
@@ -135,14 +136,14 @@ def mean_recall(
     average: str | None = "macro",
     sample_weight: ArrayLike | None = None,
 ) -> float | np.ndarray | pd.Series:
-    """Recall of each event, averaged over events (mR).
+    """Compute the recall of each event, and average it over events (mR).
 
     Parameters
     ----------
     y_true : {array-like, sparse matrix, DataFrame} of shape (n_clips, n_events) or (n_clips,)
         0/1 (or bool) indicator of the events of each clip; 1-D for a single event.
     y_pred : {array-like, sparse matrix, DataFrame} of the same shape
-        0/1 (or bool) decisions.
+        0/1 (or bool) predictions.
     average : {"macro", "micro", "weighted"} or None, default="macro"
         "macro": mean over events; "weighted": mean weighted by the number of clips with the event;
         "micro": from the counts of all events together; None: the value of each event.
@@ -162,7 +163,7 @@ def mean_recall(
     Warns
     -----
     UndefinedMetricWarning
-        If events have no positives; names how many.
+        If events have no positives; the message gives their number.
 
     Examples
     --------
@@ -180,9 +181,9 @@ class ClipErrors(NamedTuple):
     Attributes
     ----------
     substitutions : ndarray of shape (n_clips,), int64
-        Pairs of a missed event and one that was decided instead.
+        Pairs of a missed event and a wrongly predicted one.
     insertions, deletions : ndarray of shape (n_clips,), int64
-        Remaining events that were decided wrongly, and that were missed.
+        Remaining events that were wrongly predicted, and that were missed.
     """
 
     substitutions: np.ndarray
@@ -191,17 +192,17 @@ class ClipErrors(NamedTuple):
 
 
 def clip_errors(y_true: ArrayLike, y_pred: ArrayLike) -> ClipErrors:
-    """Substitutions, insertions and deletions of each clip.
+    """Count the substitutions, insertions and deletions of each clip.
 
-    A missed event and a false one in the same clip make one substitution; what is left over are
-    insertions or deletions [1]_.
+    A missed event and a wrongly predicted event in the same clip make one substitution. The
+    remaining errors are insertions or deletions [1]_.
 
     Parameters
     ----------
     y_true : {array-like, sparse matrix, DataFrame} of shape (n_clips, n_events)
         0/1 (or bool) indicator of the events of each clip.
     y_pred : {array-like, sparse matrix, DataFrame} of the same shape
-        0/1 (or bool) decisions.
+        0/1 (or bool) predictions.
 
     Returns
     -------
@@ -224,7 +225,7 @@ def clip_errors(y_true: ArrayLike, y_pred: ArrayLike) -> ClipErrors:
     >>> clip_errors([[1, 0, 1], [0, 1, 0]], [[0, 1, 0], [1, 1, 0]])
     ClipErrors(substitutions=array([1, 0]), insertions=array([0, 1]), deletions=array([1, 0]))
     """
-    y_true, y_pred, _, _ = check_decisions(y_true, y_pred)
+    y_true, y_pred, _, _ = check_predictions(y_true, y_pred)
     return _clip_errors(y_true, y_pred)
 
 
@@ -235,21 +236,22 @@ def error_rate(
     average: str | None = "micro",
     sample_weight: ArrayLike | None = None,
 ) -> float | np.ndarray | pd.Series:
-    """Errors per labelled event: the lower, the better.
+    """Compute the number of errors per labeled event; lower is better.
 
-    The substitutions, insertions and deletions of all clips (see `clip_errors`), divided by the
-    number of labelled events [1]_. Deciding nothing gives 1.
+    The number of substitutions, insertions and deletions in all clips (see `clip_errors`), divided
+    by the number of labeled events [1]_. It is 1 if no event is predicted.
 
     Parameters
     ----------
     y_true : {array-like, sparse matrix, DataFrame} of shape (n_clips, n_events)
         0/1 (or bool) indicator of the events of each clip.
     y_pred : {array-like, sparse matrix, DataFrame} of the same shape
-        0/1 (or bool) decisions.
+        0/1 (or bool) predictions.
     average : {"micro", "macro", "weighted"} or None, default="micro"
-        "micro": as above. The others know no substitutions, for these involve two events: None
-        gives the false and missed decisions of each event, divided by the number of its positives;
-        "macro" and "weighted" their mean over events, the latter weighted by that number.
+        "micro": as above. Substitutions span two events, so the other averages ignore them. None:
+        the number of false positives and false negatives of each event, divided by the number of
+        its positives; "macro": mean of this over events; "weighted": mean weighted by the number of
+        positives.
     sample_weight : array-like of shape (n_clips,), default=None
         Weights of the clips, at least 0.
 
@@ -257,7 +259,7 @@ def error_rate(
     -------
     error_rate : float, or ndarray or Series of shape (n_events,)
         At least 0, without upper bound. Events without positives are NaN and left out of means;
-        with "micro" their insertions count, and it is NaN only if no clip has any event.
+        with "micro" their insertions count, and the result is NaN only if no clip has any event.
 
     Raises
     ------
@@ -267,7 +269,8 @@ def error_rate(
     Warns
     -----
     UndefinedMetricWarning
-        If events have no positives (with "micro": if none has); names how many.
+        If events have no positives (with "micro": if no event has any); the message gives their
+        number.
 
     References
     ----------
@@ -283,8 +286,8 @@ def error_rate(
     array([2., 1., 1.])
     """
     check_average(average)
-    y_true, y_pred, weight, names = check_decisions(y_true, y_pred, sample_weight)
-    tp, fp, fn = count_decisions(y_true, y_pred, weight)
+    y_true, y_pred, weight, names = check_predictions(y_true, y_pred, sample_weight)
+    tp, fp, fn = confusion_counts(y_true, y_pred, weight)
     if average == "micro":
         support, errors = (tp + fn).sum(keepdims=True), weight @ sum(_clip_errors(y_true, y_pred))
     else:
@@ -296,7 +299,7 @@ def error_rate(
 def event_support(
     y_true: ArrayLike, *, sample_weight: ArrayLike | None = None
 ) -> np.ndarray | pd.Series:
-    """Number of clips with each event: the weights with which `lwlrap` averages events.
+    """Count the clips with each event; by default, `lwlrap` weights events by these numbers.
 
     Parameters
     ----------
@@ -308,7 +311,8 @@ def event_support(
     Returns
     -------
     support : ndarray or Series of shape (n_events,), float64
-        Series by event name if `y_true` is a DataFrame. 0 for events that the policy leaves out.
+        A Series by event name if `y_true` is a DataFrame. It is 0 for events without positives,
+        which are left out of means.
 
     Raises
     ------
@@ -321,13 +325,13 @@ def event_support(
     >>> event_support([[1, 0, 0], [1, 0, 1]])
     array([2., 0., 1.])
     """
-    y_true, _, weight, names = check_decisions(y_true, y_true, sample_weight)
+    y_true, _, weight, names = check_predictions(y_true, y_true, sample_weight)
     support = weight @ y_true
     return support if names is None else pd.Series(support, index=names, name="support")
 
 
-def count_decisions(y_true, y_pred, weight):
-    """True positives, false positives and false negatives of each event.
+def confusion_counts(y_true, y_pred, weight):
+    """Count true positives, false positives and false negatives of each event.
 
     Parameters
     ----------
@@ -339,7 +343,7 @@ def count_decisions(y_true, y_pred, weight):
     Returns
     -------
     tp, fp, fn : ndarray of shape (n_events,), float64
-        Exact integers if weights are.
+        Whole numbers if the weights are.
     """
     tp = weight @ y_true.multiply(y_pred)
     return tp, weight @ y_pred - tp, weight @ y_true - tp
@@ -347,16 +351,16 @@ def count_decisions(y_true, y_pred, weight):
 
 def _clip_errors(y_true, y_pred):
     tp = y_true.multiply(y_pred).sum(axis=1)
-    false, missed = y_pred.sum(axis=1) - tp, y_true.sum(axis=1) - tp
-    substitutions = np.minimum(false, missed)
-    return ClipErrors(substitutions, false - substitutions, missed - substitutions)
+    fp, fn = y_pred.sum(axis=1) - tp, y_true.sum(axis=1) - tp
+    substitutions = np.minimum(fp, fn)
+    return ClipErrors(substitutions, fp - substitutions, fn - substitutions)
 
 
 def _count(y_true, y_pred, average, sample_weight):
-    """Counts as in `count_decisions`, pooled if `average` is "micro", and names of events."""
+    """Return the counts of `confusion_counts`, summed over events for "micro", and event names."""
     check_average(average)
-    y_true, y_pred, weight, names = check_decisions(y_true, y_pred, sample_weight)
-    counts = count_decisions(y_true, y_pred, weight)
+    y_true, y_pred, weight, names = check_predictions(y_true, y_pred, sample_weight)
+    counts = confusion_counts(y_true, y_pred, weight)
     if average == "micro":
         counts = [count.sum(keepdims=True) for count in counts]
     return *counts, names
