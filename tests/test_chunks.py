@@ -163,7 +163,7 @@ def test_joined_file_that_is_cut_off():
 @pytest.mark.parametrize(("rate", "n_channels"), [(2 * RATE, 1), (RATE, 2)])
 def test_joined_files_of_different_kinds(rate, n_channels):
     other = encode(np.tile(SAMPLES[:, None], n_channels), rate, format="WAV")
-    with pytest.raises(ValueError, match=rf"one of {n_channels} at {rate} Hz are joined .* split"):
+    with pytest.raises(ValueError, match=rf"joins .* one of {n_channels} at {rate} Hz, split"):
         decode(WAV + other)
 
 

@@ -177,7 +177,7 @@ def test_gap_between_frames_is_told(whole, gap):
     first, *others = frames(whole)
     for begin in [first + b"".join(others[:5]), b"".join(others[:5])]:
         content = begin + gap + b"".join(others[5:])
-        with pytest.warns(UserWarning, match="<bytes>: 5000 bytes of it are no MP3 frames"):
+        with pytest.warns(UserWarning, match="<bytes>: 5000 bytes of it are not MP3 frames"):
             assert decode(content).shape == (1, FRAME * len(others))
 
 
