@@ -77,7 +77,7 @@ BAD = {
     "empty.wav": (lambda path: path.touch(), r"is empty \(0 bytes\)", True),
     "text.wav": (lambda path: path.write_text("no sound"), "cannot be read as audio", True),
     "raw.raw": (lambda path: path.write_bytes(bytes(100)), "cannot be read as audio", True),
-    "pipe.wav": (os.mkfifo, "no regular file", True),
+    "pipe.wav": (os.mkfifo, "not a regular file", True),
     "loop.wav": (lambda path: path.symlink_to(path), "Too many levels of symbolic links", True),
     "dangling.wav": (lambda path: path.symlink_to("nowhere.wav"), "cannot be opened", True),
     "x" * 300 + ".wav": (lambda path: None, "File name too long", True),

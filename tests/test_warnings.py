@@ -1,12 +1,14 @@
 """Warnings point at the line of the user, however deep they arise."""
 
 import inspect
+import io
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from types import FunctionType
 
 import numpy as np
 import pytest
+import soundfile
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -14,6 +16,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from sktagger._utils.threads import prefetch
 from sktagger._utils.warnings import warn
+from sktagger.audio import MemoryFile, Section, audio_info
 
 X, Y = np.zeros((4, 1)), np.array([0, 1, 0, 1])
 
@@ -50,6 +53,15 @@ def here():
 def test_the_users_line_is_named():
     with pytest.warns(UserWarning, match="deep") as caught:
         _, line = outer(), here()
+    assert places(caught) == [(__file__, line)]
+
+
+def test_the_users_line_is_named_by_a_warning_of_the_package():
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros(1000), 8000, format="OGG")
+    section = Section(MemoryFile(file.getvalue() + b"x" * 1000))
+    with pytest.warns(UserWarning, match="1000 bytes follow the sound") as caught:
+        _, line = audio_info(section), here()
     assert places(caught) == [(__file__, line)]
 
 

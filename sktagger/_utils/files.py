@@ -21,6 +21,7 @@ def expand_path(path: str | os.PathLike[str]) -> Path:
     Parameters
     ----------
     path : str or PathLike
+        Any path.
 
     Returns
     -------

@@ -26,7 +26,7 @@ def parse_json(text: str | bytes) -> Any:
 
     Returns
     -------
-    content : dict, list, str, int, float, bool or None
+    dict, list, str, int, float, bool or None
         Integers fit into 64 bits, floats are finite, and strings can be written as UTF-8.
 
     Raises

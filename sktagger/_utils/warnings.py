@@ -22,7 +22,9 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
     Parameters
     ----------
     message : str
+        Text of the warning.
     category : type of Warning, default=UserWarning
+        Class of the warning.
     """
     frame = sys._getframe(1)
     n_skipped = sum(1 for _ in takewhile(_is_skipped, _outward(frame)))

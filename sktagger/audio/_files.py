@@ -57,6 +57,7 @@ def file_version(path: str | MemoryFile) -> FileVersion:
     Parameters
     ----------
     path : str or MemoryFile
+        The file.
 
     Returns
     -------
@@ -89,6 +90,7 @@ def open_bytes(path: str | MemoryFile) -> BinaryIO:
     Parameters
     ----------
     path : str or MemoryFile
+        The file.
 
     Returns
     -------
@@ -105,6 +107,7 @@ def why_unreadable(path: str | MemoryFile, reason: str) -> Exception:
     Parameters
     ----------
     path : str or MemoryFile
+        The file.
     reason : str
         The message of libsndfile.
 

@@ -125,7 +125,17 @@ class FileClips:
         return FileClips(self.sections, read, self.positions)
 
     def name(self, index: int) -> str:
-        """Return the name of a clip for messages."""
+        """Return the name of a clip for messages.
+
+        Parameters
+        ----------
+        index : int
+            Index of the clip.
+
+        Returns
+        -------
+        str
+        """
         return f"Audio file {self.sections[index]}"
 
     def n_samples(self, index: int, sample_rate: int) -> int:
@@ -151,7 +161,17 @@ class FileClips:
         return resampled_length(n_samples, orig_sr, sample_rate)
 
     def identity(self, index: int) -> tuple[bytes, ...]:
-        """Return bytes that identify a clip: the path of the file and the section."""
+        """Return bytes that identify a clip: the path of the file and the section.
+
+        Parameters
+        ----------
+        index : int
+            Index of the clip.
+
+        Returns
+        -------
+        tuple of bytes
+        """
         if isinstance(self.sections[index], Gap):
             return (b"",)
         path, *bounds = self.sections[index]
@@ -269,7 +289,17 @@ class ArrayClips:
         return self
 
     def name(self, index: int) -> str:
-        """Return the name of a clip for messages."""
+        """Return the name of a clip for messages.
+
+        Parameters
+        ----------
+        index : int
+            Index of the clip.
+
+        Returns
+        -------
+        str
+        """
         return f"Clip {self.positions[index]}"
 
     def n_samples(self, index: int, sample_rate: int) -> int:
@@ -295,7 +325,17 @@ class ArrayClips:
         return resampled_length(n_samples, self.rates[index] or sample_rate, sample_rate)
 
     def identity(self, index: int) -> tuple[bytes, ...]:
-        """Return bytes that identify a clip: its samples, their type and the sample rate."""
+        """Return bytes that identify a clip: its samples, their type and the sample rate.
+
+        Parameters
+        ----------
+        index : int
+            Index of the clip.
+
+        Returns
+        -------
+        tuple of bytes
+        """
         if isinstance(self.arrays[index], Gap):
             return (b"",)
         array = np.ascontiguousarray(self.arrays[index])

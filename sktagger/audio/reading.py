@@ -274,7 +274,19 @@ def _read(section, sample_rate):
 
 
 def undecodable(section: Section, error: Exception) -> ValueError:
-    """Return the error of a file whose samples cannot be decoded."""
+    """Return the error of a file whose samples cannot be decoded.
+
+    Parameters
+    ----------
+    section : Section
+        The file, for the message.
+    error : Exception
+        The error of the decoder.
+
+    Returns
+    -------
+    ValueError
+    """
     return ValueError(
         f"Audio file {section}: cannot be decoded ({str(error).strip(' .')}). It is cut off or "
         "damaged: copy the file again or leave the clip out."
@@ -282,7 +294,17 @@ def undecodable(section: Section, error: Exception) -> ValueError:
 
 
 def check_complete(section: Section, n_samples: int, n_decoded: int) -> None:
-    """Raise a ValueError if fewer samples were decoded than the header promises."""
+    """Raise a ValueError if fewer samples were decoded than the header promises.
+
+    Parameters
+    ----------
+    section : Section
+        The file, for the message.
+    n_samples : int
+        Number of samples per channel according to the header.
+    n_decoded : int
+        Number of decoded samples per channel.
+    """
     if n_decoded < n_samples:
         raise ValueError(
             f"Audio file {section}: the header promises {n_samples} samples, but the data ends "
@@ -347,7 +369,19 @@ def channels_cancel(waveform: np.ndarray) -> bool:
 
 
 def is_lost(power: float, power_of_mono: float) -> bool:
-    """Return whether channels cancel, given their mean square and that of their average."""
+    """Return whether channels cancel, see :func:`channels_cancel`.
+
+    Parameters
+    ----------
+    power : float
+        Mean square of all channels.
+    power_of_mono : float
+        Mean square of their average.
+
+    Returns
+    -------
+    bool
+    """
     return bool(power > _SILENCE**2 and power_of_mono < 1e-4 * power)
 
 

@@ -182,7 +182,7 @@ def frame_onsets(n_samples: int, sizes: STFTSizes) -> np.ndarray:
 
     Returns
     -------
-    onsets : ndarray of shape (n_frames,), int
+    ndarray of shape (n_frames,), int
         In samples.
 
     Examples
@@ -215,7 +215,7 @@ def stretched_onsets(
 
     Returns
     -------
-    onsets : ndarray of shape (n_frames,), int
+    ndarray of shape (n_frames,), int
         In samples.
 
     Examples

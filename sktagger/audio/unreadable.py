@@ -84,7 +84,12 @@ class Unreadable:
             return None
 
     def first_cause(self) -> str:
-        """Return the error message of the first unreadable clip."""
+        """Return the error message of the first unreadable clip.
+
+        Returns
+        -------
+        str
+        """
         return self.causes[min(self.causes)]
 
     def summarise(self, consequence: str) -> None:
@@ -108,7 +113,17 @@ class Unreadable:
 
 
 def no_clip_left(unreadable: Unreadable) -> ValueError:
-    """Return the error of a container without any readable clip."""
+    """Return the error of a container without any readable clip.
+
+    Parameters
+    ----------
+    unreadable : Unreadable
+        Record of the unreadable clips, at least one.
+
+    Returns
+    -------
+    ValueError
+    """
     return ValueError(
         f"Not one clip of {unreadable.container} can be read. The first: {unreadable.first_cause()}"
     )

@@ -20,7 +20,7 @@ def load_json(path: Path) -> Any:
 
     Returns
     -------
-    content : dict, list, str, int, float, bool or None
+    dict, list, str, int, float, bool or None
 
     Raises
     ------

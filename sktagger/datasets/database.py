@@ -88,7 +88,7 @@ class Database:
 
         Returns
         -------
-        events : list of str
+        list of str
             The distinct events, sorted. Empty if no clip of the set has an event.
 
         Raises
@@ -112,7 +112,7 @@ class Database:
 
         Returns
         -------
-        table : DataFrame of shape (n_clips, n_columns)
+        DataFrame of shape (n_clips, n_columns)
             Indexed by example id, in the order of the file. Columns: ``audio_path`` (str,
             absolute), ``audio_length`` (float, in seconds), ``audio_start_samples`` and
             ``audio_stop_samples`` (``Int64``, in samples at the sample rate of the file, only if
@@ -358,7 +358,7 @@ def load_database(
 
     Returns
     -------
-    database : Database
+    Database
         The database, with absolute audio paths.
 
     Raises

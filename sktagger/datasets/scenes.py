@@ -73,7 +73,7 @@ def make_scenes(
 
     Returns
     -------
-    database : Database
+    Database
         The database. Its extra column ``event_times`` contains ``{event: [onset, offset]}`` in
         seconds, for comparison with predicted times.
 
