@@ -1,4 +1,4 @@
-"""Every container of clips, read as the same clips in a plain list."""
+"""Every container gives the same clips as a plain list."""
 
 import io
 import re

@@ -1,4 +1,4 @@
-"""What a single clip is, in every form in which people have one."""
+"""Every form of a single clip."""
 
 import io
 import os

@@ -101,7 +101,7 @@ def test_large_finite_samples_are_read():
 
 @pytest.fixture
 def decoded(monkeypatch):
-    """Paths of the files that are decoded, in turn."""
+    """Paths of the decoded files, in order."""
     paths = []
 
     def note(section, sample_rate):

@@ -1,4 +1,4 @@
-"""FLAC files of unknown length, Ogg files without their end, files joined by `cat`."""
+"""FLAC files of unknown length, Ogg files without an end, and files joined by `cat`."""
 
 import os
 import warnings
