@@ -76,7 +76,7 @@ def _check_example(
     stop = clip.get("audio_stop_samples", sys.maxsize)
     # `type` instead of `isinstance`, for which a bool is an int.
     require(isinstance(audio_path, str) and audio_path, "audio_path", "a non-empty string")
-    require("\0" not in audio_path, "audio_path", "a path without null characters")
+    require("\0" not in audio_path, "audio_path", "a path with no null character")
     seconds, samples = "a number of seconds above 0", "a non-negative integer number of samples"
     require(type(length) in (int, float) and length > 0, "audio_length", f"{seconds}, or null")
     require(type(start) is int and start >= 0, "audio_start_samples", f"{samples}, or null")
