@@ -210,7 +210,7 @@ def test_samples_that_are_not_finite(write_audio, bad):
         read_audio(Section(path), 16000)
 
 
-@pytest.mark.parametrize("name", ["FLAC", "MP3"])  # other formats count the samples they have
+@pytest.mark.parametrize("name", ["FLAC", "MP3"])  # other formats count their samples
 def test_truncated_file(tmp_path, write_audio, rng, name):
     whole = write_audio("whole", rng.uniform(-1, 1, 48000), format=name)
     with open(whole, "rb") as file:
@@ -241,7 +241,7 @@ def test_sections_of_lossy_files_give_the_samples_of_the_whole(
     samples[: len(samples) // 2] = 0
     path = write_audio(f"clip.{name.lower()}", samples, rate, format=name, subtype=subtype)
     whole = read_audio(Section(path), rate)
-    # Opus predicts from what came before; the others are exact
+    # Opus predicts from earlier samples; the others are exact
     atol = 1e-3 if subtype == "OPUS" else 1e-6
     for start in [1, 3000, rate - 50, rate + 7000, 2 * rate - 300]:
         section = read_audio(Section(path, start, start + 250), rate)
@@ -285,7 +285,7 @@ def test_to_mono_does_not_change_its_input(rng):
 def test_channels_of_opposite_polarity_cancel(sine, n_channels, level):
     waveform = np.stack([level * sine() * (-1) ** i for i in range(n_channels)])
     assert channels_cancel(waveform)
-    assert channels_cancel(waveform + 3)  # each is centred
+    assert channels_cancel(waveform + 3)  # offsets do not count
     assert channels_cancel(waveform + level * 1e-4 * sine(frequency=200.0))
     assert not channels_cancel(waveform[: n_channels - 1])
 
@@ -313,7 +313,7 @@ def test_file_without_header_is_named(tmp_path):
 
 
 def test_to_mono_does_not_depend_on_how_channels_lie_in_memory(rng):
-    """In float32, sums over interleaved channels stop at some thousands."""
+    """Sums of interleaved channels in float32 would lose digits after some thousand samples."""
     frames = (rng.normal(0, 0.1, (3_000_000, 2)) + 0.8).astype(np.float32)
     mono = to_mono(frames.T)
     assert abs(mono.mean(dtype=np.float64)) < 1e-6

@@ -8,7 +8,7 @@ from sktagger.audio.reading import Section, read_audio, resample
 
 @pytest.fixture
 def noise(rng):
-    """Give a function that makes noise of shape (n_samples, n_channels)."""
+    """Return a function that makes noise of shape (n_samples, n_channels)."""
     return lambda n_samples, n_channels=1: rng.uniform(-0.9, 0.9, (n_samples, n_channels))
 
 

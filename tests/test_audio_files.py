@@ -69,21 +69,21 @@ def test_file_in_memory_can_be_cached(tmp_path, rng):
 @pytest.mark.parametrize(
     ("path", "hint"),
     [
-        ("~/a.wav", "not expanded to the home directory: use os.path.expanduser"),
+        ("~/a.wav", "not expanded to the home directory: write out"),
         ("~someone/a.wav", "not expanded"),
         ("/data/~/a.wav", "not expanded"),  # as a database joins it to its folder
-        (r"wav\a.wav", "backslash separates no folders"),
-        (r"C:\wav\a.wav", "begins with a drive of Windows"),
-        ("/data/D:/wav/a.wav", "begins with a drive of Windows"),
-        ("file:///data/a.wav", "is a URI, but must be a path"),
+        (r"wav\a.wav", "backslash does not separate folders"),
+        (r"C:\wav\a.wav", "begins with a Windows drive"),
+        ("/data/D:/wav/a.wav", "begins with a Windows drive"),
+        ("file:///data/a.wav", "It is a URI: download"),
         ("/data/file:/data/a.wav", "is a URI"),
         ("https://example.org/a.wav", "is a URI"),
         ("s3://bucket/a.wav", "is a URI"),
-        ("a.wav\n", "ends with white space or a line end: strip it"),
+        ("a.wav\n", "ends with white space or a line break: remove it"),
         (" a.wav", "begins or ends with white space"),
-        ('"a.wav"', "quotation marks are part of it"),
-        ("a.wav", "relative paths in a database"),
-        ("", "relative paths in a database"),
+        ('"a.wav"', "quotation marks are part of the path"),
+        ("a.wav", "Relative paths in a database"),
+        ("", "Relative paths in a database"),
     ],
 )
 def test_missing_file_with_a_hint(tmp_path, monkeypatch, path, hint):

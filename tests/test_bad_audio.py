@@ -1,4 +1,4 @@
-"""Files that cannot be read, and odd ones that can: what becomes of each, and of the others."""
+"""Files that cannot be read, and unusual files that can."""
 
 import os
 import re
@@ -22,7 +22,7 @@ RATE = 8000
 
 @pytest.fixture(autouse=True)
 def no_hang():
-    """An error instead of waiting for ever, as on opening a named pipe."""
+    """Raise an error instead of blocking forever, as when a named pipe is opened."""
 
     def stop(*args):
         raise TimeoutError("a file is waited for")
@@ -61,7 +61,7 @@ def patch(path, offset, value):
 
 
 def promise(path):
-    """Write the greatest number of samples into the header of a FLAC file."""
+    """Write the maximum number of samples into the header of a FLAC file."""
     write(path)
     with open(path, "r+b") as file:
         file.seek(21)
@@ -70,14 +70,14 @@ def promise(path):
         file.write(bytes([bits | 0x0F, 255, 255, 255, 255]))
 
 
-# file -> (what makes it, what its error says, whether its header tells)
+# file -> (function that makes it, its error message, whether the header shows the error)
 BAD = {
     "missing.wav": (lambda path: None, "does not exist", True),
     "directory.wav": (os.mkdir, "is a directory", True),
     "empty.wav": (lambda path: path.touch(), r"is empty \(0 bytes\)", True),
     "text.wav": (lambda path: path.write_text("no sound"), "cannot be read as audio", True),
     "raw.raw": (lambda path: path.write_bytes(bytes(100)), "cannot be read as audio", True),
-    "pipe.wav": (os.mkfifo, "no regular file", True),
+    "pipe.wav": (os.mkfifo, "not a regular file", True),
     "loop.wav": (lambda path: path.symlink_to(path), "Too many levels of symbolic links", True),
     "dangling.wav": (lambda path: path.symlink_to("nowhere.wav"), "cannot be opened", True),
     "x" * 300 + ".wav": (lambda path: None, "File name too long", True),
@@ -103,7 +103,7 @@ BAD = {
 
 @pytest.fixture
 def bad_files(tmp_path):
-    """One of each kind: list of paths."""
+    """Paths of files, one of each kind."""
     for name, (make, _, _) in BAD.items():
         make(tmp_path / name)
     return [str(tmp_path / name) for name in BAD]
@@ -141,7 +141,7 @@ def test_file_without_permission(tmp_path, monkeypatch):
         audio_info(Section(str(tmp_path / "secret.wav")))
 
 
-# odd, but audio
+# unusual, but audio
 
 GOOD = {
     "one_sample.wav": {"samples": noise(1)},
@@ -205,7 +205,7 @@ def good_files(tmp_path):
 
 @pytest.fixture
 def mixed(good_files, bad_files):
-    """Good files between bad ones, their events, and which of them are bad."""
+    """Paths of good and bad files, their events, and a mask of the bad files."""
     paths = good_files[:4] + bad_files + good_files[4:]
     bad = np.isin(paths, bad_files)
     Y = np.arange(3 * len(paths)).reshape(-1, 3) % 2
@@ -271,7 +271,7 @@ def test_raise_comes_before_training_where_the_header_tells(good_files, tmp_path
 
 
 class AfterFirstRound(Callback):
-    """Do something to the files once training is under way."""
+    """Change the files during training."""
 
     def __init__(self, action):
         self.action = action
@@ -294,7 +294,7 @@ def test_file_that_changes_during_training(good_files, change, message, on_error
     if on_error == "raise":
         with pytest.raises((OSError, ValueError), match=rf"good_5\.wav'.*{message}"):
             tagger.fit(good_files, Y)
-        assert tagger.n_iter_ == 3  # the first round is not lost
+        assert tagger.n_iter_ == 3  # the first validation interval is not lost
         return
     with pytest.warns(UserWarning, match=rf"1 of 8 clips of X .*good_5\.wav'.*{message}"):
         tagger.fit(good_files, Y)

@@ -1,4 +1,4 @@
-"""Size fields of WAV, RF64, W64, AIFF, CAF and AU files that are guesses, and ones that are not."""
+"""Right and wrong sizes in the headers of WAV, RF64, W64, AIFF, CAF and AU files."""
 
 import struct
 
@@ -70,7 +70,7 @@ def test_chunk_at_the_end_is_no_sound(size, n_cut):
     content = (WAV + GUANO)[: len(WAV + GUANO) - n_cut]
     content = patch(content, 4, len(WAV + GUANO) - 8)
     if n_cut and size > 4000 and size < 2**31:
-        return  # a file that may as well be cut off
+        return  # the file may also be cut off
     check_samples(patch(content, 40, size), SAMPLES)
 
 
@@ -130,7 +130,7 @@ def test_file_that_is_cut_off(kind, n_lost):
     content = CONTENT[kind][:-n_lost]
     with pytest.raises(ValueError, match=f"<bytes>: the header promises {n_lost} bytes more|read"):
         decode(content)
-    if kind != "CAF":  # which libsndfile does not open
+    if kind != "CAF":  # libsndfile does not open it
         np.testing.assert_array_equal(decode(content, 0, 100)[0], SAMPLES[:100])
 
 
@@ -163,7 +163,7 @@ def test_joined_file_that_is_cut_off():
 @pytest.mark.parametrize(("rate", "n_channels"), [(2 * RATE, 1), (RATE, 2)])
 def test_joined_files_of_different_kinds(rate, n_channels):
     other = encode(np.tile(SAMPLES[:, None], n_channels), rate, format="WAV")
-    with pytest.raises(ValueError, match=rf"one of {n_channels} at {rate} Hz are joined .* split"):
+    with pytest.raises(ValueError, match=rf"joins .* one of {n_channels} at {rate} Hz, split"):
         decode(WAV + other)
 
 

@@ -1,4 +1,4 @@
-"""Every container of clips, read as the same clips in a plain list."""
+"""Every container gives the same clips as a plain list."""
 
 import io
 import re
@@ -157,7 +157,9 @@ def test_stereo_as_soundfile_reads_it():
 
 
 def test_both_orders_of_axes_in_one_container_are_refused():
-    with pytest.raises(ValueError, match=r"clip 1 has shape \(2, 50\), but clip 2 \(50, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"clip 1 has shape \(2, 50\), but clip 2 has shape \(50, 2\)"
+    ):
         check([WAVES[0], WAVES[:2], WAVES[:2].T])
 
 
@@ -300,14 +302,14 @@ def test_a_number_in_a_column_of_paths_is_refused():
         ({"array": WAVES[0], "sampling_rate": 8000}, TypeError, "X is a dict"),
         (set(PATHS), TypeError, "X is a set, which has no order"),
         (frozenset(PATHS), TypeError, "X is a frozenset, which has no order"),
-        (WAVES[0], ValueError, r"1D array of 50 numbers.*\[X\] holds one waveform"),
+        (WAVES[0], ValueError, r"1D array of 50 numbers.*\[X\] for a single waveform"),
         (WAVES[0].tolist(), ValueError, "1D list of 50 numbers"),
         (pd.Series(WAVES[0]), ValueError, "1D array of 50 numbers"),
         (torch.from_numpy(WAVES[0]), ValueError, "1D array of 50 numbers"),
         (np.array("a.wav"), ValueError, r"shape \(\)"),
         (np.zeros((1, 2, 3, 4)), ValueError, r"shape \(1, 2, 3, 4\)"),
         (np.zeros((2, 40, 50)), ValueError, r"dim 3 and shape \(2, 40, 50\)"),
-        (np.array([["a.wav", "b.wav"]]), ValueError, r"texts of shape \(1, 2\)"),
+        (np.array([["a.wav", "b.wav"]]), ValueError, r"strings of shape \(1, 2\)"),
         (np.array(["2020-01-01"], dtype="M8[D]"), ValueError, "type datetime64"),
         (np.ma.masked_greater(WAVES, 0), TypeError, "masked array"),
         (sparse.csr_array(np.eye(3)), TypeError, r"X\.toarray\(\)"),

@@ -1,4 +1,4 @@
-"""What a single clip is, in every form in which people have one."""
+"""Every form of a single clip."""
 
 import io
 import os
@@ -282,8 +282,8 @@ def test_what_is_no_clip_at_all(clip, message):
 @pytest.mark.parametrize(
     ("clip", "message"),
     [
-        ((SAMPLES, 8000, "dog"), "of type tuple, which makes no array"),
-        ([[1.0, 2.0], [3.0]], "of type list, which makes no array"),
+        ((SAMPLES, 8000, "dog"), "of type tuple, which cannot be converted"),
+        ([[1.0, 2.0], [3.0]], "of type list, which cannot be converted"),
         (np.ma.masked_greater(SAMPLES, 0), "masked"),
         (np.zeros((1, 2, 100)), r"shape \(1, 2, 100\)"),
         ((), r"shape \(0,\)"),

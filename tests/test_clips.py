@@ -101,7 +101,7 @@ def test_large_finite_samples_are_read():
 
 @pytest.fixture
 def decoded(monkeypatch):
-    """Paths of the files that are decoded, in turn."""
+    """Paths of the decoded files, in order."""
     paths = []
 
     def note(section, sample_rate):
@@ -206,5 +206,5 @@ def test_cache_in_the_home_directory(write_audio, sine, tmp_path, monkeypatch):
 def test_folder_of_a_cache_that_cannot_be_is_named(write_audio, sine):
     path = write_audio("a.wav", sine())
     cache = os.path.join(path, "cache")
-    with pytest.raises(OSError, match=rf"memory='{re.escape(cache)}': no clips can be kept"):
+    with pytest.raises(OSError, match=rf"memory='{re.escape(cache)}': no clips can be cached"):
         load_cached(path, cache)

@@ -1,4 +1,4 @@
-"""Every container of clips and targets goes everywhere in scikit-learn."""
+"""Every container of clips and targets works with scikit-learn's tools."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from sktagger import ThresholdTuner, TunedThresholdTagger, WALNetTagger
 from sktagger.metrics import scorers
 
 pytestmark = [
-    # folds of so few clips lack events, and the tuner is none of the business here
+    # folds of so few clips lack events, which does not matter here
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning"),
     pytest.mark.filterwarnings("ignore:fit_transform scores:UserWarning"),
     pytest.mark.filterwarnings("ignore:A worker stopped while some jobs:UserWarning"),
@@ -122,7 +122,7 @@ def test_targets_go_everywhere(name, waveforms):
     assert len(tagger.predict(waveforms)) == N_CLIPS
     _, _, Y_train, Y_test = train_test_split(waveforms, Y, random_state=0)
     assert (len(Y_train), len(Y_test)) == (6, 2)
-    # a number of folds makes scikit-learn look at the targets, and it knows no event lists
+    # given a number of folds, scikit-learn checks the targets and refuses event lists
     results = cross_validate(
         make(), waveforms, Y, scoring=scorers, cv=KFold(2), error_score="raise"
     )

@@ -1,4 +1,4 @@
-"""FLAC files of unknown length, Ogg files without their end, files joined by `cat`."""
+"""FLAC files of unknown length, Ogg files without an end, and files joined by `cat`."""
 
 import os
 import warnings
@@ -48,7 +48,7 @@ def test_joined_flac_files(first, second):
 
 
 def test_flac_of_unknown_length_that_is_cut_off():
-    message = "<bytes>: it is cut off or damaged after 16384 samples; what follows is lost"
+    message = "<bytes>: it is cut off or damaged after 16384 samples, the rest is lost"
     with pytest.warns(UserWarning, match=message):
         waveform = decode(UNKNOWN[:-50])
     np.testing.assert_array_equal(waveform[0], SAMPLES[:16384])

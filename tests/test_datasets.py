@@ -8,7 +8,7 @@ from numpy.random import default_rng
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import average_precision_score
 
-from sktagger import datasets
+from sktagger.datasets import scenes as scenes_module
 from sktagger.datasets._sounds import EVENTS, noise
 from sktagger.datasets.database import load_database
 from sktagger.datasets.scenes import make_scenes
@@ -67,7 +67,7 @@ def test_same_seed_gives_the_same_bytes(db, tmp_path):
 
 
 def test_scenes_of_one_call_differ(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets, "_EVENTS_PER_SCENE", (0,))
+    monkeypatch.setattr(scenes_module, "_EVENTS_PER_SCENE", (0,))
     db = make_scenes(tmp_path, n_train=2, n_validate=2, n_eval=2, duration=1.0, random_state=0)
     noises = [soundfile.read(path)[0] for name in db.datasets for path in db.to_xy(name)[0]]
     assert np.all(np.abs(np.corrcoef(noises) - np.eye(6)) < 0.9)
@@ -139,7 +139,7 @@ def test_interrupted_call_leaves_no_database(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         write(file, *args, **kwargs)
 
-    monkeypatch.setattr(datasets.soundfile, "write", write_two)
+    monkeypatch.setattr(scenes_module.soundfile, "write", write_two)
     with pytest.raises(KeyboardInterrupt):
         make_scenes(tmp_path, n_train=3, n_validate=0, n_eval=0, duration=0.1)
     assert list(tmp_path.glob("*.json*")) == []

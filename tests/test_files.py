@@ -110,7 +110,7 @@ def test_what_a_killed_process_leaves_is_deleted_after_a_day(tmp_path):
         os.utime(tmp_path / other, (0, 0))
     write(tmp_path / "x")
     assert partial.exists()  # another process may be writing it
-    two_days_ago = partial.stat().st_mtime - 2 * _files._LEFT_BEHIND
+    two_days_ago = partial.stat().st_mtime - 2 * _files._MAX_WRITING_TIME
     os.utime(partial, (two_days_ago, two_days_ago))
     write(tmp_path / "x")
     assert names(tmp_path) == [".x.part", ".x.y.0123456789abcdef.part", "x", "x.part"]

@@ -1,4 +1,4 @@
-"""MP3 files whose headers guess their length, count wrongly, or say nothing."""
+"""MP3 files whose headers state an estimated length, a wrong one or none."""
 
 import struct
 
@@ -21,7 +21,7 @@ def mp3(samples, mode="VARIABLE", rate=RATE):
 
 
 def frames(content):
-    """Split a file: the first frame holds no sound, but what the encoder says of the others."""
+    """Split a file: the first frame has no sound, but information on the others."""
     found, position = [], 0
     while position < len(content):
         n_bytes = parse_frame(content[position : position + 4]).n_bytes
@@ -56,7 +56,7 @@ def sound(whole):
 
 @pytest.fixture(scope="module")
 def all_frames(whole):
-    """What the frames without the first one hold: some silence before and after the sound."""
+    """Samples of all frames but the first: the sound, with silence before and after it."""
     return decode(without_info(whole))[0]
 
 
@@ -177,7 +177,7 @@ def test_gap_between_frames_is_told(whole, gap):
     first, *others = frames(whole)
     for begin in [first + b"".join(others[:5]), b"".join(others[:5])]:
         content = begin + gap + b"".join(others[5:])
-        with pytest.warns(UserWarning, match="<bytes>: 5000 bytes of it are no MP3 frames"):
+        with pytest.warns(UserWarning, match="<bytes>: 5000 bytes of it are not MP3 frames"):
             assert decode(content).shape == (1, FRAME * len(others))
 
 
@@ -204,10 +204,10 @@ def test_few_frames(whole, n_frames):
         ("ffe388c4", (576, 576, (2.5, 3, 8000, True))),
         ("fffd8404", (384, 1152, (1, 2, 48000, False))),
         ("ffff9004", (312, 384, (1, 1, 44100, False))),
-        ("fffb0064", None),  # says no bit rate
+        ("fffb0064", None),  # states no bit rate
         ("fffbf064", None),
         ("fffb9c64", None),  # nor a sample rate
-        ("fff99064", None),  # of no layer, as in AAC
+        ("fff99064", None),  # no layer, as in AAC
         ("ffeb9064", None),
         ("00fb9064", None),
         ("fffb", None),

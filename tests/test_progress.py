@@ -20,13 +20,13 @@ EVENTS = [["siren"], ["rain"], ["rain", "siren"], []]
 
 @pytest.fixture
 def pipe(capsys):
-    """Give a function that returns what was printed on standard error, which is a pipe."""
+    """Return a function that returns the text printed on standard error, which is a pipe."""
     return lambda: capsys.readouterr().err
 
 
 @pytest.fixture
 def now(monkeypatch):
-    """Seconds that a clock shows."""
+    """Time of a fake clock in seconds."""
     clock = [0.0]
     monkeypatch.setattr("sktagger._utils.progress.time.monotonic", lambda: clock[0])
     return clock

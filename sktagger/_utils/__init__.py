@@ -1,1 +1,1 @@
-"""Helpers that know nothing of audio: JSON, files, texts, checks of parameters, threads."""
+"""Helpers that are not specific to audio."""

@@ -1,44 +1,84 @@
-"""Paths as people type them, and files that are whole or not there."""
+"""Paths as users type them, and atomic file writes."""
+
+from __future__ import annotations
 
 import os
 import re
 import secrets
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
-_LEFT_BEHIND = 24 * 3600  # seconds after which nobody is still writing a file
+_MAX_WRITING_TIME = 24 * 3600  # seconds; an older partial file has no writer any more
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]+:/"  # at least two letters, because C:/ is a drive
 
 
-def expand_path(path) -> Path:
-    """Replace ``~`` and ``~user`` at the beginning of a path by the home directory.
+def expand_path(path: str | os.PathLike[str]) -> Path:
+    """Replace ``~`` or ``~user`` at the beginning of a path by the home directory.
 
     Parameters
     ----------
     path : str or PathLike
+        Any path.
 
     Returns
     -------
     Path
-        As it is where it does not begin with ``~``, or there is no such user.
+        Unchanged if it does not begin with ``~`` or there is no such user.
 
     Raises
     ------
     TypeError
-        If it is no path.
+        If `path` is not a path.
     """
     return Path(os.path.expanduser(path))
 
 
-@contextmanager
-def replacing(path):
-    """Open a file whose content stands under its name only once all of it is on the disk.
+def path_hint(path: str, *, is_missing: bool = False) -> str:
+    """Explain what is wrong with a path that comes from another program or system.
 
-    Whatever interrupts the writing, an earlier file of that name stays as it was. Of several
-    writers at once, each writes a file of its own, and that of the last to finish stays. A link of
-    that name is replaced, not followed.
-    What killed processes leave, ``.<name>.<random>.part``, is deleted by a later writer of the
-    same name, after a day.
+    Parameters
+    ----------
+    path : str
+        The path as the user gave it.
+    is_missing : bool, default=False
+        Whether it is known that no file has this path. Then parts after a slash are checked, too,
+        because a folder may have been joined to a path of another system, and quotation marks
+        around the path are reported.
+
+    Returns
+    -------
+    str
+        A sentence without its final period, such as "It is a URI: ...". Empty if the path looks
+        like one of this system.
+    """
+    begin = "(?:^|/)" if is_missing else "^"
+    if re.search(begin + _SCHEME, path):
+        return "It is a URI: download the file, or remove the scheme of a local file"
+    if path != path.strip():
+        return "It begins or ends with white space or a line break: remove it"
+    if is_missing and path[:1] in ("'", '"') and path[-1] == path[0]:
+        return "The quotation marks are part of the path: remove them"
+    if re.search(begin + "~", path):
+        return "The ~ is not expanded to the home directory: write out the directory"
+    if os.sep == "/" and re.search(begin + r"[A-Za-z]:[/\\]", path):
+        return "It begins with a Windows drive: give the path that the file has on this system"
+    if os.sep == "/" and "\\" in path:
+        return "A backslash does not separate folders on this system: use /"
+    return ""
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Write a file atomically.
+
+    The content is first written to a partial file, ``.<name>.<random>.part``. It gets its name
+    when all of it is on the disk. If writing is interrupted, an earlier file of that name stays
+    unchanged. If several processes write the same name, the last one to finish wins. A symbolic
+    link of that name is replaced, not followed. Partial files of killed processes are deleted
+    when a file of the same name is written a day or more later.
 
     Parameters
     ----------
@@ -47,16 +87,17 @@ def replacing(path):
 
     Yields
     ------
-    file
-        To write bytes to.
+    file : binary file
+        Open for writing.
 
     Raises
     ------
     OSError
-        If it cannot be written, for lack of space for one; the message names the file.
+        If the file cannot be written, for example because the disk is full. The message names
+        the file.
     """
     path = expand_path(path)
-    delete_partial(path.parent, path.name, age=_LEFT_BEHIND)
+    delete_partial(path.parent, path.name, age=_MAX_WRITING_TIME)
     partial = path.parent / f"{_prefix(path.name)}{secrets.token_hex(8)}.part"
     try:
         with open(partial, "xb") as file:
@@ -76,17 +117,20 @@ def replacing(path):
         raise
 
 
-def delete_partial(folder, name=None, *, age=0.0) -> None:
-    """Delete what processes that were killed while they wrote have left in a folder.
+def delete_partial(
+    folder: str | os.PathLike[str], name: str | None = None, *, age: float = 0.0
+) -> None:
+    """Delete the partial files of killed processes.
 
     Parameters
     ----------
     folder : str or PathLike
-        Need not exist.
+        It may be missing.
     name : str or None, default=None
-        Name of the file that they wrote; None: any.
+        Name of the file that was being written. None deletes the partial files of all names.
     age : float, default=0.0
-        In seconds; what was written to since is left, for a process may be writing it.
+        In seconds. Partial files that were changed more recently stay, because a process may
+        still be writing them.
     """
     prefix = r"\..*\." if name is None else re.escape(_prefix(name))
     partial = re.compile(prefix + r"[0-9a-f]{16}\.part", re.DOTALL)
@@ -100,5 +144,5 @@ def delete_partial(folder, name=None, *, age=0.0) -> None:
 
 
 def _prefix(name):
-    """Begin the name of a partial file, which must not get longer than file systems allow."""
+    """Return how the names of partial files begin; file systems limit the length of names."""
     return f".{name[:50]}."

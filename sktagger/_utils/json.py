@@ -1,7 +1,8 @@
-"""Strict reading of JSON: what JSON libraries let pass in silence is an error that says where.
+"""Strict reading of JSON.
 
-Standard JSON readers keep the last of two equal keys, and accept NaN and numbers that overflow.
-In a hand-made database each of these loses clips or lengths, so here they are errors.
+Standard JSON readers keep the last of two equal keys and accept NaN and numbers that overflow. In
+a hand-made database, each of these silently loses clips or lengths. Here they are errors that
+name the place.
 """
 
 import json
@@ -11,7 +12,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # of a pair that is one character, or alone
+# The escape of a surrogate, which may be half of a pair or unpaired.
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -20,17 +22,17 @@ def parse_json(text: str | bytes) -> Any:
     Parameters
     ----------
     text : str or bytes
-        Bytes are UTF-8, with or without a byte-order mark.
+        Bytes must be UTF-8, with or without a byte-order mark.
 
     Returns
     -------
-    content : dict, list, str, int, float, bool or None
-        Integers fit 64 bits, floats are finite, strings can be written as UTF-8.
+    dict, list, str, int, float, bool or None
+        Integers fit into 64 bits, floats are finite, and strings can be written as UTF-8.
 
     Raises
     ------
     ValueError
-        If it is no such JSON, or nested too deeply; the message says where.
+        If the text is not such JSON or is nested too deeply. The message names the place.
     """
     faults = []
 
@@ -49,14 +51,14 @@ def parse_json(text: str | bytes) -> Any:
         return value if math.isfinite(value := float(text)) else fault(f"the number {text:.30}")
 
     def parse_int(text):
-        # The length comes first because int() refuses some thousand digits with an error of its
-        # own; 19 digits and a sign hold every 64-bit integer.
+        # int() raises its own error for thousands of digits, so the length is checked first. 19
+        # digits and a sign hold every 64-bit integer.
         if len(text) <= 20 and -(2**63) <= (value := int(text)) < 2**63:
             return value
         return fault(f"an integer beyond 64 bits, {text[:20]}…")
 
     try:
-        # "-sig": a byte-order mark, which some editors write, is no fault.
+        # "-sig" accepts the byte-order mark that some editors write.
         text = text if isinstance(text, str) else text.decode("utf-8-sig")
         content = json.loads(
             text,
@@ -72,14 +74,15 @@ def parse_json(text: str | bytes) -> Any:
         got = f"bytes that are not UTF-8 ({error.reason})"
         raise JSONError(f"byte {error.start}", got, "JSON text in UTF-8") from error
     except UnicodeEncodeError as error:
-        got = f"half a character, \\u{ord(error.object[error.start]):x}, in a string"
-        raise JSONError("an unknown place", got, "whole characters") from error
+        surrogate = f"\\u{ord(error.object[error.start]):x}"
+        got = f"half a character (the unpaired surrogate {surrogate}) in a string"
+        raise JSONError("an unknown place", got, "complete characters") from error
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         got = "an empty file" if not text.strip() else f"text that is not JSON ({error.msg})"
         raise JSONError(where, got, "JSON text {...}") from error
     except RecursionError as error:
-        got = "objects or lists nested some hundred levels deep"
+        got = "objects or lists nested hundreds of levels deep"
         raise JSONError("an unknown place", got, "a few levels") from error
     if found is not None:
         allowed = "each key once, and finite numbers of at most 64 bits"
@@ -88,7 +91,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 class JSONError(ValueError):
-    """What is wrong with a JSON text: where, what is there, what is allowed."""
+    """Error in a JSON text. Its arguments: the place, what was found, what is allowed."""
 
     def __str__(self):
         where, got, allowed = self.args
@@ -96,11 +99,11 @@ class JSONError(ValueError):
 
 
 class _Fault(str):
-    """What is wrong at one place of a JSON text, put there in place of the value."""
+    """Description of an error, which replaces the value at its place in the parsed content."""
 
 
 def _locate(node: Any, where: str = "") -> Iterator[tuple[str, _Fault]]:
-    """Yield the faults in a parsed JSON value, each after its place."""
+    """Yield the place of each fault in a parsed JSON value, and the fault."""
     if isinstance(node, _Fault):
         yield where, node
     elif isinstance(node, dict):

@@ -1,4 +1,7 @@
-"""Words for messages: names that anyone may have chosen, made safe to print and told apart."""
+"""Helpers for error messages: print untrusted names safely and suggest similar ones.
+
+Names of events, files and settings come from users and from files that others wrote.
+"""
 
 import unicodedata
 from collections.abc import Iterable
@@ -7,18 +10,18 @@ from itertools import islice
 
 _N_LISTED = 5
 _N_SHORT = 60
-# Cyrillic and Greek letters that print like Latin ones
+# Cyrillic and Greek letters that look like Latin ones.
 _LATIN = str.maketrans(
     "АВЕКМНОРСТХаеорсухѕіјΑΒΕΖΗΙΚΜΝΟΡΤΥΧο", "ABEKMHOPCTXaeopcyxsijABEZHIKMNOPTYXo"
 )
 
 
 def printable(text: object) -> str:
-    r"""Return a text as `str` gives it, with what a terminal would not print as itself escaped.
+    r"""Return ``str(text)`` with unprintable characters escaped.
 
-    Line breaks, escape sequences, marks that change the direction of writing, invisible
-    characters and unpaired surrogates become ``\n``, ``\x1b``, ``\u202e`` and so on; letters of
-    any script stay.
+    Line breaks, escape sequences, marks that change the writing direction, invisible characters
+    and unpaired surrogates become ``\n``, ``\x1b``, ``\u202e`` and so on. Letters of any script
+    stay.
     """
     text = str(text)
     if text.isprintable():
@@ -29,32 +32,35 @@ def printable(text: object) -> str:
 
 
 def listed(names: Iterable[object], n_listed: int = _N_LISTED) -> str:
-    """Return the first of some names, printable and separated by commas."""
+    """Return the first `n_listed` names, printable and separated by commas."""
     names = iter(names)
     shown = ", ".join(map(printable, islice(names, n_listed)))
     return shown if next(names, None) is None else f"{shown}, ..."
 
 
 def quoted(names: Iterable[object], n_listed: int = _N_LISTED) -> str:
-    """Return the first of some names in quotation marks (numbers without)."""
+    """Return the first `n_listed` names in quotation marks; numbers have none."""
     return listed((short(name) for name in names), n_listed)
 
 
 def short(value: object) -> str:
-    """Return the `repr` of what a user passed, cut to some 60 characters."""
+    """Return the `repr` of a value that a user passed, cut to 60 characters."""
     value = value.item() if hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0 else value
     text = repr(str(value) if isinstance(value, str) else value)
-    text = " ".join(text.split())  # arrays are printed in lines
+    text = " ".join(text.split())  # the repr of an array has several lines
     return printable(text if len(text) <= _N_SHORT else text[: _N_SHORT - 3] + "...")
 
 
 def nearest(name: object, names: Iterable[object]) -> str:
-    """Return '; nearest: ...' for messages, or nothing where no name is near.
+    """Return '; nearest: ...' for messages, or an empty text if no name is similar.
 
-    A name that prints alike is shown with escapes, as are the characters in which it differs.
+    If a known name looks the same on a screen, both names are shown with their special characters
+    escaped.
     """
     names, text = list(names), str(name)
-    alike = [known for known in names if str(known) != text and _print(str(known)) == _print(text)]
+    alike = [
+        known for known in names if str(known) != text and _as_seen(str(known)) == _as_seen(text)
+    ]
     if alike:
         return f"; {alike[0]!a} looks alike, but is not {text!a}"
     spelled = {str(known).casefold(): known for known in names}
@@ -63,16 +69,16 @@ def nearest(name: object, names: Iterable[object]) -> str:
 
 
 def find_twins(names: Iterable[object]) -> list[list[str]]:
-    """Return groups of names that differ only in case, blanks or the form of characters."""
+    """Return groups of names that differ only in case, spaces or the encoding of characters."""
     groups = {}
     for name in names:
         if isinstance(name, str):
-            groups.setdefault(_print(name).casefold(), []).append(str(name))
+            groups.setdefault(_as_seen(name).casefold(), []).append(str(name))
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _print(name: str) -> str:
-    """Reduce a name to what is seen of it on a screen."""
+def _as_seen(name: str) -> str:
+    """Return a name as a reader sees it, without invisible differences."""
     composed = unicodedata.normalize("NFKC", name).translate(_LATIN)
     visible = (char for char in composed if unicodedata.category(char) != "Cf")
     return " ".join("".join(visible).split())

@@ -1,34 +1,49 @@
-"""Calling a function in threads, ahead of the consumer."""
+"""Call a function in threads, ahead of the consumer."""
+
+from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
 
 def prefetch(
-    function, items, n_threads: int, *, initializer=None, size=None, max_size: float = np.inf
-):
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    n_threads: int,
+    *,
+    initializer: Callable[[], object] | None = None,
+    size: Callable[[Item], float] | None = None,
+    max_size: float = np.inf,
+) -> Iterator[Result]:
     """Call a function on items in threads, ahead of the consumer.
 
     Parameters
     ----------
     function : callable
+        Called with one item at a time.
     items : iterable
-        Consumed lazily, only as far ahead as there are threads.
+        Consumed lazily, at most as many items ahead as there are threads.
     n_threads : int
         Number of threads, at least 1.
     initializer : callable or None, default=None
         Called once in each thread.
     size : callable or None, default=None
-        Gives the size of an item. None: all have a size of 0.
+        Returns the size of an item. None: every size is 0.
     max_size : float, default=inf
-        Greatest size of all items at work or waiting together; a single one may be larger.
+        Maximum total size of the items that are being processed or waiting. A single item may
+        be larger.
 
     Yields
     ------
     object
-        ``function(item)`` in the order of `items`.
+        ``function(item)``, in the order of `items`.
     """
     with ThreadPoolExecutor(n_threads, "sktagger-loader", initializer) as pool:
         futures, sizes = deque(), deque()

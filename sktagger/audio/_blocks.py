@@ -1,4 +1,6 @@
-"""Audio file -> float32 waveform in blocks, for files that are too long to be held whole."""
+"""Read audio files in blocks, for files that do not fit into memory."""
+
+from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
@@ -23,27 +25,29 @@ BLOCK_SAMPLES = 2**18  # per channel
 def audio_blocks(
     section: Section, sample_rate: int, block_samples: int = BLOCK_SAMPLES
 ) -> Iterator[np.ndarray]:
-    """Decode a file, or a section of it, block by block: what `read_audio` gives at once.
+    """Read a file, or a section of it, in blocks.
+
+    The concatenated blocks are the result of :func:`sktagger.audio.read_audio`.
 
     Parameters
     ----------
     section : Section
+        The file, or a section of it.
     sample_rate : int
-        Wanted rate in Hz; audio of another rate is resampled, which leaves no trace at the
-        borders of blocks.
+        Sample rate of the result in Hz. Audio of another rate is resampled as a whole, without
+        artifacts between blocks.
     block_samples : int, default=262144
-        Samples per channel that are decoded at a time, at the file's own rate.
+        Number of samples per channel that are decoded at a time, at the sample rate of the file.
 
     Returns
     -------
     iterator of ndarray of shape (n_channels, n), float32
-        The blocks. End to end, they have the length at `sample_rate` that goes with that of
-        :func:`sktagger.audio.reading.audio_info`.
+        The blocks.
 
     Raises
     ------
     FileNotFoundError, IsADirectoryError, PermissionError, ValueError
-        As :func:`sktagger.audio.reading.read_audio`.
+        See :func:`sktagger.audio.read_audio`.
     """
     n_samples, orig_sr = audio_info(section)
     decoded = _decode(section, n_samples, block_samples)
@@ -53,20 +57,22 @@ def audio_blocks(
 def resample_blocks(
     blocks: Iterable[np.ndarray], n_samples: int, orig_sr: int, target_sr: int
 ) -> Iterator[np.ndarray]:
-    """Change the sample rate of a waveform that comes in blocks.
+    """Change the sample rate of a waveform in blocks.
 
     Parameters
     ----------
     blocks : iterable of ndarray of shape (n_channels, n), float32
+        The waveform at the rate `orig_sr`.
     n_samples : int
-        Of all blocks together.
+        Number of samples per channel in all blocks together.
     orig_sr, target_sr : int
         Sample rates before and after, in Hz.
 
     Yields
     ------
     ndarray of shape (n_channels, n), float32
-        End to end, what :func:`sktagger.audio.reading.resample` makes of the whole.
+        The concatenated blocks are the result of :func:`sktagger.audio.reading.resample` for
+        the whole waveform.
     """
     if orig_sr == target_sr:
         yield from blocks
@@ -86,7 +92,7 @@ def resample_blocks(
 
 
 def _decode(section, n_samples, block_samples):
-    """Yield blocks at the file's own rate."""
+    """Yield blocks at the sample rate of the file."""
     name = f"Audio file {section}"
     begin = section.start or 0
     n_done = 0

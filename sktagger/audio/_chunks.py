@@ -1,16 +1,18 @@
-"""How many bytes of samples WAV, W64, AIFF, CAF and AU files hold, whatever their headers say."""
+"""Find the samples in WAV, W64, AIFF, CAF and AU files, even if their headers are wrong."""
+
+from __future__ import annotations
 
 import re
 import struct
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from sktagger.audio._parts import Contents, Part, View
 from sktagger.audio._tags import is_filler, read_at
 
 _FEW_BYTES = 64
-_NEEDED = (b"fmt ", b"ds64", b"fact", b"COMM", b"FVER", b"desc", b"kuki", b"chan", b"pakt")
-_LONGEST_NEEDED = 2**20
-_OTHERS_OF_SAMPLES = {b"data": 0, b"SSND": 8}  # bytes in their chunk that precede them
+_NEEDED_IDS = (b"fmt ", b"ds64", b"fact", b"COMM", b"FVER", b"desc", b"kuki", b"chan", b"pakt")
+_MAX_NEEDED = 2**20  # bytes
+_OFFSET_OF_SAMPLES = {b"data": 0, b"SSND": 8}  # bytes before the samples in their chunk
 _TAIL = 2**16
 _ID = re.compile(rb"[ -~]{4}")
 _KNOWN_ID = re.compile(
@@ -19,11 +21,23 @@ _KNOWN_ID = re.compile(
     rb"|COMT|APPL|MIDI|CHAN|\(c\) "
 )
 _MAGIC = re.compile(rb"RIF[FX]|RF64|FORM|\.snd|riff|caff")
-_W64_GUID = bytes.fromhex("f3acd3118cd100c04f8edb8a")  # follows the four letters of a chunk
+_W64_GUID = bytes.fromhex("f3acd3118cd100c04f8edb8a")  # follows the four letters of an id
 
 
 class _Style(NamedTuple):
-    """How chunks are written: their identifier, size, and what follows."""
+    """Format of chunks.
+
+    Attributes
+    ----------
+    id_size : int, default=4
+        Length of the identifier in bytes.
+    size_format : str, default="<I"
+        Format of the size, see :mod:`struct`.
+    counts_header : bool, default=False
+        Whether the size includes identifier and size.
+    alignment : int, default=2
+        Chunks begin at multiples of this number of bytes.
+    """
 
     id_size: int = 4
     size_format: str = "<I"
@@ -37,26 +51,32 @@ _CORE_AUDIO = _Style(size_format=">Q", alignment=1)
 
 
 class _Layout(NamedTuple):
-    """Where a header says that samples are.
+    """Position and size of the samples according to the header.
 
     Attributes
     ----------
     header : bytes
-        What is needed of that which precedes them.
+        The chunks before the samples that decoders need.
     start : int
-        Their first byte.
+        Position of the first sample.
     declared : int
-        Their number of bytes.
-    size_at, size_format, extra
-        Where in `header` that is written, how, and how many other bytes it counts.
-    outer_at, outer_extra
-        The same for the size of the whole file; `outer_at` is None if it is not written.
-    outer_end : int
-        Where the file ends by its header; 0 if that is not written.
-    style : _Style or None
-        Of the chunks that may follow. None: there can be none.
+        Number of bytes of the samples.
+    size_at : int
+        Position of this number in `header`.
+    size_format : str
+        Format of this number, see :mod:`struct`.
+    extra : int, default=0
+        Number of other bytes that this number includes.
+    outer_at : int or None, default=None
+        Position of the size of the whole file in `header`. None: it is not stated.
+    outer_extra : int, default=0
+        Number of bytes to add to the size of the file for this number.
+    outer_end : int, default=0
+        End of the file according to the header. 0: it is not stated.
+    style : _Style or None, default=None
+        Format of the chunks that may follow. None: no chunk can follow.
     is_regular : bool, default=True
-        Whether decoders find their way to the samples.
+        Whether decoders find the samples.
     """
 
     header: bytes
@@ -73,15 +93,16 @@ class _Layout(NamedTuple):
 
 
 class _Samples(NamedTuple):
-    """What was found out of a file's samples.
+    """The true size of the samples.
 
     Attributes
     ----------
     n_bytes : int
+        Number of bytes of the samples.
     n_missing : int, default=0
-        Bytes that the header promises and the file lacks.
+        Number of bytes that the header promises but the file does not contain.
     rest : int, default=0
-        First of the bytes behind them that are not understood; 0 if there are none.
+        Position after the samples where unknown content begins. 0: there is none.
     """
 
     n_bytes: int
@@ -89,19 +110,19 @@ class _Samples(NamedTuple):
     rest: int = 0
 
 
-def chunk_contents(file, size: int) -> Contents | None:
-    """Find the samples in a file that is made of chunks.
+def chunk_contents(file: BinaryIO | View, size: int) -> Contents | None:
+    """Find the recordings in a file that consists of chunks.
 
     Parameters
     ----------
     file : binary file
     size : int
-        In bytes.
+        Size of the file in bytes.
 
     Returns
     -------
     Contents or None
-        None if this is no such file, or a damaged one.
+        None if the file has another format or is damaged.
     """
     parts, start = [], 0
     while True:
@@ -111,7 +132,7 @@ def chunk_contents(file, size: int) -> Contents | None:
         if found is None:
             return Contents(
                 tuple(parts),
-                doubt=f"{size - start} bytes follow what its header counts, and are not read",
+                doubt=f"{size - start} bytes follow the end given by its header and are not read",
             )
         contents, rest = found
         if not rest and not parts:
@@ -124,9 +145,9 @@ def chunk_contents(file, size: int) -> Contents | None:
 
 
 def _first_recording(file, size):
-    """Find the first recording, and where the next one begins: 0 if there is none.
+    """Return the first recording and the position where the next one begins.
 
-    None if there is no recording.
+    The position is 0 if there is no other recording. None if there is no recording at all.
     """
     layout = _layout(file, size)
     if layout is None or layout.start > size:
@@ -137,8 +158,8 @@ def _first_recording(file, size):
     stop = layout.start + samples.n_bytes
     is_right = samples.n_bytes == layout.declared and not samples.rest
     is_understood = layout.is_regular and {
-        _WAVE_64: stop == size,  # else decoders take what follows for samples
-        None: samples.n_bytes < 2**31,  # they take the sizes of AU for signed numbers
+        _WAVE_64: stop == size,  # decoders read all bytes that follow as samples
+        None: samples.n_bytes < 2**31,  # decoders read the size in AU files as a signed number
     }.get(layout.style, True)
     if is_right and is_understood:
         return Contents(), 0
@@ -151,7 +172,7 @@ def _first_recording(file, size):
 
 
 def _find_samples(file, layout, size):
-    """Weigh sizes against each other and against what is there."""
+    """Compare the declared sizes with each other and with the content of the file."""
     start, declared = layout.start, layout.declared
     end = start + declared
     found = size - start
@@ -159,7 +180,7 @@ def _find_samples(file, layout, size):
         if _is_unknown(declared):
             is_true = (
                 declared <= found
-                and declared % 2 == 0  # the greatest number is odd, and never the true one
+                and declared % 2 == 0  # the maximum is odd and never the true size
                 and _ends_well(file, end, size, layout.style, False)
             )
             return _Samples(declared if is_true else _samples_end(file, layout, size) - start)
@@ -171,7 +192,7 @@ def _find_samples(file, layout, size):
         if last < size or counts_header or (end - size <= _FEW_BYTES and is_contradicted):
             return _Samples(last - start)
         return _Samples(found, n_missing=end - size)
-    # sizes of 32 bits start over at 4 GiB
+    # Sizes of 32 bits wrap around at 4 GiB.
     wrapped = declared + ((found - declared + _FEW_BYTES) >> 32 << 32)
     if wrapped > declared and struct.calcsize(layout.size_format) == 4:
         is_true = wrapped <= found and _ends_well(file, start + wrapped, size, layout.style, False)
@@ -188,17 +209,20 @@ def _find_samples(file, layout, size):
         return _Samples(declared)
     if layout.outer_end in (end, end + end % 2) or _is_unknown(layout.outer_end):
         return _Samples(declared, rest=end)
-    return _Samples(last - start)  # only one of the sizes was kept up to date
+    return _Samples(last - start)  # the writer updated only one of the sizes
 
 
 def _is_unknown(n_bytes):
-    """Whether a size is what programs write that do not know it: about the greatest number."""
+    """Return whether a size is 0 or close to the maximum.
+
+    Programs write such sizes if they do not know the real one.
+    """
     near = _FEW_BYTES + 2**12
     return n_bytes == 0 or any(abs(n_bytes - 2**bits) <= near for bits in (31, 32, 63, 64))
 
 
 def _ends_well(file, position, size, style, with_padding=True):
-    """Whether a file ends at a position, or chunks follow up to its end, or a tag or zeros."""
+    """Return whether a file ends at a position, apart from chunks, a tag or zeros."""
     if position >= size or (with_padding and is_filler(file, position, size)):
         return True
     if style is None:
@@ -207,7 +231,10 @@ def _ends_well(file, position, size, style, with_padding=True):
 
 
 def _chunks_end(file, position, size, style):
-    """Whether there are chunks from a position up to a file's end; the last may be cut off."""
+    """Return whether a file consists of chunks from a position to its end.
+
+    The last chunk may be cut off.
+    """
     n_head = style.id_size + struct.calcsize(style.size_format)
     n_chunks = 0
     while size - position >= n_head:
@@ -224,7 +251,7 @@ def _chunks_end(file, position, size, style):
 
 
 def _samples_end(file, layout, size):
-    """Give where samples end that nothing tells the number of: at the chunks behind, if any."""
+    """Return where samples of unknown size end: at the first chunk that follows, if any."""
     if layout.style is None:
         return size
     begin = max(layout.start, size - _TAIL)
@@ -237,17 +264,18 @@ def _samples_end(file, layout, size):
 
 
 def _part(layout, n_bytes, size):
-    """Make a part with a header that tells its true length."""
+    """Return a part whose header states the true size."""
     header = bytearray(layout.header)
-    # in AIFF files, what describes the samples may follow them
+    # In AIFF files, the chunk that describes the samples may follow them.
     stop = size if header[:4] == b"FORM" and b"COMM" not in header else layout.start + n_bytes
     if header[:4] == b"RIFF" and len(header) + n_bytes >= 2**32:
-        # these sizes have 64 bits only in RF64
+        # Only RF64 has sizes of 64 bits.
         sizes = struct.pack("<4sIQQQI", b"ds64", 28, len(header) + 28 + n_bytes, n_bytes, 0, 0)
         struct.pack_into("<4sI", header, 0, b"RF64", 2**32 - 1)
         struct.pack_into("<I", header, layout.size_at, 2**32 - 1)
         return Part(bytes(header[:12] + sizes + header[12:]), layout.start, stop)
-    declared = 2**32 - 1 if layout.style is None else n_bytes + layout.extra  # in AU: to the end
+    # In AU files, the maximum means "to the end of the file".
+    declared = 2**32 - 1 if layout.style is None else n_bytes + layout.extra
     struct.pack_into(layout.size_format, header, layout.size_at, declared)
     if layout.outer_at is not None:
         n_outer = len(header) + n_bytes + layout.outer_extra
@@ -280,7 +308,7 @@ def _layout(file, size):
 
 
 def _in_chunks(file, size, style, position):
-    """Go through the chunks up to that of the samples."""
+    """Read the chunks up to the one with the samples."""
     n_head = style.id_size + struct.calcsize(style.size_format)
     header = read_at(file, 0, position)
     outer = {}
@@ -293,26 +321,26 @@ def _in_chunks(file, size, style, position):
         name, start, n_bytes = _chunk(file, position, style)
         if not _ID.match(name):
             return None
-        if name[:4] in _OTHERS_OF_SAMPLES:
-            n_others = _OTHERS_OF_SAMPLES[name[:4]] if style != _CORE_AUDIO else 4
+        if name[:4] in _OFFSET_OF_SAMPLES:
+            offset = _OFFSET_OF_SAMPLES[name[:4]] if style != _CORE_AUDIO else 4
             if name == b"SSND":
-                n_others += int.from_bytes(read_at(file, start, 4), "big")
+                offset += int.from_bytes(read_at(file, start, 4), "big")
             return _Layout(
-                header=header + read_at(file, position, n_head + n_others),
-                start=start + n_others,
-                declared=max(0, n_bytes - n_others),
+                header=header + read_at(file, position, n_head + offset),
+                start=start + offset,
+                declared=max(0, n_bytes - offset),
                 size_at=len(header) + style.id_size,
                 size_format=style.size_format,
-                extra=n_others + n_head * style.counts_header,
+                extra=offset + n_head * style.counts_header,
                 style=style,
                 is_regular=is_regular,
                 **outer,
             )
-        if name[:4] in _NEEDED and 0 <= n_bytes <= _LONGEST_NEEDED:
+        if name[:4] in _NEEDED_IDS and 0 <= n_bytes <= _MAX_NEEDED:
             chunk = read_at(file, position, n_head + n_bytes)
             header += chunk.ljust(_aligned(len(chunk), style), b"\0")
         position = start + n_bytes
-        # some programs leave the byte out that makes lengths even
+        # Some programs omit the padding byte after a chunk of odd length.
         if _is_chunk(file, _aligned(position, style), style):
             position = _aligned(position, style)
         else:
@@ -321,7 +349,7 @@ def _in_chunks(file, size, style, position):
 
 
 def _chunk(file, position, style):
-    """Read a chunk's name, where its content begins, and its number of bytes."""
+    """Return the name of a chunk, the position of its content and its number of bytes."""
     n_size = struct.calcsize(style.size_format)
     head = read_at(file, position, style.id_size + n_size)
     name = head[: style.id_size]

@@ -1,4 +1,6 @@
-"""One item of X, whatever its form -> a section of a file, a waveform, or a gap."""
+"""Check a single clip: a path, a section of a file, a waveform or a missing clip."""
+
+from __future__ import annotations
 
 import io
 import operator
@@ -6,7 +8,7 @@ import os
 import reprlib
 from collections.abc import Mapping
 from numbers import Number
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,12 +17,12 @@ import soundfile
 from sktagger.audio.clips import Gap
 from sktagger.audio.reading import MemoryFile, Section
 
-# names of the column, or key, of paths in tables and records
+# Names of the paths in tables and dicts.
 PATH_NAMES = ("path", "audio_path", "file_path", "filepath", "filename", "file")
 _SAMPLES_NAMES = ("array", "waveform", "raw")
 _RATE_NAMES = ("sampling_rate", "sample_rate")
 MAX_CHANNELS = 32
-_MIN_RATE = 1000  # a pair of an array and a lower number is rather a clip and its label
+_MIN_RATE = 1000  # in a pair, a lower number is probably the label of the clip
 _MAX_PATH = 4096
 
 
@@ -32,37 +34,38 @@ class Waveform(NamedTuple):
     samples : ndarray of shape (n_samples,) or (n_channels, n_samples)
         Floats or signed integers.
     rate : int or None, default=None
-        Sample rate in Hz. None: that of whoever asks.
+        Sample rate in Hz. None: the rate at which the clip is loaded.
     shape : tuple of int, default=()
-        As the array came, which may have been (n_samples, n_channels).
+        Shape of the array that the user passed, which may be (n_samples, n_channels).
     """
 
     samples: np.ndarray
     rate: int | None = None
-    shape: tuple = ()
+    shape: tuple[int, ...] = ()
 
 
-def read_item(clip, where: str) -> Section | Waveform | Gap:
-    """Tell what a clip is.
+def read_item(clip: Any, where: str) -> Section | Waveform | Gap:
+    """Determine the kind of a clip and convert it.
 
     Parameters
     ----------
     clip : object
-        A path, an open binary file or the bytes of one, a section (path, start, stop), an array,
-        a pair of an array and its sample rate, or a dict of one of these.
+        A path, an open binary file or its bytes, a section (path, start, stop), an array, a pair
+        of an array and its sample rate, or a dict with one of these.
     where : str
         Name of the clip in messages, such as "X: clip 3".
 
     Returns
     -------
     Section, Waveform or Gap
+        A Gap if the clip is None, NaN or an empty string, or an open file that cannot be read.
 
     Raises
     ------
     TypeError, ValueError
-        If it is none of these.
+        If `clip` is none of these.
     """
-    if hasattr(clip, "as_py"):  # a scalar of pyarrow
+    if hasattr(clip, "as_py"):  # a pyarrow scalar
         clip = clip.as_py()
     if isinstance(clip, Mapping):
         clip = _from_mapping(clip, where)
@@ -79,8 +82,8 @@ def read_item(clip, where: str) -> Section | Waveform | Gap:
     return _waveform(clip, where)
 
 
-def is_missing(value) -> bool:
-    """Say whether a value stands for none: None, NaN, NA, NaT, or an empty text."""
+def is_missing(value: Any) -> bool:
+    """Return whether a value means "missing": None, NaN, NA, NaT or an empty string."""
     if value is None or value is pd.NA or value is pd.NaT:
         return True
     if isinstance(value, str | bytes):
@@ -88,21 +91,21 @@ def is_missing(value) -> bool:
     return isinstance(value, float | np.floating) and bool(np.isnan(value))
 
 
-def is_number(value) -> bool:
-    """Say whether a value is a single number, also as an array or tensor without axes."""
+def is_number(value: Any) -> bool:
+    """Return whether a value is a single number, or an array or tensor without axes."""
     if isinstance(value, Number | np.generic):
         return isinstance(value, Number | np.bool_)
     return hasattr(value, "__array__") and getattr(value, "ndim", None) == 0
 
 
-def is_file(value) -> bool:
-    """Say whether a value is a path, a file in memory, or an open file."""
+def is_file(value: Any) -> bool:
+    """Return whether a value is a path, a file in memory or an open file."""
     paths = str | bytes | bytearray | memoryview | os.PathLike | MemoryFile | soundfile.SoundFile
     return isinstance(value, paths) or hasattr(value, "read")
 
 
-def split_rate(clip):
-    """Give the array and the rate of ``(array, rate)`` or ``(rate, array)``, or None."""
+def split_rate(clip: Any) -> tuple[Any, Any] | None:
+    """Return the array and the rate of a pair of both in any order, or None for other clips."""
     if isinstance(clip, tuple | list) and len(clip) == 2:
         for samples, rate in (clip, clip[::-1]):
             holds_samples = hasattr(samples, "__array__") or isinstance(samples, list)
@@ -111,8 +114,8 @@ def split_rate(clip):
     return None
 
 
-def as_array(values) -> np.ndarray:
-    """Make an array of anything that holds numbers, tensors of any device and type among them."""
+def as_array(values: Any) -> np.ndarray:
+    """Convert numbers to an array, also from tensors of any device and type."""
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise ValueError("a masked array, whose gaps must be filled first")
     if hasattr(values, "detach"):
@@ -121,22 +124,22 @@ def as_array(values) -> np.ndarray:
     return np.asarray(values)
 
 
-def check_samples_type(dtype, where: str) -> None:
-    """Refuse samples whose type does not say what they mean."""
+def check_samples_type(dtype: np.dtype, where: str) -> None:
+    """Raise a ValueError unless samples are floats or signed integers."""
     if dtype.kind in "fi":
         return
     advice = "Convert them to floats in [-1, 1]."
     if dtype.kind == "c":
         advice = "Complex data not supported: give the waveform, not its spectrum."
     elif dtype == np.uint8:
-        advice = "Zero is 128 in WAV files of 8 bits: give (x.astype('float32') - 128) / 128."
+        advice = "In WAV files of 8 bits, 128 means zero: give (x.astype('float32') - 128) / 128."
     raise ValueError(
         f"{where} has samples of type {dtype}, but they must be floats or signed integers. {advice}"
     )
 
 
-def short(value) -> str:
-    """Show a value in a message, whatever its size."""
+def short(value: Any) -> str:
+    """Return a short `repr` for messages, without formatting all of a large value."""
     text = " ".join(_REPR.repr(value).split())
     return text if len(text) <= 60 else text[:57] + "..."
 
@@ -168,7 +171,7 @@ def _no_clip(clip, where):
 
 
 def _from_mapping(clip, where):
-    """Give the clip of a record: of Hugging Face's datasets, pyannote, or a table of sections."""
+    """Return the clip in a dict, as Hugging Face's datasets, pyannote or tables give it."""
     keys = set(clip)
     rates = [key for key in _RATE_NAMES if key in keys]
     samples = [key for key in _SAMPLES_NAMES if key in keys and clip[key] is not None]
@@ -201,15 +204,16 @@ def _section(clip, where):
         start, stop = [None if is_missing(b) else _whole(b) for b in bounds] or (None, None)
     except (TypeError, ValueError):
         raise ValueError(
-            f"{where} is {short(clip)}, but a section must be (path, start, stop) with start and "
-            "stop integers (samples at the file's own rate) or None. Multiply seconds by the rate."
+            f"{where} is {short(clip)}, but a section must be (path, start, stop), with start and "
+            "stop integers (samples at the sample rate of the file) or None. Multiply seconds by "
+            "the rate."
         ) from None
     path = _path(path, where)
     return path if isinstance(path, Gap) else Section(path, start, stop)
 
 
 def _whole(number):
-    """Give an int; numbers of a column with gaps are floats."""
+    """Return a number as int. Integers in a column with missing values are floats."""
     if isinstance(number, bool | np.bool_):
         raise TypeError("a bool")
     if isinstance(number, float | np.floating) and number.is_integer():
@@ -235,14 +239,15 @@ def _path(path, where):
     path = str(os.fsdecode(path))
     if len(path) > _MAX_PATH:
         raise ValueError(
-            f"{where} is {short(path)}, a text of {len(path)} characters, but must be a path."
+            f"{where} is {short(path)}, a string of {len(path)} characters, but must be a path of "
+            f"at most {_MAX_PATH}."
         )
     return path
 
 
 def _read_open_file(file, where):
-    """Read all of an open file, which stands anywhere, and may be read again."""
-    advice = "but must be open for reading as binary: open(path, 'rb')."
+    """Read an open file from its beginning, and restore its position."""
+    advice = "but it must be opened for reading in binary mode: open(path, 'rb')."
     if isinstance(file, io.TextIOBase):
         raise TypeError(f"{where} is a file opened as text, {advice}")
     try:
@@ -255,7 +260,7 @@ def _read_open_file(file, where):
     except (OSError, ValueError) as error:
         return Gap(f"{where} is an open file that cannot be read ({error}), {advice}")
     if not isinstance(content, bytes):
-        raise TypeError(f"{where} is a file that gives {type(content).__name__}, {advice}")
+        raise TypeError(f"{where} is a file that returns {type(content).__name__}, {advice}")
     name = getattr(file, "name", None)
     return MemoryFile(content, repr(name) if name and isinstance(name, str) else f"<{where}>")
 
@@ -267,9 +272,9 @@ def _check_rate(rate, where):
         whole = 0
     if whole < _MIN_RATE:
         raise ValueError(
-            f"{where} is a pair of an array and {short(rate)}, but beside an array there must be "
-            f"its sample rate: an integer in Hz, at least {_MIN_RATE}. Give the array alone if it "
-            "has the sample_rate of the tagger."
+            f"{where} is a pair of an array and {short(rate)}, but the second value must be the "
+            f"sample rate of the array: an integer in Hz, at least {_MIN_RATE}. Give only the "
+            "array if it has the sample_rate of the tagger."
         )
     return whole
 
@@ -281,13 +286,14 @@ def _waveform(clip, where, rate=None):
         samples = as_array(clip)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"{where} is {short(clip)} of type {type(clip).__name__}, which makes no array of "
-            f"samples ({str(error)[:100]})."
+            f"{where} is {short(clip)} of type {type(clip).__name__}, which cannot be converted "
+            f"to an array of samples ({str(error)[:100]})."
         ) from None
     if samples.dtype.kind in "fiubc" and (samples.ndim not in (1, 2) or samples.size == 0):
         raise ValueError(
-            f"{where} is an array of shape {samples.shape} and type {samples.dtype}, but a "
-            "waveform must be (n_samples,) or (n_channels, n_samples), not empty."
+            f"{where} is an array of shape {samples.shape} and type {samples.dtype}, but the "
+            "shape of a waveform must be (n_samples,) or (n_channels, n_samples), and it must not "
+            "be empty."
         )
     if samples.dtype.kind not in "fiubc" and isinstance(clip, tuple | list):
         raise _no_clip(clip, where)
@@ -296,15 +302,18 @@ def _waveform(clip, where, rate=None):
     return Waveform(samples.T if has_channels_last(shape, where) else samples, rate, shape)
 
 
-def has_channels_last(shape: tuple, where: str) -> bool:
-    """Say whether a waveform is (n_samples, n_channels), as soundfile and SciPy read it.
+def has_channels_last(shape: tuple[int, ...], where: str) -> bool:
+    """Return whether a shape is (n_samples, n_channels), as soundfile and SciPy read files.
 
-    Channels are the axis of at most 32, samples the one of more than 32, or that which is not 1.
+    An axis of length 1 is the axis of channels. Else, channels are the axis of length 32 or less,
+    and samples the longer axis.
 
     Parameters
     ----------
     shape : tuple of int
+        Shape of a waveform with one or two axes.
     where : str
+        Name of the clip in messages.
 
     Returns
     -------
@@ -313,15 +322,15 @@ def has_channels_last(shape: tuple, where: str) -> bool:
     Raises
     ------
     ValueError
-        If either axis could hold the channels, or none.
+        If the shape does not determine the axis of channels.
     """
     if len(shape) == 1 or shape[0] == 1:
         return False
     first, last = (n <= MAX_CHANNELS for n in shape)
     if shape[1] != 1 and first == last:
         raise ValueError(
-            f"{where} is an array of shape {shape}, but in (n_channels, n_samples) there must be "
-            f"at most {MAX_CHANNELS} channels and more samples than that. Give a mono waveform "
+            f"{where} is an array of shape {shape}, but (n_channels, n_samples) must have at most "
+            f"{MAX_CHANNELS} channels and more than {MAX_CHANNELS} samples. Give a mono waveform "
             "as (n_samples,)."
         )
     return shape[1] == 1 or last

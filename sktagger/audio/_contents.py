@@ -1,4 +1,6 @@
-"""What is in an audio file: recordings and their true lengths, where headers only guess."""
+"""Find the recordings in an audio file and their true lengths, whatever its header says."""
+
+from __future__ import annotations
 
 import time
 from functools import lru_cache, partial
@@ -15,12 +17,12 @@ from sktagger.audio._tags import end_of_sound, is_filler, read_at, start_of_soun
 
 _BLOCK = 2**20
 _RECENT = 2_000_000_000  # ns
-_FLAC_INFO = (b"\x00\x00\x00\x22", b"\x80\x00\x00\x22")  # header of the block that comes first
-_FIRST_PAGE, _LAST_PAGE = 2, 4
+_FLAC_INFO = (b"\x00\x00\x00\x22", b"\x80\x00\x00\x22")  # header of the first block
+_FIRST_PAGE, _LAST_PAGE = 2, 4  # flags of an Ogg page
 
 
-def file_contents(path, version: FileVersion) -> Contents | None:
-    """Look into a file, once for each version of it.
+def file_contents(path: str | MemoryFile, version: FileVersion) -> Contents | None:
+    """Find the recordings in a file, once for each version of the file.
 
     Parameters
     ----------
@@ -30,16 +32,16 @@ def file_contents(path, version: FileVersion) -> Contents | None:
     Returns
     -------
     Contents or None
-        None if nothing is known of files of this kind.
+        None if the format is not examined here.
 
     Raises
     ------
     soundfile.LibsndfileError
-        If a file has to be decoded to find its length, and cannot be.
+        If the file must be decoded to find its length, but cannot be decoded.
     """
-    if isinstance(path, MemoryFile):  # which the cache would keep in memory
+    if isinstance(path, MemoryFile):  # the cache would keep the file in memory
         return _examine(path)
-    # clocks of file systems are coarse: a file may change twice at what they take for one time
+    # The clocks of file systems are coarse: two changes may get the same time.
     if time.time_ns() - max(version.modified, version.changed) < _RECENT:
         return _examine(path)
     return _examine_version(path, version)
@@ -63,13 +65,13 @@ def _examine(path):
         if contents is None:
             return mp3_contents(file, start, size)
         parts = contents.parts
-        if start and not parts:  # decoders do not expect a tag before chunks
+        if start and not parts:  # decoders do not accept a tag before the chunks
             parts = (Part(b"", 0, size - start),)
         return contents._replace(parts=tuple(part.shifted(start) for part in parts))
 
 
 def _flac_contents(path, file, start, end):
-    """Find FLAC files one after another; count their samples where their headers do not."""
+    """Find joined FLAC files, and count the samples if a header does not state their number."""
     starts = [at for at, head in _find_all(file, b"fLaC", start) if head[4:] in _FLAC_INFO]
     parts, doubt = [], ""
     for begin, stop in pairwise([start, *starts[1:], end]):
@@ -81,23 +83,23 @@ def _flac_contents(path, file, start, end):
             head[22:] = (n_samples & 0xFFFFFFFF).to_bytes(4, "big")
             part = Part(bytes(head), begin + 26, stop)
             if not is_whole:
-                doubt = f"it is cut off or damaged after {n_samples} samples; what follows is lost"
+                doubt = f"it is cut off or damaged after {n_samples} samples, the rest is lost"
         parts.append(part)
     is_plain = len(parts) == 1 and not parts[0].prefix
     return Contents(() if is_plain else tuple(parts), doubt=doubt)
 
 
 class _Stream(soundfile.SoundFile):
-    """A file that is only read on: seeking fails where the length is unknown."""
+    """A file that is read in order, because seeking fails if the length is unknown."""
 
-    def seekable(self):
+    def seekable(self) -> bool:
         return False
 
 
 def _count(path, part):
-    """Count samples by decoding them; say also whether it came to the end."""
+    """Count samples by decoding them. Also return whether decoding reached the end."""
     n_samples = 0
-    # an error does not say how far decoding came: smaller steps lead nearer to it
+    # An error does not tell where it occurred, so smaller steps come closer to it.
     for step in (2**16, 2**8, 1):
         with open_bytes(path) as whole, _Stream(View(whole, part)) as file:
             read = partial(_read_block, file, np.empty((2**16, file.channels), np.int32))
@@ -120,7 +122,7 @@ def _read_block(file, block, n_samples):
 
 
 def _ogg_contents(file, start, size):
-    """Find Ogg files one after another, and look whether they have their ends."""
+    """Find joined Ogg files, and check that each has its last page."""
     starts, last_pages = [], []
     may_begin = True
     for at, page in _find_all(file, b"OggS\x00", start):
@@ -128,7 +130,7 @@ def _ogg_contents(file, start, size):
         if may_begin and (is_first or not starts):
             starts.append(at)
             last_pages.append(at)
-        may_begin = not is_first  # several streams side by side begin together
+        may_begin = not is_first  # the first pages of parallel streams follow each other
         last_pages[-1:] = [at]
     if not starts:
         return Contents()
@@ -136,14 +138,14 @@ def _ogg_contents(file, start, size):
     ends = [_end_of_stream(file, at) for at in last_pages]
     doubt = ""
     if any(end == 0 or end > part.stop for end, part in zip(ends, parts, strict=True)):
-        doubt = "its last page is missing or cut off, so that its end may be lost"
+        doubt = "its last page is missing or cut off, so its end may be lost"
     elif not is_filler(file, ends[-1], size):
         doubt = f"{size - ends[-1]} bytes follow the sound and are not read"
     return Contents(parts if len(parts) > 1 else (), doubt=doubt)
 
 
 def _end_of_stream(file, position):
-    """Give the end of the page at a position if it is the last one, else 0."""
+    """Return the end of the page at a position, or 0 if it is not the last page."""
     head = read_at(file, position, 27 + 255)
     if len(head) < 27 or not head[5] & _LAST_PAGE:
         return 0
@@ -152,7 +154,7 @@ def _end_of_stream(file, position):
 
 
 def _find_all(file, what, position):
-    """Yield where a file has given bytes, and eight bytes from there, reading it block by block."""
+    """Yield each position where a file has the given bytes, and eight bytes from there."""
     kept = b""
     while block := read_at(file, position, _BLOCK):
         data = kept + block

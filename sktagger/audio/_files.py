@@ -1,27 +1,26 @@
-"""What audio is read from: files on a disk and in memory, and errors that say why one is not."""
+"""Audio files on a disk and in memory, and the errors of files that cannot be read."""
+
+from __future__ import annotations
 
 import io
 import os
-import re
 import stat
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
-_URI = re.compile(r"(?:^|/)[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters: C:/ is a drive
-_HOME = re.compile(r"(?:^|/)~")
-_DRIVE = re.compile(r"(?:^|/)[A-Za-z]:[/\\]")
+from sktagger._utils.files import path_hint
 
 
 @dataclass(frozen=True, repr=False)
 class MemoryFile:
-    """An encoded audio file that is held in memory; takes the place of a path.
+    """An encoded audio file in memory, which can be used in place of a path.
 
     Parameters
     ----------
     content : bytes
-        What the file would hold.
+        The bytes of the file.
     name : str, default="<bytes>"
-        What messages call it.
+        Name of the file in messages.
     """
 
     content: bytes
@@ -32,16 +31,18 @@ class MemoryFile:
 
 
 class FileVersion(NamedTuple):
-    """What changes with a file's content.
+    """Properties of a file that change when its content changes.
 
     Attributes
     ----------
     n_bytes : int
+        Size of the file.
     modified : int
-        Time of modification in ns, which programs can set.
+        Time of the last modification in ns. Programs can set it.
     inode : int
+        Number of the file in its file system.
     changed : int
-        Time of the last change in ns, be it of the file or of its time of modification.
+        Time of the last change of the content or the metadata in ns. Programs cannot set it.
     """
 
     n_bytes: int
@@ -50,12 +51,13 @@ class FileVersion(NamedTuple):
     changed: int = 0
 
 
-def file_version(path) -> FileVersion:
-    """Give what changes with a file's content; refuse what is no file.
+def file_version(path: str | MemoryFile) -> FileVersion:
+    """Return the properties of a file that change with its content.
 
     Parameters
     ----------
     path : str or MemoryFile
+        The file.
 
     Returns
     -------
@@ -64,7 +66,7 @@ def file_version(path) -> FileVersion:
     Raises
     ------
     FileNotFoundError, PermissionError, OSError, ValueError
-        If there is no such file, or it cannot be opened.
+        If the file is missing or cannot be opened, or the path is a pipe or a device.
     """
     if isinstance(path, MemoryFile):
         return FileVersion(len(path.content))
@@ -77,17 +79,18 @@ def file_version(path) -> FileVersion:
     except ValueError as error:
         raise ValueError(f"Audio file {path!r} cannot be opened: {error}.") from error
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
-        # opening a pipe would wait for ever
-        raise ValueError(f"Audio file {path!r} is no regular file, but a pipe or a device.")
+        # Opening a pipe would block forever.
+        raise ValueError(f"Audio file {path!r} is not a regular file, but a pipe or a device.")
     return FileVersion(status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)
 
 
-def open_bytes(path) -> io.BufferedIOBase:
-    """Open a file, be it on a disk or in memory, for its bytes.
+def open_bytes(path: str | MemoryFile) -> BinaryIO:
+    """Open a file on a disk or in memory for reading its bytes.
 
     Parameters
     ----------
     path : str or MemoryFile
+        The file.
 
     Returns
     -------
@@ -96,22 +99,30 @@ def open_bytes(path) -> io.BufferedIOBase:
     return io.BytesIO(path.content) if isinstance(path, MemoryFile) else open(path, "rb")
 
 
-def why_unreadable(path, reason: str) -> Exception:
-    """Turn libsndfile's "System error" into what is wrong with a file.
+def why_unreadable(path: str | MemoryFile, reason: str) -> Exception:
+    """Return the error of a file that libsndfile cannot open.
+
+    libsndfile says "System error" for most of them.
 
     Parameters
     ----------
     path : str or MemoryFile
+        The file.
     reason : str
-        What libsndfile says.
+        The message of libsndfile.
 
     Returns
     -------
     FileNotFoundError, IsADirectoryError, PermissionError or ValueError
+        The message names the file and what to do.
     """
     if not isinstance(path, MemoryFile):
         if not os.path.lexists(path):
-            return FileNotFoundError(f"Audio file {path!r} does not exist. {_hint(path)}")
+            hint = path_hint(path, is_missing=True) or (
+                "Check the path. Relative paths in a database start at the folder of its JSON "
+                "file, others at the working directory"
+            )
+            return FileNotFoundError(f"Audio file {path!r} does not exist. {hint}.")
         if os.path.isdir(path):
             return IsADirectoryError(f"Audio file {path!r} is a directory. Give the files in it.")
     try:
@@ -121,28 +132,8 @@ def why_unreadable(path, reason: str) -> Exception:
         return _cannot_be_opened(path, error)
     what = "is empty (0 bytes)" if is_empty else f"cannot be read as audio ({reason})"
     return ValueError(
-        f"Audio file {path!r} {what}. Allowed are the formats of libsndfile, among them WAV, FLAC, "
-        "OGG, MP3 and AIFF; convert the file or leave the clip out."
-    )
-
-
-def _hint(path):
-    """Say what to do about a path at which there is no file."""
-    if _URI.search(path):
-        return "It is a URI, but must be a path: download the file, or cut the scheme off."
-    if path != path.strip():
-        return "It begins or ends with white space or a line end: strip it."
-    if path[:1] in ("'", '"') and path[-1] == path[0]:
-        return "Its quotation marks are part of it: cut them off."
-    if _HOME.search(path):
-        return "The ~ is not expanded to the home directory: use os.path.expanduser."
-    if os.sep == "/" and _DRIVE.search(path):
-        return "It begins with a drive of Windows: give the path that the file has on this system."
-    if "\\" in path and os.sep == "/":
-        return "A backslash separates no folders on this system: use /."
-    return (
-        "Check the path; relative paths in a database are resolved against the folder of its JSON "
-        "file, others against the working directory."
+        f"Audio file {path!r} {what}. The allowed formats are those of libsndfile, such as WAV, "
+        "FLAC, OGG, MP3 and AIFF. Convert the file or leave the clip out."
     )
 
 

@@ -1,9 +1,14 @@
-"""How long MP3 files are: their frames are counted, as their headers often guess or say nothing."""
+"""Find the recordings in MP3 files and their lengths.
+
+The frames are counted, because the headers often state an estimated length or none.
+"""
+
+from __future__ import annotations
 
 import struct
 from functools import lru_cache
 from itertools import takewhile
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from sktagger.audio._parts import Contents, Part
 from sktagger.audio._tags import end_of_sound, tag_length
@@ -20,20 +25,23 @@ _V2_BITRATES = {
 }
 _RATES = (44100, 48000, 32000)
 _WINDOW = 2**20
-_LONGEST_FRAME = 2881  # bytes
-_MUCH_JUNK = 2048  # bytes: more than the remains of a single frame
-_N_INFO = 4 + 32 + 2 + 120  # header, side information, checksum and what encoders write of a file
+_MAX_FRAME = 2881  # bytes
+_MUCH_JUNK = 2048  # bytes; more than the rest of a damaged frame
+_N_INFO = 4 + 32 + 2 + 120  # header, side information, checksum and the information on the file
 
 
 class Frame(NamedTuple):
-    """What the four bytes of a frame's header say.
+    """Content of the header of a frame.
 
     Attributes
     ----------
-    n_bytes, n_samples : int
-        Length of the frame, and of its sound.
+    n_bytes : int
+        Size of the frame.
+    n_samples : int
+        Number of samples per channel.
     kind : tuple
-        What all frames of a recording have in common.
+        Version, layer, sample rate in Hz, and whether the frame is mono. All frames of a recording
+        are of one kind.
     """
 
     n_bytes: int
@@ -43,16 +51,17 @@ class Frame(NamedTuple):
 
 @lru_cache(maxsize=2**14)
 def parse_frame(header: bytes) -> Frame | None:
-    """Read a frame's header.
+    """Parse the header of a frame.
 
     Parameters
     ----------
-    header : bytes of length 4
+    header : bytes
+        Of length 4.
 
     Returns
     -------
     Frame or None
-        None if it is no header, or one that does not say how long the frame is.
+        None if the bytes are not a header, or do not determine the size of the frame.
     """
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
         return None
@@ -73,7 +82,10 @@ def parse_frame(header: bytes) -> Frame | None:
 
 
 class _Info(NamedTuple):
-    """What the first frame of a recording may say of the whole, in place of sound."""
+    """Information on the whole recording, which encoders write into a first frame without sound.
+
+    `n_frames` and `n_bytes` are 0 if they are not stated.
+    """
 
     name: bytes
     n_frames: int
@@ -81,7 +93,7 @@ class _Info(NamedTuple):
 
 
 class _Run(NamedTuple):
-    """Frames without a gap."""
+    """Frames that follow each other without a gap."""
 
     start: int
     stop: int
@@ -90,16 +102,16 @@ class _Run(NamedTuple):
     first: Frame
 
 
-def mp3_contents(file, start: int, size: int) -> Contents | None:
-    """Find the recordings in an MP3 file, and how long they are.
+def mp3_contents(file: BinaryIO, start: int, size: int) -> Contents | None:
+    """Find the recordings in an MP3 file and their lengths.
 
     Parameters
     ----------
     file : binary file
     start : int
-        Where the first frame is to be.
+        Expected position of the first frame.
     size : int
-        Of the file in bytes.
+        Size of the file in bytes.
 
     Returns
     -------
@@ -118,7 +130,7 @@ def mp3_contents(file, start: int, size: int) -> Contents | None:
     missing, n_lost = _compare(runs)
     doubt = ""
     if sum(junk) >= _MUCH_JUNK:
-        doubt = f"{sum(junk)} bytes of it are no MP3 frames and are not read"
+        doubt = f"{sum(junk)} bytes of it are not MP3 frames and are not read"
     elif n_lost and junk:
         doubt = f"it is damaged, {n_lost} samples are lost"
     is_plain = len(runs) == 1 and not parts[0].n_zeros
@@ -126,9 +138,9 @@ def mp3_contents(file, start: int, size: int) -> Contents | None:
 
 
 def _compare(runs):
-    """Compare counts of frames in headers with what is there.
+    """Compare the stated numbers of frames with the counted ones.
 
-    Returns what the file lacks as it is cut off, and the number of samples that are lost inside.
+    Returns a text on what is missing at the end, and the number of samples lost in between.
     """
     n_lost = 0
     for i, run in enumerate(runs):
@@ -137,7 +149,7 @@ def _compare(runs):
         of_header = [run, *takewhile(lambda other: other.info is None, runs[i + 1 :])]
         n_frames = sum(other.n_frames for other in of_header) - 1
         n_bytes = of_header[-1].stop - run.start
-        # without a number of bytes, a difference of one frame is how the encoder counts
+        # If no number of bytes is stated, a difference of one frame comes from the encoder.
         is_cut = n_bytes < run.info.n_bytes or (
             run.info.n_bytes == 0 and n_frames + 1 < run.info.n_frames
         )
@@ -150,22 +162,23 @@ def _compare(runs):
 
 
 def _part(run):
-    """Make a part of which the decoder gives all frames; None if there are none with sound."""
+    """Return a part that decoders read completely, or None if the run has no sound."""
     n_frames = run.n_frames - (run.info is not None)
-    if n_frames == 0 or run.n_frames == 1:  # decoders look for two in a row
+    if n_frames == 0 or run.n_frames == 1:  # decoders need two frames in a row
         return None
     if run.info is not None and run.info.name != b"VBRI" and run.info.n_frames == n_frames:
         return Part(b"", run.start, run.stop)
     start = run.start + (run.first.n_bytes if run.info is not None else 0)
     n_samples = n_frames * run.first.n_samples
-    # decoders guess from the size and the first frame, and give no more than they have guessed
-    return Part(b"", start, run.stop, n_samples, n_zeros=n_frames * _LONGEST_FRAME)
+    # Decoders estimate the length from the size and the first frame, and stop there.
+    return Part(b"", start, run.stop, n_samples, n_zeros=n_frames * _MAX_FRAME)
 
 
 def _runs(data, position, end, junk):
-    """Yield runs of frames: a new one begins after a gap, at a header, and at another kind.
+    """Yield runs of frames.
 
-    `junk` gets the lengths of what is neither frame nor tag.
+    A new run begins after a gap, at a frame with information, and where the kind changes. The
+    lengths of sections that are neither frames nor tags are appended to `junk`.
     """
     while position < end:
         start = last = position
@@ -175,7 +188,7 @@ def _runs(data, position, end, junk):
         while (frame := parse_frame(data.at(position, 4))) is not None:
             if frame.kind != first.kind or position + frame.n_bytes > end:
                 break
-            # what encoders say of a file begins with zeros in place of the side information
+            # A frame with information has zeros in place of the side information.
             is_info = n_frames and not data.at(position + 6, 7).strip(b"\0")
             if is_info and _read_info(data, position) is not None:
                 break
@@ -191,7 +204,7 @@ def _runs(data, position, end, junk):
 
 
 def _is_in_frame(data, position, stop):
-    """Whether a frame begins inside another one, which was cut off before it."""
+    """Return whether a frame begins inside another one, which was cut off."""
     while (position := data.find(b"\xff", position + 1, stop)) < stop:
         frame = parse_frame(data.at(position, 4))
         if frame is None:
@@ -203,7 +216,7 @@ def _is_in_frame(data, position, stop):
 
 
 def _next_frame(data, position, end, junk):
-    """Skip what is no frame: tags, and remains of frames."""
+    """Return the position of the next frame, after tags and the rest of damaged frames."""
     while position < end and not _is_frame(data, position, end):
         n_bytes = tag_length(data.at(position, 32))
         if not n_bytes:
@@ -214,7 +227,7 @@ def _next_frame(data, position, end, junk):
 
 
 def _is_frame(data, position, end):
-    """Whether there is a frame, followed by another one of its kind or by the end."""
+    """Return whether there is a frame that is followed by one of its kind or by the end."""
     frame = parse_frame(data.at(position, 4))
     if frame is None or position + frame.n_bytes > end:
         return False
@@ -226,7 +239,7 @@ def _is_frame(data, position, end):
 
 
 def _read_info(data, position):
-    """Read what an encoder says in the frame at a position; None if it is one with sound."""
+    """Return the information in the frame at a position, or None if the frame has sound."""
     head = data.at(position, _N_INFO)
     if head[36:40] == b"VBRI" and len(head) >= 54:
         n_bytes, n_frames = struct.unpack(">II", head[46:54])
@@ -241,15 +254,15 @@ def _read_info(data, position):
 
 
 class _Window:
-    """Gives bytes of a file at random, of which it reads many at a time."""
+    """Random access to the bytes of a file, which are read in large blocks."""
 
-    def __init__(self, file):
+    def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._bytes = b""
         self._start = 0
 
-    def at(self, position, n_bytes):
-        """Give bytes; fewer at the end of the file."""
+    def at(self, position: int, n_bytes: int) -> bytes:
+        """Return `n_bytes` bytes at a position, or fewer at the end of the file."""
         first = position - self._start
         found = self._bytes[first : first + n_bytes] if first >= 0 else b""
         if len(found) < n_bytes and position >= 0:
@@ -257,8 +270,8 @@ class _Window:
             found = self._bytes[:n_bytes]
         return found
 
-    def find(self, what, position, end):
-        """Give the next position of a byte; the end if there is none."""
+    def find(self, what: bytes, position: int, end: int) -> int:
+        """Return the next position of a byte, or `end` if there is none."""
         while position < end:
             self.at(position, 1)
             at = self._bytes.find(what, position - self._start)

@@ -1,7 +1,10 @@
-"""What is put before and behind the sound in audio files: tags, and zeros that fill it up."""
+"""Tags and zero padding before and after the sound in audio files."""
+
+from __future__ import annotations
 
 import re
 import struct
+from typing import BinaryIO
 
 _TAG = re.compile(rb"TAG|ID3|APETAGEX")
 _N_ID3V1 = 128
@@ -9,32 +12,35 @@ _N_APE = 32
 _BLOCK = 2**20
 
 
-def read_at(file, position: int, n_bytes: int) -> bytes:
-    """Read bytes at a position; fewer at the end of the file."""
+def read_at(file: BinaryIO, position: int, n_bytes: int) -> bytes:
+    """Read `n_bytes` bytes at a position, or fewer at the end of the file."""
     file.seek(max(0, position))
     return file.read(n_bytes)
 
 
-def start_of_sound(file) -> int:
-    """Give the position behind the ID3 tags at the beginning of a file."""
+def start_of_sound(file: BinaryIO) -> int:
+    """Return the position after the ID3 tags at the beginning of a file."""
     position = 0
     while (head := read_at(file, position, _N_APE))[:3] == b"ID3" and (length := tag_length(head)):
         position += length
     return position
 
 
-def end_of_sound(file, start: int, size: int) -> int:
-    """Give the position at which the tags at the end of a file begin.
+def end_of_sound(file: BinaryIO, start: int, size: int) -> int:
+    """Return the position where the tags at the end of a file begin.
 
     Parameters
     ----------
     file : binary file
-    start, size : int
-        Where the sound begins, and the file ends.
+    start : int
+        Position where the sound begins.
+    size : int
+        Size of the file in bytes.
 
     Returns
     -------
     int
+        `size` if there are no tags.
     """
     end = size
     if read_at(file, end - _N_ID3V1, 3) == b"TAG":
@@ -47,17 +53,17 @@ def end_of_sound(file, start: int, size: int) -> int:
 
 
 def tag_length(head: bytes) -> int:
-    """Give the length of a tag in bytes.
+    """Return the length of a tag in bytes.
 
     Parameters
     ----------
     head : bytes
-        The first 32 of them.
+        The first 32 bytes of the tag.
 
     Returns
     -------
     int
-        0 if this is no tag.
+        0 if the bytes are not a tag.
     """
     if head[:3] == b"ID3" and len(head) >= 10:
         size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
@@ -66,12 +72,13 @@ def tag_length(head: bytes) -> int:
         return _N_ID3V1
     if head[:8] == b"APETAGEX" and len(head) == _N_APE:
         n_bytes, _, flags = struct.unpack("<III", head[12:24])
-        return n_bytes + _N_APE * bool(flags & 2**29)  # this is the header, else the footer
+        is_header = bool(flags & 2**29)  # else it is the footer
+        return n_bytes + _N_APE * is_header
     return 0
 
 
-def is_filler(file, position: int, size: int) -> bool:
-    """Whether nothing but a tag, zeros, or a few bytes is between a position and a file's end."""
+def is_filler(file: BinaryIO, position: int, size: int) -> bool:
+    """Return whether only a tag, zeros or fewer than 8 bytes follow a position in a file."""
     if size - position < 8 or _TAG.match(read_at(file, position, 8)):
         return True
     file.seek(position)

@@ -1,15 +1,19 @@
-"""Every container of clips -> sections of files, or waveforms in memory."""
+"""Check the clips that users pass: lists, arrays, tables and other containers."""
+
+from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable, Mapping, Set
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 from scipy import sparse
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
+from sktagger._utils.warnings import warn
 from sktagger.audio._clip_items import (
     MAX_CHANNELS,
     PATH_NAMES,
@@ -33,20 +37,22 @@ _BOUNDS = ("start", "stop")
 _MAX_MESSAGE = 300
 
 
-def check_clips(estimator, X, *, reset: bool, name: str = "X"):
-    """Turn any container of clips into one of two.
+def check_clips(
+    estimator: BaseEstimator, X: Any, *, reset: bool, name: str = "X"
+) -> FileClips | ArrayClips:
+    """Check a container of clips and convert it.
 
     Parameters
     ----------
     estimator : BaseTagger
-        Gets, or is asked for, ``n_features_in_`` if `X` is a 2-D array of waveforms. Its
-        `on_error` says whether a clip that is None, NaN or "" is an error.
+        If `X` is a 2-D array of waveforms, its ``n_features_in_`` is set or compared. Its
+        `on_error` determines whether a clip that is None, NaN or "" is an error.
     X : array-like
         See :class:`sktagger.WALNetTagger`.
     reset : bool
-        True in fit.
+        Whether to set ``n_features_in_``, as in ``fit``.
     name : str, default="X"
-        What messages call `X`.
+        Name of `X` in messages.
 
     Returns
     -------
@@ -55,7 +61,7 @@ def check_clips(estimator, X, *, reset: bool, name: str = "X"):
     Raises
     ------
     TypeError, ValueError
-        If `X` is no container of clips. The message names the first clip that is wrong.
+        If `X` is not a container of clips. The message names the first wrong clip.
 
     Warns
     -----
@@ -74,8 +80,8 @@ def check_clips(estimator, X, *, reset: bool, name: str = "X"):
     kinds = {type(clip) for clip in clips} - {Gap}
     if len(kinds) > 1:
         raise ValueError(
-            f"{name} mixes files and waveforms in memory. Give either, not both: read the files, "
-            "or write the waveforms to files."
+            f"{name} mixes files and waveforms in memory. Give only one kind: read the files, or "
+            "write the waveforms to files."
         )
     if kinds != {Waveform}:
         return FileClips(clips)
@@ -85,19 +91,25 @@ def check_clips(estimator, X, *, reset: bool, name: str = "X"):
     return ArrayClips(_narrow(arrays, name), rates=rates)
 
 
-def reusable(X, name: str = "X"):
-    """Make a list of what can be read only once or has no order of its own to index by.
+def reusable(X: Any, name: str = "X") -> Any:
+    """Return clips that can be read several times and indexed.
 
     Parameters
     ----------
     X : iterable of clips
+        Any container of clips.
     name : str, default="X"
-        What messages call `X`.
+        Name of `X` in messages.
 
     Returns
     -------
     array-like
-        `X` itself, or a list for iterators and views of dicts.
+        A list if `X` is an iterator or a view of a dict, else `X` itself.
+
+    Raises
+    ------
+    TypeError
+        If `X` is a set or a dict.
     """
     _refuse_unordered(X, name)
     if isinstance(X, Iterable) and not (hasattr(X, "__getitem__") or hasattr(X, "shape")):
@@ -106,13 +118,13 @@ def reusable(X, name: str = "X"):
 
 
 def _list_clips(X, name):
-    """Give a list of clips, or a matrix (n_clips, n_samples) as array or DataFrame."""
+    """Return a list of clips, or an array or DataFrame of shape (n_clips, n_samples)."""
     _refuse_single(X, name)
     _refuse_unordered(X, name)
     if sparse.issparse(X):
         raise TypeError(
-            f"{name} is a sparse matrix, but waveforms must be a dense array: {name}.toarray() "
-            "makes one."
+            f"{name} is a sparse matrix, but waveforms must be a dense array: give "
+            f"{name}.toarray()."
         )
     X = _to_known(X, name)
     if isinstance(X, pd.DataFrame):
@@ -143,19 +155,22 @@ def _refuse_single(X, name):
 
 
 def _refuse_unordered(X, name):
-    if isinstance(X, Set) and not hasattr(X, "mapping"):  # views of dicts keep their order
+    if isinstance(X, Set) and not hasattr(X, "mapping"):  # views of dicts are ordered
         raise TypeError(
             f"{name} is a {type(X).__name__}, which has no order. Give a list, in the order of y."
         )
-    if isinstance(X, Mapping) and not sparse.issparse(X):  # one of them is a dict
+    if isinstance(X, Mapping) and not sparse.issparse(X):  # SciPy's dok_matrix is a dict
         raise TypeError(
-            f"{name} is a {type(X).__name__}, but must be an array-like of clips: [{name}] for a "
-            f"single clip, list({name}.values()) for clips by name."
+            f"{name} is a {type(X).__name__}, but it must be an array-like of clips. Give [{name}] "
+            f"for a single clip, or list({name}.values()) for clips by name."
         )
 
 
 def _to_known(X, name):
-    """Give what is no list as an object of NumPy or pandas; polars and pyarrow need no import."""
+    """Convert containers to lists, NumPy arrays or DataFrames.
+
+    Containers of polars and pyarrow are recognized by their attributes, without an import.
+    """
     if isinstance(X, pd.DataFrame | list | tuple):
         return X
     if isinstance(X, pd.Series | pd.Index | pd.api.extensions.ExtensionArray):
@@ -167,8 +182,10 @@ def _to_known(X, name):
         try:
             array = as_array(X)
         except (TypeError, ValueError) as error:
-            raise TypeError(f"{name} makes no array: it is {str(error)[:100]}.") from None
-        # an array of the structs of polars lacks the names of their fields
+            raise TypeError(
+                f"{name} cannot be converted to an array: it is {str(error)[:100]}."
+            ) from None
+        # An array of polars structs has lost the names of their fields.
         is_struct = array.dtype.kind == "O" and array.ndim == 2 and hasattr(X, "to_list")
         return X.to_list() if is_struct else array
     is_sequence = hasattr(X, "__getitem__") and hasattr(X, "__len__")
@@ -186,7 +203,7 @@ def _to_column(X, name):
 
 
 def _list_rows(rows, name):
-    """Read a list: of clips, or of rows of numbers, which are a matrix."""
+    """Return a list of clips, or an array if the list consists of rows of numbers."""
     if rows and all(map(is_number, rows)) and not all(map(is_missing, rows)):
         raise _one_waveform(name, "list", len(rows))
     first = rows[0] if rows else None
@@ -196,7 +213,7 @@ def _list_rows(rows, name):
     if len(lengths) > 1:
         raise ValueError(
             f"{name} is a list with rows of unequal length ({short(sorted(lengths, key=str))}). "
-            f"Make each an array: [np.array(row) for row in {name}]."
+            f"Convert each row to an array: [np.array(row) for row in {name}]."
         )
     return _list_array(np.array(rows), name)
 
@@ -214,8 +231,9 @@ def _list_array(X, name):
         raise _one_waveform(name, "array", len(X))
     if X.ndim not in (2, 3) or X.dtype.kind not in "fiubcO":
         raise ValueError(
-            f"{name} is an array of shape {X.shape} and type {X.dtype}, but must be (n_clips,) of "
-            "paths, (n_clips, n_samples) or (n_clips, n_channels, n_samples) of numbers."
+            f"{name} is an array of shape {X.shape} and type {X.dtype}, but its shape must be "
+            "(n_clips,) for paths, and (n_clips, n_samples) or (n_clips, n_channels, n_samples) "
+            "for numbers."
         )
     if X.ndim == 3:
         has_channels_last(X.shape[1:], f"{name} has dim 3 and shape {X.shape}: each clip")
@@ -224,7 +242,10 @@ def _list_array(X, name):
 
 
 def _list_columns(X, name):
-    """Read a 2-D array of objects or strings: a column of clips, or rows of sections."""
+    """Return the clips of a 2-D array of objects or strings.
+
+    It may be a column of clips, rows of sections, or a matrix of samples.
+    """
     edge = [*X[:1].ravel(), *X[:, 0]]
     if all(map(is_number, edge)) and not all(map(is_missing, edge)):
         return X
@@ -234,10 +255,10 @@ def _list_columns(X, name):
         return [tuple(row) for row in X]
     if X.shape[1] != 3:
         raise ValueError(
-            f"{name} is an array of texts of shape {X.shape}, but must be (n_clips,) of paths or "
-            "(n_clips, 3) of sections (path, start, stop)."
+            f"{name} is an array of strings of shape {X.shape}, but its shape must be (n_clips,) "
+            "for paths or (n_clips, 3) for sections (path, start, stop)."
         )
-    # NumPy makes texts of the numbers beside a text
+    # NumPy converts the numbers in a row with a string to strings.
     return [Section(path, *map(_to_number, bounds)) for path, *bounds in X.tolist()]
 
 
@@ -249,7 +270,10 @@ def _to_number(text):
 
 
 def _list_table(X, name):
-    """Read a DataFrame: samples as columns, one column of clips, or columns of sections."""
+    """Return the clips of a DataFrame.
+
+    Its columns may be samples, one column of clips, or the parts of sections.
+    """
     columns = {str(column).casefold(): k for k, column in enumerate(X.columns)}
     paths = [column for column in columns if column in PATH_NAMES]
     if len(paths) == 1 and len(columns) == X.shape[1] and columns.keys() <= {*paths, *_BOUNDS}:
@@ -267,21 +291,21 @@ def _list_table(X, name):
     if columns and X.map(is_number).to_numpy().all():
         return X
     raise ValueError(
-        f"{name} is a DataFrame with the columns {short(list(X.columns))}, but it must have one of "
-        f"paths ({', '.join(PATH_NAMES)}), and may have start and stop. Select them: "
-        f"{name}[['path']]."
+        f"{name} is a DataFrame with the columns {short(list(X.columns))}, but it must have one "
+        f"column of paths ({', '.join(PATH_NAMES)}) and optionally start and stop. Select these "
+        f"columns: {name}[['path']]."
     )
 
 
 def _one_waveform(name, kind, n):
     return ValueError(
-        f"{name} is a 1D {kind} of {n} numbers, but must hold clips. Reshape your data: [{name}] "
-        "holds one waveform."
+        f"{name} is a 1D {kind} of {n} numbers, but it must contain clips. Reshape your data: give "
+        f"[{name}] for a single waveform."
     )
 
 
 def _check_matrix(estimator, X, reset, name):
-    """Check (n_clips, n_samples) as scikit-learn does."""
+    """Check a matrix of shape (n_clips, n_samples) with scikit-learn."""
     if isinstance(X, np.ndarray) and X.dtype.kind != "O":
         check_samples_type(X.dtype, name)
     finite = estimator.on_error == "raise"
@@ -290,22 +314,20 @@ def _check_matrix(estimator, X, reset, name):
     except (TypeError, ValueError) as error:
         if len(str(error)) <= _MAX_MESSAGE:
             raise
-        # some messages of scikit-learn and NumPy hold all of the data
+        # Some messages of scikit-learn and NumPy contain all of the data.
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"{str(error)[:_MAX_MESSAGE]}... ({name} has shape {X.shape})") from None
     check_samples_type(X.dtype, name)
     if X.shape[1] <= MAX_CHANNELS < len(X):
-        warnings.warn(
-            f"{name} of shape {X.shape} is read as {len(X)} clips of {X.shape[1]} samples. Give "
-            f"one recording (n_samples, n_channels) as a list: [{name}].",
-            UserWarning,
-            stacklevel=4,
+        warn(
+            f"{name} of shape {X.shape} is read as {len(X)} clips of {X.shape[1]} samples. If it "
+            f"is one recording of shape (n_samples, n_channels), give a list: [{name}]."
         )
     return _narrow([X], name)[0]
 
 
 def _check_layouts(clips, name):
-    """Refuse both orders of axes in one container."""
+    """Raise a ValueError if the clips have different orders of axes."""
     seen = {}
     for index, clip in enumerate(clips):
         if isinstance(clip, Waveform) and len(clip.shape) == 2:
@@ -313,14 +335,14 @@ def _check_layouts(clips, name):
     if len(seen) == 2:
         first, last = seen[False], seen[True]
         raise ValueError(
-            f"{name}: clip {first} has shape {clips[first].shape}, but clip {last} "
-            f"{clips[last].shape}. Give all as (n_channels, n_samples), or all as (n_samples, "
-            "n_channels)."
+            f"{name}: clip {first} has shape {clips[first].shape}, but clip {last} has shape "
+            f"{clips[last].shape}. Give all clips as (n_channels, n_samples), or all clips as "
+            "(n_samples, n_channels)."
         )
 
 
 def _narrow(arrays, name):
-    """Give samples of 64 bits, which no audio file has, the type whose range they keep to."""
+    """Convert samples of 64 bits, which no audio file has, to the type whose range they fit."""
     wide = [array for array in arrays if _is_wide(array)]
     if not wide:
         return arrays
@@ -329,8 +351,8 @@ def _narrow(arrays, name):
         if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
             return [array.astype(dtype) if _is_wide(array) else array for array in arrays]
     raise ValueError(
-        f"{name} has samples of type int64 from {low} to {high}, beyond those of audio files, "
-        "int16 and int32. Convert them to floats in [-1, 1]."
+        f"{name} has samples of type int64 from {low} to {high}, beyond the range of int32. "
+        "Convert them to floats in [-1, 1]."
     )
 
 

@@ -1,10 +1,12 @@
-"""Clips, be they audio files, sections of them or arrays in memory, behind one interface.
+"""One interface for clips in audio files and clips in memory.
 
-Nothing is decoded before it is asked for.
+Files are decoded only when a clip is loaded.
 """
 
+from __future__ import annotations
+
 import os
-import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,21 +16,22 @@ import soxr
 from joblib import Memory
 
 from sktagger._utils.files import expand_path
-from sktagger.audio._blocks import (
-    BLOCK_SAMPLES,
-    audio_blocks,
-    resample_blocks,
-)
+from sktagger._utils.warnings import warn
+from sktagger.audio._blocks import BLOCK_SAMPLES, audio_blocks, resample_blocks
 from sktagger.audio._files import file_version
 from sktagger.audio.reading import (
+    Section,
     audio_info,
     check_finite,
     read_audio,
     resample,
     resampled_length,
 )
+from sktagger.audio.spectral import STFTSizes
 
-# what else decides what is read from a file; the first counts changes of `read_audio` itself
+__all__ = ["ArrayClips", "FileClips", "Gap", "warn_of_short_sections"]
+
+# Other versions may decode a file differently. The first number is the version of `read_audio`.
 _READERS = (
     3,
     soundfile.__version__,
@@ -39,33 +42,39 @@ _READERS = (
 
 
 class Gap(NamedTuple):
-    """A clip that is not there.
+    """A missing clip, such as None in a list of paths.
 
     Parameters
     ----------
     cause : str
-        What there is instead, for the error on reading it.
-    error : type, default=ValueError
-        Of the error where gaps are refused at once.
+        Message of the error that is raised when the clip is loaded.
+    error : type of Exception, default=ValueError
+        Type of the error if missing clips are not allowed at all.
     """
 
     cause: str
-    error: type = ValueError
+    error: type[Exception] = ValueError
 
 
 class FileClips:
-    """Clips in audio files, decoded when asked for.
+    """Clips in audio files, which are decoded when they are loaded.
 
     Parameters
     ----------
-    sections : list of Section or Gap
+    sections : sequence of Section or Gap
+        The clips.
     read : callable or None, default=None
-        Cached reader, see :meth:`cached`.
+        Reader with a cache, see :meth:`cached`.
     positions : sequence of int or None, default=None
-        Where the clips stood in the container that they come from. None: in their order.
+        Positions of the clips in the container that the user passed. None: 0, 1, 2 and so on.
     """
 
-    def __init__(self, sections, read=None, positions=None):
+    def __init__(
+        self,
+        sections: Sequence[Section | Gap],
+        read: Callable[..., np.ndarray] | None = None,
+        positions: Sequence[int] | None = None,
+    ) -> None:
         self.sections = sections
         self.read = read
         self.positions = range(len(sections)) if positions is None else positions
@@ -73,70 +82,151 @@ class FileClips:
     def __len__(self) -> int:
         return len(self.sections)
 
-    def take(self, indices):
-        """Give some of the clips."""
+    def take(self, indices: Sequence[int]) -> FileClips:
+        """Select clips.
+
+        Parameters
+        ----------
+        indices : sequence of int
+            Indices of the clips to select.
+
+        Returns
+        -------
+        FileClips
+        """
         sections = [self.sections[i] for i in indices]
         return FileClips(sections, self.read, [self.positions[i] for i in indices])
 
-    def cached(self, memory):
-        """Give the same clips, decoded only once.
+    def cached(self, memory: str | os.PathLike[str] | Memory) -> FileClips:
+        """Return the same clips with a cache of decoded clips on the disk.
 
         Parameters
         ----------
         memory : str, PathLike or joblib.Memory
-            Where decoded clips are kept; ``~`` is expanded. A file that was changed, or replaced
-            by another, is decoded anew. What is no file on a disk is not cached.
+            Folder of the cache; ``~`` is expanded. A file is decoded again if it was changed or
+            replaced. Files in memory are not cached.
+
+        Returns
+        -------
+        FileClips
 
         Raises
         ------
         OSError
-            If there can be no such folder.
+            If the folder cannot be created.
         """
         try:
             read = _memory(memory).cache(_read_version)
         except OSError as error:
             raise type(error)(
-                f"memory={memory!r}: no clips can be kept there ({error.strerror}). Give a folder "
-                "that can be written to, or None."
+                f"memory={memory!r}: no clips can be cached there ({error.strerror}). Give a "
+                "folder that can be written to, or None."
             ) from error
         return FileClips(self.sections, read, self.positions)
 
     def name(self, index: int) -> str:
-        """Name a clip in a message."""
+        """Return the name of a clip for messages.
+
+        Parameters
+        ----------
+        index : int
+            Index of the clip.
+
+        Returns
+        -------
+        str
+        """
         return f"Audio file {self.sections[index]}"
 
     def n_samples(self, index: int, sample_rate: int) -> int:
-        """Give a clip's length at `sample_rate` from the header."""
+        """Return the number of samples of a clip at a sample rate, without decoding it.
+
+        Parameters
+        ----------
+        index : int
+            Index of the clip.
+        sample_rate : int
+            In Hz.
+
+        Returns
+        -------
+        int
+
+        Raises
+        ------
+        OSError, ValueError
+            If the clip cannot be read, see :func:`sktagger.audio.audio_info`.
+        """
         n_samples, orig_sr = audio_info(_present(self.sections[index]))
         return resampled_length(n_samples, orig_sr, sample_rate)
 
     def identity(self, index: int) -> tuple[bytes, ...]:
-        """Give what tells a clip from others: the file and the section of it."""
+        """Return bytes that identify a clip: the path of the file and the section.
+
+        Parameters
+        ----------
+        index : int
+            Index of the clip.
+
+        Returns
+        -------
+        tuple of bytes
+        """
         if isinstance(self.sections[index], Gap):
             return (b"",)
         path, *bounds = self.sections[index]
-        if hasattr(path, "content"):  # of a file in memory
+        if hasattr(path, "content"):  # a file in memory
             return path.content, repr(bounds).encode()
         return os.fsencode(Path(path).absolute()), repr(bounds).encode()
 
     def load(self, index: int, sample_rate: int) -> np.ndarray:
-        """Decode a clip to (n_channels, n_samples) float32."""
+        """Decode a clip.
+
+        Parameters
+        ----------
+        index : int
+            Index of the clip.
+        sample_rate : int
+            Sample rate of the result in Hz.
+
+        Returns
+        -------
+        ndarray of shape (n_channels, n_samples), float32
+
+        Raises
+        ------
+        OSError, ValueError, MemoryError
+            If the clip cannot be read, see :func:`sktagger.audio.read_audio`.
+        """
         section = _present(self.sections[index])
         if self.read is None or not isinstance(section.path, str | os.PathLike):
             return read_audio(section, sample_rate)
-        # the time of modification alone does not tell files apart: `cp -p`, `rsync -t`, `tar` and
-        # others set it; none of them sets the time of the last change of the file's entry
+        # The time of modification is not enough, because `cp -p`, `rsync -t` and `tar` set it. No
+        # program sets the time of the last change of the metadata.
         version = (*file_version(section.path), *_READERS)
-        # not `resolve`, for messages name the file as the user does
+        # Not `resolve`, because messages name the file as the user does.
         section = section._replace(path=str(Path(section.path).absolute()))
         return self.read(section, sample_rate, version)
 
-    def blocks(self, index: int, sample_rate: int):
-        """Decode a clip block by block, past the cache, which holds clips as a whole.
+    def blocks(self, index: int, sample_rate: int) -> Iterator[np.ndarray]:
+        """Decode a clip in blocks, without the cache.
 
-        Yields
+        Parameters
+        ----------
+        index : int
+            Index of the clip.
+        sample_rate : int
+            Sample rate of the result in Hz.
+
+        Returns
+        -------
+        iterator of ndarray of shape (n_channels, n), float32
+            The concatenated blocks are the result of :meth:`load`.
+
+        Raises
         ------
-        ndarray of shape (n_channels, n), float32
+        OSError, ValueError
+            If the clip cannot be read, see :func:`sktagger.audio.read_audio`.
         """
         return audio_blocks(_present(self.sections[index]), sample_rate)
 
@@ -147,14 +237,20 @@ class ArrayClips:
     Parameters
     ----------
     arrays : sequence of ndarray of shape (n_samples,) or (n_channels, n_samples), or of Gap
-        Floats, or signed integers, which are scaled by their range.
+        Floats, or signed integers, which are scaled from their range to [-1, 1].
     positions : sequence of int or None, default=None
-        See :class:`FileClips`.
-    rates : sequence of int or None, default=None
-        Sample rates of the clips in Hz. None, for all or for one: that of whoever asks.
+        Positions of the clips in the container that the user passed. None: 0, 1, 2 and so on.
+    rates : sequence of int or None, or None, default=None
+        Sample rates of the clips in Hz. None, for one clip or for all: the rate at which a clip
+        is loaded.
     """
 
-    def __init__(self, arrays, positions=None, rates=None):
+    def __init__(
+        self,
+        arrays: Sequence[np.ndarray | Gap] | np.ndarray,
+        positions: Sequence[int] | None = None,
+        rates: Sequence[int | None] | None = None,
+    ) -> None:
         self.arrays = arrays
         self.positions = range(len(arrays)) if positions is None else positions
         self.rates = [None] * len(arrays) if rates is None else rates
@@ -162,44 +258,131 @@ class ArrayClips:
     def __len__(self) -> int:
         return len(self.arrays)
 
-    def take(self, indices):
-        """Give some of the clips."""
+    def take(self, indices: Sequence[int]) -> ArrayClips:
+        """Select clips.
+
+        Parameters
+        ----------
+        indices : sequence of int
+            Indices of the clips to select.
+
+        Returns
+        -------
+        ArrayClips
+        """
         arrays = [self.arrays[i] for i in indices]
         positions = [self.positions[i] for i in indices]
         return ArrayClips(arrays, positions, [self.rates[i] for i in indices])
 
-    def cached(self, memory):
-        """Give the same clips; those in memory need no cache."""
+    def cached(self, memory: str | os.PathLike[str] | Memory) -> ArrayClips:
+        """Return the clips themselves, because clips in memory need no cache.
+
+        Parameters
+        ----------
+        memory : str, PathLike or joblib.Memory
+            Ignored.
+
+        Returns
+        -------
+        ArrayClips
+        """
         return self
 
     def name(self, index: int) -> str:
-        """Name a clip in a message."""
+        """Return the name of a clip for messages.
+
+        Parameters
+        ----------
+        index : int
+            Index of the clip.
+
+        Returns
+        -------
+        str
+        """
         return f"Clip {self.positions[index]}"
 
     def n_samples(self, index: int, sample_rate: int) -> int:
-        """Give a clip's length at `sample_rate`."""
+        """Return the number of samples of a clip at a sample rate.
+
+        Parameters
+        ----------
+        index : int
+            Index of the clip.
+        sample_rate : int
+            In Hz.
+
+        Returns
+        -------
+        int
+
+        Raises
+        ------
+        ValueError
+            If the clip is missing.
+        """
         n_samples = _present(self.arrays[index]).shape[-1]
         return resampled_length(n_samples, self.rates[index] or sample_rate, sample_rate)
 
     def identity(self, index: int) -> tuple[bytes, ...]:
-        """Give what tells a clip from others: its samples."""
+        """Return bytes that identify a clip: its samples, their type and the sample rate.
+
+        Parameters
+        ----------
+        index : int
+            Index of the clip.
+
+        Returns
+        -------
+        tuple of bytes
+        """
         if isinstance(self.arrays[index], Gap):
             return (b"",)
         array = np.ascontiguousarray(self.arrays[index])
         return f"{array.dtype} {array.shape} {self.rates[index]}".encode(), array.tobytes()
 
     def load(self, index: int, sample_rate: int) -> np.ndarray:
-        """Give a clip as (n_channels, n_samples) float32."""
+        """Convert a clip to float32 and resample it.
+
+        Parameters
+        ----------
+        index : int
+            Index of the clip.
+        sample_rate : int
+            Sample rate of the result in Hz.
+
+        Returns
+        -------
+        ndarray of shape (n_channels, n_samples), float32
+
+        Raises
+        ------
+        ValueError
+            If the clip is missing, or a sample is NaN or infinite.
+        """
         waveform = _as_float32(np.atleast_2d(_present(self.arrays[index])))
         check_finite(waveform.T, self.name(index))
         return resample(waveform, self.rates[index] or sample_rate, sample_rate)
 
-    def blocks(self, index: int, sample_rate: int):
-        """Give a clip block by block.
+    def blocks(self, index: int, sample_rate: int) -> Iterator[np.ndarray]:
+        """Convert and resample a clip in blocks.
+
+        Parameters
+        ----------
+        index : int
+            Index of the clip.
+        sample_rate : int
+            Sample rate of the result in Hz.
 
         Yields
         ------
         ndarray of shape (n_channels, n), float32
+            The concatenated blocks are the result of :meth:`load`.
+
+        Raises
+        ------
+        ValueError
+            If the clip is missing, or a sample is NaN or infinite.
         """
         waveform = np.atleast_2d(_present(self.arrays[index]))
         rate = self.rates[index] or sample_rate
@@ -214,27 +397,34 @@ class ArrayClips:
             yield block
 
 
-def warn_of_short_sections(clips, lengths, sizes) -> None:
-    """Warn of sections without a full window, as those are whose bounds are in seconds.
+def warn_of_short_sections(
+    clips: FileClips | ArrayClips, lengths: np.ndarray, sizes: STFTSizes
+) -> None:
+    """Warn about sections that are shorter than one window, as bounds in seconds make them.
 
     Parameters
     ----------
     clips : FileClips or ArrayClips
+        The clips. Arrays are not checked.
     lengths : ndarray of shape (n_clips,), int
-        In samples at the rate of `sizes`.
+        Numbers of samples, at the sample rate of `sizes`.
     sizes : STFTSizes
+        Sizes of the STFT.
+
+    Warns
+    -----
+    UserWarning
+        If a section of a file is shorter than one window. The message names the first one.
     """
     if not isinstance(clips, FileClips):
         return
     short = np.flatnonzero(lengths < sizes.win_length)
     short = [k for k in short if clips.sections[k][1:] != (None, None)]
     if short:
-        warnings.warn(
+        warn(
             f"{clips.name(short[0])}: the section is shorter than one window of the STFT "
-            f"({len(short)} such sections in all). Its bounds are in samples at the file's own "
-            "rate: multiply seconds by the rate.",
-            UserWarning,
-            stacklevel=4,
+            f"({len(short)} such sections in all). Its bounds are in samples at the sample rate "
+            "of the file: multiply seconds by this rate."
         )
 
 
@@ -246,8 +436,8 @@ def _present(clip):
 
 def _as_float32(waveform):
     scale = -np.iinfo(waveform.dtype).min if waveform.dtype.kind == "i" else 1
-    with np.errstate(over="ignore"):  # what overflows is refused by whoever asks
-        # in one order, by which sums are rounded
+    with np.errstate(over="ignore"):  # `check_finite` refuses samples that overflow
+        # A fixed memory order, because it affects how sums are rounded.
         return waveform.astype(np.float32, order="C") / np.float32(scale)
 
 
@@ -256,5 +446,5 @@ def _memory(memory):
 
 
 def _read_version(section, sample_rate, version):
-    """Decode a file as it is now; `version` makes part of a cache's key."""
+    """Read a file. The cache distinguishes versions of a file by `version`."""
     return read_audio(section, sample_rate)

@@ -1,17 +1,19 @@
-"""Audio file -> float32 waveform: read, resample, mono, centre, scale."""
+"""Read audio files as float32 waveforms, resample them and mix them down to mono."""
+
+from __future__ import annotations
 
 import math
 import re
-import warnings
 from typing import NamedTuple
 
 import numpy as np
 import soundfile
 import soxr
 
+from sktagger._utils.warnings import warn
 from sktagger.audio._contents import file_contents
 from sktagger.audio._files import MemoryFile, file_version, open_bytes, why_unreadable
-from sktagger.audio._parts import Contents, JoinedFile, Recording, read_samples
+from sktagger.audio._parts import Contents, JoinedFile, Part, Recording, read_samples
 
 __all__ = [
     "MemoryFile",
@@ -29,25 +31,33 @@ __all__ = [
     "undecodable",
 ]
 
-# what libsndfile's log says of formats that are not looked into, where bytes or samples lack
+# Messages in libsndfile's log about missing bytes or samples, for formats not examined here.
 _SIZES = re.compile(r"(?:FORM|BODY|Data length) *:? (\d+) \(?should be (\d+)")
 _FRAMES = re.compile(r"^ *Frames *: (\d+)$", re.MULTILINE)
 _TRUNCATED = re.compile("truncated")
 _NIST_SAMPLES = re.compile(rb"sample_count -i (\d+)")
 _SILENCE = 1e-3  # magnitude
-_MOST_SAMPLES = 10_000  # in a byte: FLAC holds 65,535 equal ones in about eleven
+_MAX_SAMPLES_PER_BYTE = 10_000  # FLAC stores 65,535 equal samples in about 11 bytes
 
 
 class Section(NamedTuple):
-    """Part of an audio file.
+    """Section of an audio file.
 
     Parameters
     ----------
     path : str or MemoryFile
         The file.
-    start, stop : int or None
-        First sample, and the sample after the last one, at the file's own rate. None: the
-        beginning, the end.
+    start : int or None, default=None
+        First sample, at the sample rate of the file. None: the beginning of the file.
+    stop : int or None, default=None
+        Sample after the last one, at the sample rate of the file. None: the end of the file.
+
+    Examples
+    --------
+    >>> Section("night.wav", 0, 160000)
+    Section(path='night.wav', start=0, stop=160000)
+    >>> print(Section("night.wav", 160000))
+    'night.wav' (samples 160000 to the end)
     """
 
     path: str | MemoryFile
@@ -62,7 +72,7 @@ class Section(NamedTuple):
 
 
 def resampled_length(n_samples: int, orig_sr: int, target_sr: int) -> int:
-    """Count the samples that resampling leaves.
+    """Return the number of samples after resampling.
 
     Parameters
     ----------
@@ -74,6 +84,7 @@ def resampled_length(n_samples: int, orig_sr: int, target_sr: int) -> int:
     Returns
     -------
     int
+        ``n_samples * target_sr / orig_sr``, rounded up.
 
     Examples
     --------
@@ -84,17 +95,19 @@ def resampled_length(n_samples: int, orig_sr: int, target_sr: int) -> int:
 
 
 def resample(waveform: np.ndarray, orig_sr: int, target_sr: int) -> np.ndarray:
-    """Change the sample rate (soxr, high quality).
+    """Change the sample rate, with soxr at high quality.
 
     Parameters
     ----------
     waveform : ndarray of shape (n_channels, n_samples), float32
+        Waveform at the rate `orig_sr`.
     orig_sr, target_sr : int
         Sample rates before and after, in Hz.
 
     Returns
     -------
     ndarray of shape (n_channels, ceil(n_samples * target_sr / orig_sr)), float32
+        The waveform itself if the rates are equal.
     """
     if orig_sr == target_sr:
         return waveform
@@ -104,26 +117,27 @@ def resample(waveform: np.ndarray, orig_sr: int, target_sr: int) -> np.ndarray:
 
 
 def open_audio(section: Section) -> Recording | JoinedFile:
-    """Open a file, and let its length be what is there: headers that only guess are put right.
+    """Open a file with its true length, even if the header states another one.
 
     Parameters
     ----------
     section : Section
+        The file, and the section of it that is needed.
 
     Returns
     -------
     Recording or JoinedFile
-        With `frames`, `samplerate`, `channels`, `seek`, `read` and `close`.
+        Has `frames`, `samplerate`, `channels`, `seek`, `read` and `close`.
 
     Raises
     ------
     FileNotFoundError, IsADirectoryError, PermissionError, ValueError
-        As :func:`audio_info`.
+        See :func:`audio_info`.
 
     Warns
     -----
     UserWarning
-        If something of the file is not read, or may be lost.
+        If a part of the file is not read or may be lost.
     """
     path = section.path
     version = file_version(path)
@@ -132,7 +146,7 @@ def open_audio(section: Section) -> Recording | JoinedFile:
         file = _open(path, () if contents is None else contents.parts)
     except soundfile.LibsndfileError as error:
         raise why_unreadable(path, error.error_string) from error
-    except TypeError as error:  # of files without a header
+    except TypeError as error:  # raised for files without a header
         raise why_unreadable(path, "raw samples have no header") from error
     except OSError as error:
         raise why_unreadable(path, str(error)) from error
@@ -144,7 +158,7 @@ def open_audio(section: Section) -> Recording | JoinedFile:
     return file
 
 
-def _open(path, parts):
+def _open(path: str | MemoryFile, parts: tuple[Part, ...]) -> Recording | JoinedFile:
     if parts:
         try:
             return JoinedFile(path, parts)
@@ -154,29 +168,45 @@ def _open(path, parts):
 
 
 def audio_info(section: Section) -> tuple[int, int]:
-    """Say how long a file is: by its header, or by what is there where headers only guess.
+    """Return the length and the sample rate of a file or of a section of it.
+
+    The length comes from the header. If the header may be wrong, as in MP3 files, it comes from
+    the content of the file.
 
     Parameters
     ----------
     section : Section
+        The file, or a section of it.
 
     Returns
     -------
     n_samples : int
-        Length of the section at the file's own rate.
+        Length of the section in samples, at the sample rate of the file.
     sample_rate : int
-        The file's own rate in Hz.
+        Sample rate of the file in Hz.
 
     Raises
     ------
     FileNotFoundError, IsADirectoryError, PermissionError, ValueError
-        If the file is missing, cannot be read as audio, is cut off, or the section is not inside
-        it. The message names the file.
+        If the file is missing, cannot be read as audio or is cut off, or if the section is not
+        inside the file. The message names the file.
 
     Warns
     -----
     UserWarning
-        If something of the file is not read, or may be lost.
+        If a part of the file is not read or may be lost.
+
+    See Also
+    --------
+    read_audio : Read the samples.
+
+    Examples
+    --------
+    >>> import io, numpy as np, soundfile
+    >>> file = io.BytesIO()
+    >>> soundfile.write(file, np.zeros(8000), 16000, format="WAV")
+    >>> audio_info(Section(MemoryFile(file.getvalue()), 2000, None))
+    (6000, 16000)
     """
     with open_audio(section) as file:
         start, stop = _bounds(section, file.frames)
@@ -184,36 +214,49 @@ def audio_info(section: Section) -> tuple[int, int]:
 
 
 def read_audio(section: Section, sample_rate: int) -> np.ndarray:
-    """Decode a file, or only a section of it, at a given rate.
+    """Read a file, or only a section of it, at a given sample rate.
 
     Parameters
     ----------
     section : Section
+        The file, or a section of it.
     sample_rate : int
-        Wanted rate in Hz; audio of another rate is resampled.
+        Sample rate of the result in Hz. Audio of another rate is resampled.
 
     Returns
     -------
     ndarray of shape (n_channels, n_samples), float32
-        Of the length that :func:`audio_info` gives, resampled.
+        The samples, in [-1, 1] for most formats. Files with float samples may exceed this range.
 
     Raises
     ------
     FileNotFoundError, IsADirectoryError, PermissionError, ValueError
-        As :func:`audio_info`, and if samples are missing or are NaN or infinite.
+        See :func:`audio_info`. Also if samples are missing, NaN or infinite.
     MemoryError
         If the samples do not fit into memory.
 
     Warns
     -----
     UserWarning
-        As :func:`audio_info`.
+        If a part of the file is not read or may be lost.
+
+    See Also
+    --------
+    audio_info : Return length and sample rate without reading the samples.
+
+    Examples
+    --------
+    >>> import io, numpy as np, soundfile
+    >>> file = io.BytesIO()
+    >>> soundfile.write(file, np.zeros((8000, 2)), 16000, format="WAV")
+    >>> read_audio(Section(MemoryFile(file.getvalue())), 44100).shape
+    (2, 22050)
     """
     try:
         return _read(section, sample_rate)
     except MemoryError as error:
         raise MemoryError(
-            f"Audio file {section}: does not fit into memory ({error}). Give sections of it."
+            f"Audio file {section}: does not fit into memory ({error}). Read it in sections."
         ) from error
 
 
@@ -231,19 +274,42 @@ def _read(section, sample_rate):
 
 
 def undecodable(section: Section, error: Exception) -> ValueError:
-    """Make the error of a file whose samples the decoder gives up on."""
+    """Return the error of a file whose samples cannot be decoded.
+
+    Parameters
+    ----------
+    section : Section
+        The file, for the message.
+    error : Exception
+        The error of the decoder.
+
+    Returns
+    -------
+    ValueError
+    """
     return ValueError(
         f"Audio file {section}: cannot be decoded ({str(error).strip(' .')}). It is cut off or "
-        "damaged: copy it anew or leave the clip out."
+        "damaged: copy the file again or leave the clip out."
     )
 
 
 def check_complete(section: Section, n_samples: int, n_decoded: int) -> None:
-    """Raise ValueError if fewer samples could be decoded than there should be."""
+    """Raise a ValueError if fewer samples were decoded than the header promises.
+
+    Parameters
+    ----------
+    section : Section
+        The file, for the message.
+    n_samples : int
+        Number of samples per channel according to the header.
+    n_decoded : int
+        Number of decoded samples per channel.
+    """
     if n_decoded < n_samples:
         raise ValueError(
             f"Audio file {section}: the header promises {n_samples} samples, but the data ends "
-            f"after {n_decoded}. It is cut off or damaged: copy it anew or leave the clip out."
+            f"after {n_decoded}. It is cut off or damaged: copy the file again or leave the clip "
+            "out."
         )
 
 
@@ -284,16 +350,17 @@ def to_mono(waveform: np.ndarray, scale: str = "peak") -> np.ndarray:
 
 
 def channels_cancel(waveform: np.ndarray) -> bool:
-    """Say whether channels are sound that is lost in their average, as of opposite polarity.
+    """Return whether the channels cancel in their average, as with opposite polarity.
 
     Parameters
     ----------
     waveform : ndarray of shape (n_channels, n_samples), float32
+        Channels with or without an offset.
 
     Returns
     -------
     bool
-        True if the average is more than 40 dB below the channels, and those are not silent.
+        True if the average is more than 40 dB below the channels and they are not silent.
 
     Examples
     --------
@@ -304,44 +371,57 @@ def channels_cancel(waveform: np.ndarray) -> bool:
     """
     if len(waveform) == 1:
         return False
-    centred = waveform - waveform.mean(axis=1, keepdims=True)
-    mono = centred.mean(axis=0)
-    return is_lost(np.vdot(centred, centred) / centred.size, np.vdot(mono, mono) / mono.size)
+    centered = waveform - waveform.mean(axis=1, keepdims=True)
+    mono = centered.mean(axis=0)
+    return is_lost(np.vdot(centered, centered) / centered.size, np.vdot(mono, mono) / mono.size)
 
 
 def is_lost(power: float, power_of_mono: float) -> bool:
-    """Say whether channels of some mean square are lost in their average, see above."""
+    """Return whether channels cancel, see :func:`channels_cancel`.
+
+    Parameters
+    ----------
+    power : float
+        Mean square of all channels.
+    power_of_mono : float
+        Mean square of their average.
+
+    Returns
+    -------
+    bool
+    """
     return bool(power > _SILENCE**2 and power_of_mono < 1e-4 * power)
 
 
 def _check(section, file, contents, n_bytes):
-    """Raise an error, or warn, if a file has not what its header promises."""
-    if file.frames > _MOST_SAMPLES * n_bytes:
+    """Raise an error or warn if a file does not contain what its header promises."""
+    if file.frames > _MAX_SAMPLES_PER_BYTE * n_bytes:
         raise ValueError(
             f"Audio file {section}: the header promises {file.frames} samples, which is more than "
-            "the file can hold. It is damaged: copy it anew or leave it out."
+            "the file can hold. It is damaged: copy the file again or leave the clip out."
         )
     if contents is None:
-        contents = _judge_by_log(section.path, file)
+        contents = _contents_by_log(section.path, file)
     if contents.missing and section.stop is None:
         raise ValueError(
             f"Audio file {section}: the header promises {contents.missing}. "
-            "The file is cut off: copy it anew, give the section that is there, or leave it out."
+            "The file is cut off: copy it again, give a section that ends earlier, or leave the "
+            "clip out."
         )
     if file.frames == 0:
         reason = f": {contents.doubt}" * bool(contents.doubt)
         raise ValueError(f"Audio file {section}: has no samples{reason}. Leave the clip out.")
     if contents.doubt:
-        warnings.warn(f"Audio file {section}: {contents.doubt}.", UserWarning, stacklevel=4)
+        warn(f"Audio file {section}: {contents.doubt}.")
 
 
-def _judge_by_log(path, file):
-    """Say what a file lacks by libsndfile's log of its header."""
+def _contents_by_log(path, file):
+    """Find out what is missing in a file from libsndfile's log of its header."""
     log = file.extra_info
     if sizes := _SIZES.search(log):
         n_missing = int(sizes[1]) - int(sizes[2])
         return Contents(missing=f"{n_missing} bytes more than the file has" * (n_missing > 0))
-    # the log of SDS files counts what fills up their last packet
+    # The log of SDS files also counts the padding of the last packet.
     promised = [] if file.format == "SDS" else _FRAMES.findall(log)
     if file.format == "NIST":
         with open_bytes(path) as header:
@@ -360,15 +440,22 @@ def _bounds(section, n_samples):
     if not 0 <= start < stop <= n_samples:
         raise ValueError(
             f"Audio file {section}: the section is not inside the file, which has {n_samples} "
-            "samples. Needed is 0 <= start < stop <= number of samples, at the file's own rate."
+            "samples. Give 0 <= start < stop <= number of samples, at the sample rate of the file."
         )
     return start, stop
 
 
-def check_finite(data, name, *, first=None):
-    """Refuse NaN and inf in data of shape (n_samples, n_channels).
+def check_finite(data: np.ndarray, name: str, *, first: int | None = None) -> None:
+    """Raise a ValueError if samples are NaN or infinite.
 
-    `first` is the number of samples before the data, if they are a block of a clip.
+    Parameters
+    ----------
+    data : ndarray of shape (n_samples, n_channels), float
+        All samples of a clip, or a block of them.
+    name : str
+        Name of the clip in the message.
+    first : int or None, default=None
+        Position of the block in the clip, in samples. None: the data are the whole clip.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(data.sum()):
@@ -383,7 +470,7 @@ def check_finite(data, name, *, first=None):
 
 
 def _fit_length(waveform, n_samples):
-    """Cut or zero-pad (n_channels, n) to n_samples."""
+    """Cut or zero-pad a waveform of shape (n_channels, n) to `n_samples`."""
     missing = n_samples - waveform.shape[1]
     if missing > 0:
         return np.pad(waveform, ((0, 0), (0, missing)))

@@ -1,10 +1,13 @@
-"""Waveform -> short-time Fourier transform; samples <-> frames.
+"""Short-time Fourier transform of waveforms.
 
-An STFT is described by the onsets of its frames, in samples. Evenly spaced onsets give the plain
-STFT; onsets whose spacing changes from second to second give a clip stretched in time.
+An STFT is defined by the onsets of its frames in samples. Evenly spaced onsets give the plain
+STFT. If the spacing changes from second to second, the clip is stretched in time.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.fft import rfft
@@ -13,17 +16,31 @@ from sklearn.base import BaseEstimator
 
 from sktagger._utils.text import printable, short
 
+__all__ = ["STFT", "STFTSizes", "frame_onsets", "stft", "stretched_onsets", "window_of"]
+
 _MAX_SIZE = 2**20  # 24 s at 44.1 kHz; settings from a file must not fill the memory
-_BLOCK = 64  # frames that are transformed at a time, so that they stay in the processor's cache
+_BLOCK = 64  # frames that are transformed at a time, few enough for the CPU cache
 
 
 class STFTSizes(NamedTuple):
-    """The sizes of an STFT in samples, see :class:`STFT`."""
+    """Sizes of an STFT in samples, see :class:`STFT`.
+
+    Parameters
+    ----------
+    n_fft : int
+        Length of the FFT.
+    hop_length : int
+        Distance between frames.
+    win_length : int
+        Length of a frame.
+    window : str or tuple, default="blackman"
+        Window of :func:`scipy.signal.get_window`.
+    """
 
     n_fft: int
     hop_length: int
     win_length: int
-    window: str = "blackman"
+    window: str | tuple[Any, ...] = "blackman"
 
     @property
     def n_bins(self) -> int:
@@ -31,11 +48,37 @@ class STFTSizes(NamedTuple):
         return self.n_fft // 2 + 1
 
     def n_frames(self, n_samples: int) -> int:
-        """Count the frames of a waveform; the tail that fills no frame is dropped."""
+        """Return the number of frames of a waveform.
+
+        Samples at the end that do not fill a frame are dropped.
+
+        Parameters
+        ----------
+        n_samples : int
+            Length of the waveform.
+
+        Returns
+        -------
+        int
+            At least 1.
+        """
         return max(1, (n_samples - self.win_length) // self.hop_length + 1)
 
     def max_frames(self, seconds: float, sample_rate: float) -> int:
-        """Count the frames of a waveform of some seconds."""
+        """Return the number of frames of a waveform.
+
+        Parameters
+        ----------
+        seconds : float
+            Length of the waveform.
+        sample_rate : float
+            In Hz.
+
+        Returns
+        -------
+        int
+            At least 1.
+        """
         return self.n_frames(int(seconds * sample_rate))
 
 
@@ -45,16 +88,16 @@ class STFT(BaseEstimator):
     Parameters
     ----------
     n_fft : int or None, default=None
-        Length of the FFT in samples; windowed frames are zero-padded at the end to that length
-        (and cut to it if it is shorter than the window), in [2, 2**20]. None: the least power of
+        Length of the FFT in samples, in [2, 2**20]. Windowed frames are zero-padded at the end to
+        this length, or cut to it if it is shorter than the window. None: the smallest power of
         two that is not shorter than the window (2048 at 44.1 kHz).
     hop_length : int or None, default=None
         Distance between frames in samples, in [1, 2**20]. None: 20 ms (882 at 44.1 kHz).
     win_length : int or None, default=None
         Length of a frame in samples, in [2, 2**20]. None: 40 ms (1764 at 44.1 kHz).
     window : str or tuple, default="blackman"
-        Name of a window of :func:`scipy.signal.get_window`, or name and parameters, such as
-        ``("kaiser", 8.6)`` (or a list); the periodic form is taken, unscaled.
+        Window of :func:`scipy.signal.get_window`: a name, or a tuple (or list) of a name and
+        parameters, such as ``("kaiser", 8.6)``. It is periodic and not scaled.
 
     Examples
     --------
@@ -64,14 +107,21 @@ class STFT(BaseEstimator):
     STFTSizes(n_fft=1024, hop_length=160, win_length=640, window='blackman')
     """
 
-    def __init__(self, *, n_fft=None, hop_length=None, win_length=None, window="blackman"):
+    def __init__(
+        self,
+        *,
+        n_fft: int | None = None,
+        hop_length: int | None = None,
+        win_length: int | None = None,
+        window: str | tuple[Any, ...] | list[Any] = "blackman",
+    ) -> None:
         self.n_fft = n_fft
         self.hop_length = hop_length
         self.win_length = win_length
         self.window = window
 
     def sizes(self, sample_rate: float) -> STFTSizes:
-        """Resolve the settings for audio of `sample_rate` Hz.
+        """Return the sizes for a sample rate.
 
         Parameters
         ----------
@@ -81,11 +131,12 @@ class STFT(BaseEstimator):
         Returns
         -------
         STFTSizes
+            The sizes, with defaults filled in.
 
         Raises
         ------
         ValueError
-            If a size is no integer of the allowed range, or the window is not known.
+            If a size is not an integer in the allowed range, or the window is not known.
         """
         win_length = _size("win_length", self.win_length, max(2, round(0.04 * sample_rate)), 2)
         hop_length = _size("hop_length", self.hop_length, max(1, round(0.02 * sample_rate)), 1)
@@ -96,13 +147,13 @@ class STFT(BaseEstimator):
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"STFT: window={short(self.window)} is not a window of scipy.signal.get_window "
-                f"({printable(error):.100}). Take for example 'blackman', 'hann' or 'hamming'."
+                f"({printable(error):.100}). Give for example 'blackman', 'hann' or 'hamming'."
             ) from error
         return STFTSizes(n_fft, hop_length, win_length, window)
 
 
 def _plain_window(window):
-    """Give a window with Python's own numbers; JSON and YAML have lists for tuples."""
+    """Return a window with tuples and Python numbers, as JSON and YAML do not have tuples."""
     if isinstance(window, tuple | list):
         return tuple(_plain_window(part) for part in window)
     return window.item() if isinstance(window, np.generic) else window
@@ -114,23 +165,24 @@ def _size(name, value, default, minimum):
     if not (number and minimum <= value <= _MAX_SIZE):
         raise ValueError(
             f"STFT: {name}={value!r}, but it must be an integer from {minimum} to {_MAX_SIZE} "
-            "(samples), or None for the default, which goes with the sample rate."
+            "(samples), or None for the default, which depends on the sample rate."
         )
     return int(value)
 
 
 def frame_onsets(n_samples: int, sizes: STFTSizes) -> np.ndarray:
-    """Give the evenly spaced frame onsets of the plain STFT.
+    """Return the evenly spaced frame onsets of the plain STFT.
 
     Parameters
     ----------
     n_samples : int
-        Length of the waveform; one shorter than the window has one frame.
+        Length of the waveform. A waveform that is shorter than the window has one frame.
     sizes : STFTSizes
+        Sizes of the STFT.
 
     Returns
     -------
-    onsets : ndarray of shape (n_frames,), int
+    ndarray of shape (n_frames,), int
         In samples.
 
     Examples
@@ -142,27 +194,28 @@ def frame_onsets(n_samples: int, sizes: STFTSizes) -> np.ndarray:
 
 
 def stretched_onsets(
-    n_samples: int, sizes: STFTSizes, sample_rate: float, draw_factor
+    n_samples: int, sizes: STFTSizes, sample_rate: float, draw_factor: Callable[[], float]
 ) -> np.ndarray:
-    """Give frame onsets whose spacing changes from second to second.
+    """Return frame onsets whose spacing changes from second to second.
 
-    Each stretch of about a second of audio gets a factor f and the hop ``int(hop_length / f)``:
-    the larger the factor, the more frames, the slower the clip seems. Window and FFT, and so the
-    frequencies, stay as they are.
+    Each section of about one second has a factor f and the hop ``int(hop_length / f)``. A larger
+    factor gives more frames, so the clip becomes slower. Window and FFT do not change, so
+    frequencies stay the same.
 
     Parameters
     ----------
     n_samples : int
         Length of the waveform.
     sizes : STFTSizes
+        Sizes of the STFT.
     sample_rate : float
         In Hz.
     draw_factor : callable
-        Called without arguments for the factor of the next stretch, > 0.
+        Called without arguments for the factor of the next section, above 0.
 
     Returns
     -------
-    onsets : ndarray of shape (n_frames,), int
+    ndarray of shape (n_frames,), int
         In samples.
 
     Examples
@@ -187,17 +240,18 @@ def stretched_onsets(
 def stft(
     waveform: np.ndarray, onsets: np.ndarray, sizes: STFTSizes, *, out: np.ndarray | None = None
 ) -> np.ndarray:
-    """Compute the short-time Fourier transform of frames that begin at given samples.
+    """Compute the short-time Fourier transform of frames with given onsets.
 
     Parameters
     ----------
     waveform : ndarray of shape (n_samples,), float
-        Zeros are appended to one that is shorter than the window.
+        A waveform that is shorter than the window is zero-padded at the end.
     onsets : ndarray of shape (n_frames,), int
         First sample of each frame, see :func:`frame_onsets`.
     sizes : STFTSizes
+        Sizes of the STFT.
     out : ndarray of shape (n_frames, n_bins, 2), float32, contiguous, or None, default=None
-        What the result is added to.
+        Array to which the result is added.
 
     Returns
     -------
@@ -217,7 +271,7 @@ def stft(
     if out is None:
         out = np.zeros((len(onsets), sizes.n_bins, 2), dtype=np.float32)
     window = window_of(sizes)
-    # only so much of each frame is kept as the FFT takes
+    # An FFT that is shorter than the window uses only the beginning of each frame.
     frames = np.lib.stride_tricks.sliding_window_view(waveform, sizes.win_length)[:, : len(window)]
     block = np.zeros((min(len(onsets), _BLOCK), sizes.n_fft), dtype=np.float32)
     for start in range(0, len(onsets), _BLOCK):
@@ -230,5 +284,15 @@ def stft(
 
 
 def window_of(sizes: STFTSizes) -> np.ndarray:
-    """Give the window, as far as the FFT takes it: ndarray of shape (n,), float32."""
+    """Return the window of an STFT.
+
+    Parameters
+    ----------
+    sizes : STFTSizes
+        Sizes of the STFT.
+
+    Returns
+    -------
+    ndarray of shape (min(win_length, n_fft),), float32
+    """
     return get_window(sizes.window, sizes.win_length).astype(np.float32)[: sizes.n_fft]

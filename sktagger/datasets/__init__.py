@@ -1,4 +1,4 @@
-"""Data sets: files and events from a JSON database, and synthetic scenes."""
+"""Data sets: JSON databases of clips and their events, and synthetic scenes."""
 
 from sktagger.datasets.database import Database, load_database
 from sktagger.datasets.scenes import make_scenes

@@ -1,43 +1,42 @@
-"""Checks of what a JSON database holds."""
+"""Check the content of a JSON database."""
+
+from __future__ import annotations
 
 import functools
 import os
-import re
 import reprlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sktagger._utils.files import path_hint
 from sktagger._utils.text import nearest
 from sktagger.datasets._reading import malformed
 
 SECTION_KEYS = ("audio_start_samples", "audio_stop_samples")
 _OPTIONAL_KEYS = ("audio_length", *SECTION_KEYS)
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters: C:/ is a drive
-_HOME = re.compile(r"~[^/\\]*([/\\]|$)")
-_DRIVE = re.compile(r"[A-Za-z]:/")
 
 
 def check_content(path: Path, content: Any) -> dict[str, dict[str, Any]]:
-    """Return the examples by data set and id, with absolute audio paths.
+    """Check the content of a database and make its audio paths absolute.
 
     Parameters
     ----------
     path : Path
-        The file, to name it in messages; paths of audio files are relative to its folder.
+        The JSON file. Audio paths are relative to its folder, and messages name it.
     content : object
-        What the file holds.
+        The parsed content of the file.
 
     Returns
     -------
     dict of str to dict of str to dict
-        Without the optional keys that are null.
+        The examples by data set and id, without optional keys that are null.
 
     Raises
     ------
     ValueError
-        If the content is not that of a database; the message says where.
+        If the content is not that of a database. The message names the place.
     """
     _check_type(path, "the top level", content, dict, 'an object {"datasets": {...}}')
     if "datasets" not in content:
@@ -46,7 +45,7 @@ def check_content(path: Path, content: Any) -> dict[str, dict[str, Any]]:
     _check_type(path, "datasets", sets, dict, "an object {name: {example_id: {...}}}")
     if not sets:
         raise malformed(path, "datasets", "an empty object", "at least one data set")
-    resolved = functools.cache(os.path.realpath)  # of folders, which many clips share
+    resolved = functools.cache(os.path.realpath)  # many clips share a folder
     for name, examples in sets.items():
         where = f"datasets[{name!r}]"
         _check_type(path, where, examples, dict, "an object {example_id: {...}}")
@@ -60,7 +59,7 @@ def check_content(path: Path, content: Any) -> dict[str, dict[str, Any]]:
 def _check_example(
     path: Path, where: str, example: Any, resolved: Callable[[str], str]
 ) -> dict[str, Any]:
-    """Return the example with an absolute path and without null options, or raise."""
+    """Return a checked example with an absolute audio path and without null options."""
     _check_type(path, where, example, dict, 'an object {"audio_path": ..., "events": [...]}')
     for key in ("audio_path", "events"):
         if key not in example:
@@ -75,13 +74,13 @@ def _check_example(
     length = clip.get("audio_length", 1)
     start = clip.get("audio_start_samples", 0)
     stop = clip.get("audio_stop_samples", sys.maxsize)
-    # Types are compared as they are, for a bool is an int to isinstance.
+    # `type` instead of `isinstance`, for which a bool is an int.
     require(isinstance(audio_path, str) and audio_path, "audio_path", "a non-empty string")
-    require("\0" not in audio_path, "audio_path", "a path, which holds no null character")
-    seconds, samples = "a number of seconds above 0", "an integer number of samples from 0 up"
-    require(type(length) in (int, float) and length > 0, "audio_length", f"{seconds}, or nothing")
-    require(type(start) is int and start >= 0, "audio_start_samples", f"{samples}, or nothing")
-    require(type(stop) is int and stop >= 0, "audio_stop_samples", f"{samples}, or nothing")
+    require("\0" not in audio_path, "audio_path", "a path with no null character")
+    seconds, samples = "a number of seconds above 0", "a non-negative integer number of samples"
+    require(type(length) in (int, float) and length > 0, "audio_length", f"{seconds}, or null")
+    require(type(start) is int and start >= 0, "audio_start_samples", f"{samples}, or null")
+    require(type(stop) is int and stop >= 0, "audio_stop_samples", f"{samples}, or null")
     require(stop > start, "audio_stop_samples", f"more than audio_start_samples, {start}")
     require(isinstance(events, list), "events", "a list of strings, which may be empty")
     known = set()
@@ -89,23 +88,25 @@ def _check_example(
         place = f"{where}['events'][{position}]"
         if not isinstance(event, str) or not event.strip():
             raise malformed(path, place, reprlib.repr(event), "a non-empty string")
-        if len(event) >= 1000:  # arrays of names give all the space of the longest
+        if len(event) >= 1000:  # in arrays, every name takes the space of the longest one
             raise malformed(path, place, reprlib.repr(event), "fewer than 1000 characters")
         if event in known:
             raise malformed(path, place, f"{event!r} again", "each event once")
         known.add(event)
 
     absolute = _absolute(path.parent, audio_path, resolved)
-    fault = foreign_path(audio_path)
-    require(not fault or os.path.lexists(absolute), "audio_path", fault)
+    hint = path_hint(audio_path)
+    require(
+        not hint or os.path.lexists(absolute), "audio_path", f"the path of a local file. {hint}"
+    )
     clip["audio_path"] = absolute
     return clip
 
 
 def _absolute(folder: Path, audio_path: str, resolved: Callable[[str], str]) -> str:
-    """Return the absolute path of the file that the system opens under a path.
+    """Return the absolute path of the file that the system opens for a path.
 
-    Behind a link to a folder, ``..`` is the folder that holds the one linked to.
+    After a symbolic link to a folder, ``..`` is the parent of the target.
     """
     path = folder / audio_path
     if ".." not in path.parts:
@@ -114,42 +115,37 @@ def _absolute(folder: Path, audio_path: str, resolved: Callable[[str], str]) -> 
     return os.path.join(resolved(os.path.join(*path.parts[:n_resolved])), *path.parts[n_resolved:])
 
 
-def foreign_path(path: str) -> str:
-    """Say what is allowed instead of a path that another program or system would take.
+def check_inside(path: Path, sets: dict[str, dict[str, Any]], root: str | os.PathLike[str]) -> None:
+    """Check that all audio files lie inside a folder.
 
     Parameters
     ----------
-    path : str
-        As it was typed.
+    path : Path
+        The JSON file, for messages.
+    sets : dict of str to dict of str to dict
+        The examples by data set and id, with absolute audio paths.
+    root : str or PathLike
+        The folder; ``~`` is expanded.
 
-    Returns
-    -------
-    str
-        Empty if it looks like a path of this system.
+    Raises
+    ------
+    ValueError
+        If an audio file lies outside. The message names data set, clip and path.
+    FileNotFoundError
+        If there is no such folder.
+    TypeError
+        If `root` is not a path.
     """
-    if _URI.match(path):
-        return "the path of a local file, not a URI"
-    if _HOME.match(path):
-        return "a path without ~, which is not expanded here: write out the home directory"
-    if os.sep == "/" and ("\\" in path or _DRIVE.match(path)):
-        return "a path of this system, with / and without drive letters, not Windows' backslashes"
-    if path != path.strip():
-        return "a path without blanks or a line end around it"
-    return ""
-
-
-def check_inside(path: Path, sets: dict[str, dict[str, Any]], root: str | os.PathLike) -> None:
-    """Raise ValueError if an audio file lies outside a folder."""
     try:
         inside = os.path.realpath(os.path.expanduser(os.fsdecode(root)))
     except TypeError as error:
         raise TypeError(
-            f"root: got {type(root).__name__}; allowed is the path of a folder, str or PathLike, "
+            f"root: got {type(root).__name__}; allowed is the path of a folder (str or PathLike) "
             "or None."
         ) from error
     if not os.path.isdir(inside):
         raise FileNotFoundError(f"root: no folder {inside!r}. Give the folder of the audio files.")
-    resolved = functools.cache(os.path.realpath)  # of folders, which many clips share
+    resolved = functools.cache(os.path.realpath)  # many clips share a folder
     for name, examples in sets.items():
         for example_id, clip in examples.items():
             folder, file = os.path.split(clip["audio_path"])
@@ -158,9 +154,9 @@ def check_inside(path: Path, sets: dict[str, dict[str, Any]], root: str | os.Pat
                 real = os.path.realpath(real)
             if not os.path.join(real, "").startswith(os.path.join(inside, "")):
                 raise ValueError(
-                    f"{path}: clip {example_id!r} of {name!r} has the audio file "
-                    f"{clip['audio_path']!r}, that is {real!r}, which lies outside of "
-                    f"root={inside!r}. Correct the clip, or give a root with all audio files."
+                    f"{path}: the audio file {clip['audio_path']!r} of clip {example_id!r} of "
+                    f"{name!r} is {real!r}, which lies outside of root={inside!r}. Correct the "
+                    "clip, or give a root that contains all audio files."
                 )
 
 

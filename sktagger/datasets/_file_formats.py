@@ -1,4 +1,6 @@
-"""What a file looks like that is not the JSON that it should be."""
+"""Recognize the format of a file that should be JSON but is not."""
+
+from __future__ import annotations
 
 import json
 import re
@@ -28,7 +30,7 @@ _MAGIC = {
     b"\xfe\xff": "text in UTF-16",
     b"version https://git-lfs": "a pointer of Git LFS, whose file `git lfs pull` fetches",
 }
-_TABLE = "Read it by pandas, then give its columns to fit at once, or write such JSON"
+_TABLE = "Read it with pandas, then pass its columns to fit, or write such JSON"
 _CONVERT = "Convert it to such JSON"
 _ADVICE = {
     "CSV": _TABLE,
@@ -44,7 +46,7 @@ _ADVICE = {
     "a file compressed by Zstandard": "Unpack it first",
     "a ZIP archive": "Unpack it first",
     "text in UTF-16": "Save it as UTF-8",
-    "a Python dict": "Write it by json.dump, not by print or str",
+    "a Python dict": "Write it with json.dump, not with print or str",
 }
 _DELIMITERS = {",": "CSV", ";": "CSV", "|": "CSV", "\t": "TSV"}
 _SUFFIXES = {
@@ -61,22 +63,24 @@ _SUFFIXES = {
     ".pickle": "a pickle",
     ".joblib": "a pickle",
 }
-_MOST_BYTES = 2**16  # that are looked at
+_N_BYTES = 2**16  # at the beginning of a text, which are examined
 
 
 def describe_format(content: bytes, suffix: str) -> str | None:
-    r"""Tell by its content, else by its name, what a file is that is not JSON.
+    r"""Recognize the format of a file that is not JSON.
 
     Parameters
     ----------
     content : bytes
+        The content of the file, which is examined first.
     suffix : str
-        Of the file's name, such as ".csv".
+        Suffix of its name, such as ".csv".
 
     Returns
     -------
     str or None
-        Such as "CSV"; None if it looks like JSON with a fault, or like nothing known.
+        The format, such as "CSV". None if the file looks like JSON with an error, or if the
+        format is not known.
 
     Examples
     --------
@@ -85,24 +89,24 @@ def describe_format(content: bytes, suffix: str) -> str | None:
     """
     for magic, name in _MAGIC.items():
         if content.startswith(magic):
-            workbook = name == "a ZIP archive" and (b"xl/" in content or suffix == ".xlsx")
-            return "an Excel workbook" if workbook else name
-    text = content[:_MOST_BYTES].decode("utf-8-sig", errors="replace")
-    return _describe_text(text, len(content) > _MOST_BYTES) or _SUFFIXES.get(suffix.lower())
+            is_workbook = name == "a ZIP archive" and (b"xl/" in content or suffix == ".xlsx")
+            return "an Excel workbook" if is_workbook else name
+    text = content[:_N_BYTES].decode("utf-8-sig", errors="replace")
+    return _describe_text(text, len(content) > _N_BYTES) or _SUFFIXES.get(suffix.lower())
 
 
 def advise(format_name: str) -> str:
-    """Say what to do about a file that should be JSON and is of another format.
+    """Return what to do with a file of another format.
 
     Parameters
     ----------
     format_name : str
-        What :func:`describe_format` gave.
+        Result of :func:`describe_format`.
 
     Returns
     -------
     str
-        An imperative without a full stop.
+        A sentence without its final period.
     """
     return _ADVICE.get(format_name, _CONVERT)
 
@@ -110,7 +114,7 @@ def advise(format_name: str) -> str:
 def _describe_text(text, is_cut):
     lines = [line for line in text.splitlines() if line.strip()]
     if is_cut and len(lines) > 1:
-        lines.pop()  # which may be a part of one
+        lines.pop()  # the last line may be incomplete
     if not lines:
         return None
     first, *others = (line.strip() for line in lines[:10])

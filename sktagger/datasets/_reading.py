@@ -1,4 +1,6 @@
-"""Reading the JSON file of a database."""
+"""Read the JSON file of a database."""
+
+from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
@@ -9,23 +11,24 @@ from sktagger.datasets._file_formats import advise, describe_format
 
 
 def load_json(path: Path) -> Any:
-    """Read a JSON database, see :func:`parse_json`.
+    """Read a JSON database, see :func:`sktagger._utils.json.parse_json`.
 
     Parameters
     ----------
     path : Path
+        The JSON file.
 
     Returns
     -------
-    content : dict, list, str, int, float, bool or None
+    dict, list, str, int, float, bool or None
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the path is a folder, or the file is not such JSON; the message says where, or what
-        other format it looks like.
+        If the path is a folder, or the file is not strict JSON. The message names the place, or
+        the format that the file seems to have.
     """
     try:
         content = path.read_bytes()
@@ -52,7 +55,7 @@ def load_json(path: Path) -> Any:
 
 
 def malformed(path: Path, where: str, got: str, allowed: str) -> ValueError:
-    """Return the error for one place of a database file."""
+    """Return the error for one place in a database file."""
     return ValueError(
         f"{path}, at {where}: got {got}; allowed is {allowed}. "
         "Correct the file (its format: see sktagger.load_database)."

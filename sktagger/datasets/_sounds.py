@@ -1,10 +1,12 @@
-"""The sounds of :func:`sktagger.datasets.make_scenes`: ten procedural events, and noise.
+"""The sounds of :func:`sktagger.datasets.make_scenes`: ten synthetic events, and noise.
 
 Each event is a function of a random generator, a number of samples and a sample rate in Hz (at
-least 8000) that returns a waveform of shape (n_samples,), float64, of any level but never silent.
-The generator draws pitch, rate and timbre, so that no two sirens are alike. Frequencies are in Hz,
-times in seconds; fundamentals stay below 4 kHz, half the lowest sample rate.
+least 8000). It returns a waveform of shape (n_samples,), float64, at any level but never silent.
+The generator draws pitch, rate and timbre, so no two sirens are the same. Frequencies are in Hz
+and times in seconds. Fundamentals stay below 4 kHz, half of the lowest sample rate.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable
 
@@ -15,8 +17,22 @@ from scipy.signal import fftconvolve, lfilter
 
 
 def noise(rng: Generator, n_samples: int, exponent: float) -> np.ndarray:
-    """Return noise of unit power, shape (n_samples,), with power ~ 1 / frequency ** exponent."""
-    # Any other length would make the transform slow where it has large prime factors.
+    """Return noise with unit power and a spectrum proportional to 1 / frequency ** exponent.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of the random numbers.
+    n_samples : int
+        Length of the noise.
+    exponent : float
+        0 is white, 1 pink and 2 brown noise.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), float64
+    """
+    # The transform is slow for lengths with large prime factors.
     n_fft = next_fast_len(n_samples, real=True)
     spectrum = rfft(rng.standard_normal(n_fft))
     spectrum *= np.maximum(np.arange(len(spectrum)), 1) ** (-exponent / 2)
@@ -33,7 +49,7 @@ def _siren(rng: Generator, n_samples: int, sample_rate: int) -> np.ndarray:
 
 def _bell(rng: Generator, n_samples: int, sample_rate: int) -> np.ndarray:
     t = np.arange(min(n_samples, 2 * sample_rate)) / sample_rate
-    # Partials of a church bell: hum, prime, minor third, fifth, nominal and above.
+    # Partials of a church bell: hum, prime, minor third, fifth, nominal and higher ones.
     ratios = np.array([0.5, 1, 1.2, 1.5, 2, 2.5, 3, 4]) * rng.normal(1, 0.01, 8)
     frequencies = _log_uniform(rng, 300, 900) * ratios
     amplitudes = rng.uniform(0.2, 1, 8) * (frequencies < sample_rate / 2)
@@ -43,7 +59,7 @@ def _bell(rng: Generator, n_samples: int, sample_rate: int) -> np.ndarray:
 
 
 def _rain(rng: Generator, n_samples: int, sample_rate: int) -> np.ndarray:
-    # A high power of Gaussian noise is nearly silent but for single peaks.
+    # A high power of Gaussian noise is nearly silent except for single peaks.
     drops = rng.standard_normal(n_samples) ** rng.choice([5, 7, 9])
     drops = _resonate(drops, rng.uniform(1200, 3500), rng.uniform(300, 1500), sample_rate)
     hiss = lfilter([1, -rng.uniform(0.3, 0.95)], 1, rng.standard_normal(n_samples))
@@ -78,7 +94,7 @@ def _footsteps(rng: Generator, n_samples: int, sample_rate: int) -> np.ndarray:
 
 def _bird(rng: Generator, n_samples: int, sample_rate: int) -> np.ndarray:
     t = np.arange(n_samples) / sample_rate * rng.uniform(3, 8)
-    # A motif of a few gliding syllables, sung over and over.
+    # A motif of a few gliding syllables, which is repeated.
     n_syllables = rng.integers(2, 6)
     syllable, position = t.astype(int) % n_syllables, t % 1
     start, end = rng.uniform(1600, 3700, (2, n_syllables))
@@ -130,14 +146,14 @@ def _log_uniform(rng: Generator, low: float, high: float) -> float:
 
 
 def _tone(frequency: np.ndarray, sample_rate: int, amplitudes: np.ndarray) -> np.ndarray:
-    """Return harmonics of a frequency that changes over time, silent above half the rate."""
+    """Return harmonics of a frequency that changes over time, without aliasing."""
     phase = 2 * np.pi * np.cumsum(frequency) / sample_rate
     harmonics = enumerate(amplitudes, start=1)
     return sum(a * np.sin(k * phase) * (k * frequency < sample_rate / 2) for k, a in harmonics)
 
 
 def _pulses(frequency: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Return one sample of height 1 per period, the first at the start."""
+    """Return one sample of height 1 per period, the first one at the start."""
     periods = np.cumsum(frequency) / sample_rate
     return np.diff(np.floor(periods), prepend=-1).clip(0, 1)
 
@@ -160,7 +176,7 @@ def _burst(
 def _repeat(
     rng: Generator, grain: np.ndarray, interval: float, n_samples: int, sample_rate: int
 ) -> np.ndarray:
-    """Return the grain at the start and then about every interval seconds, of varying strength."""
+    """Repeat a grain about every `interval` seconds, from the start, with varying strength."""
     period = interval * sample_rate
     onsets = np.arange(0, n_samples, period)
     onsets[1:] += period * rng.uniform(-0.05, 0.05, len(onsets) - 1)
@@ -170,13 +186,13 @@ def _repeat(
 
 
 def _smooth(gate: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Return a gate that opens and closes within 4 ms instead of with a click."""
+    """Return a gate that opens and closes within 4 ms, which avoids clicks."""
     forget = np.exp(-1 / (0.004 * sample_rate))
     return lfilter([1 - forget], [1, -forget], gate.astype(float))
 
 
 def _wander(rng: Generator, n_samples: int, sample_rate: int, rate: float) -> np.ndarray:
-    """Return a random curve within [-1, 1] with rate corners per second."""
+    """Return a random curve in [-1, 1], linear between `rate` corners per second."""
     corners = rng.uniform(-1, 1, 2 + int(n_samples / sample_rate * rate))
     return np.interp(np.arange(n_samples) / sample_rate * rate, np.arange(len(corners)), corners)
 

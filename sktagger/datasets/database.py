@@ -1,19 +1,21 @@
-"""JSON databases of audio clips and their events, read into ``X`` and ``Y``.
+"""Read JSON databases of audio clips and their events into ``X`` and ``Y``.
 
-The format is the one of the reference system [1]_::
+The format is that of padertorch [1]_::
 
     {"datasets": {"eval": {"clip_7": {"audio_path": "eval/7.wav",
                                       "audio_length": 10.0,
                                       "events": ["Rain", "Siren"]}}}}
 
-See :func:`load_database` for what each key means. The audio files themselves are not opened,
-except for their headers where a length is asked for that the database does not state.
+See :func:`load_database` for the meaning of each key. Audio files are not opened, except for
+their headers if a length is needed that the database does not state.
 
 References
 ----------
 .. [1] J. Ebbers et al., padertorch, ``contrib/examples/sound_recognition/audio_tagging``.
    https://github.com/fgnt/padertorch
 """
+
+from __future__ import annotations
 
 import math
 import os
@@ -26,28 +28,28 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sktagger._utils.files import expand_path
+from sktagger._utils.files import expand_path, path_hint
 from sktagger._utils.text import nearest, printable
 from sktagger.audio.reading import Section, audio_info
-from sktagger.datasets._check import SECTION_KEYS, check_content, check_inside, foreign_path
+from sktagger.datasets._check import SECTION_KEYS, check_content, check_inside
 from sktagger.datasets._reading import load_json
 
 __all__ = ["Database", "load_database"]
 
 
 class Database:
-    """Data sets of clips, each with its audio file and the events heard in it.
+    """Data sets of clips: audio files and the events in them.
 
-    Made by :func:`load_database`, which checks the content.
+    Use :func:`load_database` to read a database from a file.
 
     Parameters
     ----------
     path : pathlib.Path
-        The JSON file the content comes from, for messages.
-    content : dict
-        ``{dataset: {example_id: example}}``, checked, with absolute audio paths.
+        The JSON file, for messages.
+    content : dict of str to dict of str to dict
+        ``{dataset: {example_id: example}}``, already checked, with absolute audio paths.
     training_set : str
-        See :func:`load_database`.
+        Name of the data set that a tagger is trained on.
 
     Attributes
     ----------
@@ -56,37 +58,38 @@ class Database:
     datasets : tuple of str
         Names of the data sets, in the order of the file.
     training_set : str
-        Name of the data set whose events are those of all sets.
+        Name of the data set whose events are the columns of ``Y`` for all sets.
 
     See Also
     --------
-    load_database : Read a database, and the format of its file.
+    load_database : Read and check a database.
+    sktagger.datasets.make_scenes : Write a database of synthetic scenes.
     """
 
     def __init__(
         self, path: Path, content: dict[str, dict[str, dict[str, Any]]], training_set: str
-    ):
+    ) -> None:
         self.path = path
         self.training_set = training_set
         self.datasets = tuple(content)
         self._content = content
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         sets = ", ".join(f"{len(clips)} in {name}" for name, clips in self._content.items())
         return printable(f"<Database {self.path.name}, clips: {sets}>")
 
     def events(self, name: str) -> list[str]:
-        """Return the sorted events that occur in a data set.
+        """Return the events that occur in a data set.
 
         Parameters
         ----------
         name : str
-            One of :attr:`datasets`.
+            Name of a data set, one of :attr:`datasets`.
 
         Returns
         -------
-        events : list of str
-            Each event once, sorted. Empty where no clip of the set has an event.
+        list of str
+            The distinct events, sorted. Empty if no clip of the set has an event.
 
         Raises
         ------
@@ -96,31 +99,32 @@ class Database:
         return sorted({event for clip in self._examples(name).values() for event in clip["events"]})
 
     def table(self, name: str, *, read_lengths: bool = False) -> pd.DataFrame:
-        """Return everything the database says of a data set, one row per clip.
+        """Return a data set as a table with one row per clip.
 
         Parameters
         ----------
         name : str
-            One of :attr:`datasets`.
+            Name of a data set, one of :attr:`datasets`.
         read_lengths : bool, default=False
-            Whether to open the files of the clips whose ``audio_length`` the database leaves
-            out, and take the length from the header (of the section, where the clip is one).
-            By default no file is opened and such a length is NaN.
+            Whether to read missing lengths from the headers of the audio files. If a clip is a
+            section, its length is that of the section. False opens no file, and a missing length
+            is NaN.
 
         Returns
         -------
-        table : DataFrame of shape (n_clips, n_columns)
+        DataFrame of shape (n_clips, n_columns)
             Indexed by example id, in the order of the file. Columns: ``audio_path`` (str,
-            absolute), ``audio_length`` (float, seconds), ``audio_start_samples`` and
-            ``audio_stop_samples`` (``Int64``, samples at the file's own rate; only if a clip of
-            the set has one), ``events`` (lists of str), then the extra keys as they are.
+            absolute), ``audio_length`` (float, in seconds), ``audio_start_samples`` and
+            ``audio_stop_samples`` (``Int64``, in samples at the sample rate of the file, only if
+            a clip of the set has one), ``events`` (lists of str), and then all other keys of the
+            examples, unchanged.
 
         Raises
         ------
         ValueError
-            If there is no data set of that name, or a header that is needed cannot be read.
-        FileNotFoundError
-            If an audio file whose header is needed is missing.
+            If there is no data set of that name, or a header cannot be read.
+        FileNotFoundError, OSError
+            If an audio file whose length is needed is missing or cannot be opened.
         """
         examples = self._examples(name)
         index = pd.Index(list(examples), name="example_id", dtype="str")
@@ -134,7 +138,7 @@ class Database:
         if read_lengths:
             self._fill_lengths(name, lengths)
         table["audio_length"] = lengths
-        # A caller who edits a list must not edit the database.
+        # Changes to these lists must not change the database.
         table["events"] = table["events"].map(list)
         return table
 
@@ -147,49 +151,54 @@ class Database:
         on_error: str = "raise",
         unknown_events: str = "error",
     ) -> tuple[np.ndarray, pd.DataFrame]:
-        """Return a data set as clips ``X`` and an indicator ``Y``, as estimators take them.
+        """Return a data set as clips ``X`` and targets ``Y`` for an estimator.
 
         Parameters
         ----------
         name : str
-            One of :attr:`datasets`.
-        events : iterable of str, default=None
-            The columns of ``Y``, in this order. By default the sorted events of the training
-            set, or of the set itself where the database has no training set.
+            Name of a data set, one of :attr:`datasets`.
+        events : iterable of str or None, default=None
+            The columns of ``Y``, in this order. None: the sorted events of the training set, or
+            of the set itself if the database has no training set.
         min_length : float, default=0.0
-            Clips shorter than this, in seconds, are left out; the published system trains
-            with 1.5. Above 0, lengths that the database does not state are read from the
-            files' headers.
+            Minimum length of a clip in seconds. Shorter clips are left out; the published system
+            trains with 1.5. If it is above 0, missing lengths are read from the headers of the
+            audio files.
         on_error : {"raise", "warn", "skip"}, default="raise"
-            What is done about a clip whose header is needed and cannot be read: "raise" is an
-            error; else the clip is kept, for the tagger's `on_error` to decide.
+            How to handle a clip whose length is needed but cannot be read. "raise" raises an
+            error. "warn" and "skip" keep the clip, which is then handled according to `on_error`
+            of the tagger.
         unknown_events : {"error", "ignore"}, default="error"
-            What is done about events that are not among ``events``. "ignore" leaves them out of
-            ``Y``; the clips stay. :meth:`unknown_events` counts them.
-
+            How to handle events that are not among `events`. "error" raises an error. "ignore"
+            leaves them out of ``Y`` and keeps the clips. :meth:`unknown_events` counts them.
 
         Returns
         -------
         X : ndarray of shape (n_clips,), dtype object
             The absolute path of each clip (str), or ``(path, start, stop)`` for a section of a
-            file, in samples at the file's own rate; ``stop`` is None for the file's end.
+            file, in samples at the sample rate of the file. ``stop`` is None for the end of the
+            file.
         Y : DataFrame of shape (n_clips, n_events), dtype int8
-            1 where the event occurs in the clip, else 0. Indexed by example id.
+            1 if the event occurs in the clip, else 0. Indexed by example id.
 
         Raises
         ------
         ValueError
-            If there is no data set of that name, it is empty, no clip is left, ``events`` is not
-            made of distinct names, a clip has an event that is not among ``events``,
-            ``min_length`` is negative or not a number, or ``unknown_events`` is neither of its
-            values.
+            If there is no data set of that name, it is empty, or no clip is long enough. If
+            `events` are not distinct names, a clip has an event that is not among them,
+            `min_length` is negative or not a number, `unknown_events` is neither of its values,
+            or a header cannot be read.
         FileNotFoundError, OSError
-            If an audio file whose header is needed is missing or cannot be opened.
+            If an audio file whose length is needed is missing or cannot be opened.
+
+        See Also
+        --------
+        table : All columns of a data set.
 
         Examples
         --------
         >>> import tempfile
-        >>> from sktagger.datasets.scenes import make_scenes
+        >>> from sktagger.datasets import make_scenes
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     db = make_scenes(folder, n_train=9, n_validate=1, n_eval=1, duration=0.5)
         >>> X, Y = db.to_xy("balanced_train")
@@ -203,15 +212,15 @@ class Database:
             )
         if not min_length >= 0:
             raise ValueError(
-                f"min_length: got {min_length!r}; allowed is a number of seconds from 0 up. "
+                f"min_length: got {min_length!r}; allowed is a non-negative number of seconds. "
                 "Give 0 to keep every clip."
             )
         table = self.table(name)
         if not len(table):
             others = [repr(other) for other, clips in self._content.items() if clips]
             raise ValueError(
-                f"{self.path}: the data set {name!r} has 0 clips: it is empty. Add clips to it, or "
-                f"take a data set that has some: {', '.join(others) or 'this file has none'}."
+                f"{self.path}: the data set {name!r} is empty: it has 0 clips. Add clips to it, or "
+                f"give a data set that has some: {', '.join(others) or 'this file has none'}."
             )
         kept = table
         if min_length > 0:
@@ -222,7 +231,7 @@ class Database:
             raise ValueError(
                 f"{self.path}: the data set {name!r} has {len(table)} clips, and none is at least "
                 f"min_length={min_length} s long; at least one clip must be left. "
-                "Lower min_length or take another data set."
+                "Lower min_length or give another data set."
             )
 
         columns = self._columns(name, events)
@@ -238,37 +247,37 @@ class Database:
                 elif unknown_events == "error" and events is None and not columns:
                     raise ValueError(
                         f"{self.path}: no clip of the training set {self.training_set!r} has an "
-                        f"event, but clip {example_id!r} of {name!r} has. Add events, or take "
+                        f"event, but clip {example_id!r} of {name!r} has. Add events, or give "
                         "another training_set."
                     )
                 elif unknown_events == "error":
                     raise ValueError(
                         f"{self.path}: clip {example_id!r} of {name!r} has the event {event!r}, "
                         f"which is not among the {len(columns)} events allowed"
-                        f"{nearest(event, columns)}. Correct the clip, give `events` with it, or "
-                        "leave such events out by unknown_events='ignore'."
+                        f"{nearest(event, columns)}. Correct the clip, add the event to `events`, "
+                        "or leave such events out with unknown_events='ignore'."
                     )
         return X, pd.DataFrame(indicator, index=kept.index, columns=columns)
 
     def unknown_events(self, name: str, *, events: Iterable[str] | None = None) -> dict[str, int]:
-        """Count the events of a data set that are not among the columns of `to_xy`.
+        """Count the events of a data set that are not columns of ``Y`` in :meth:`to_xy`.
 
         Parameters
         ----------
         name : str
-            One of :attr:`datasets`.
-        events : iterable of str, default=None
-            As for :meth:`to_xy`.
+            Name of a data set, one of :attr:`datasets`.
+        events : iterable of str or None, default=None
+            The columns of ``Y``, see :meth:`to_xy`.
 
         Returns
         -------
         dict of str to int
-            Number of clips with each such event, sorted by name.
+            Number of clips for each unknown event, sorted by event.
 
         Raises
         ------
         ValueError
-            If there is no data set of that name, or ``events`` is not made of distinct names.
+            If there is no data set of that name, or `events` are not distinct names.
         """
         known = set(self._columns(name, events))
         clips = self._examples(name).values()
@@ -290,7 +299,7 @@ class Database:
         return self._content[name]
 
     def _fill_lengths(self, name: str, lengths: np.ndarray, on_error: str = "raise") -> None:
-        """Put what headers say in place of NaN; infinity where they cannot be read, if allowed."""
+        """Replace NaN by the length in the header, or by infinity if it cannot be read."""
         examples = list(self._examples(name).items())
         for i in np.flatnonzero(np.isnan(lengths)):
             example_id, clip = examples[i]
@@ -301,7 +310,7 @@ class Database:
                 if on_error == "raise":
                     raise type(error)(
                         f"{self.path}: clip {example_id!r} of {name!r}: {error} Correct the clip, "
-                        "or state its audio_length."
+                        "or add its audio_length."
                     ) from error
                 lengths[i] = math.inf
             else:
@@ -309,59 +318,63 @@ class Database:
 
 
 def load_database(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     *,
     training_set: str = "balanced_train",
-    root: str | os.PathLike | None = None,
+    root: str | os.PathLike[str] | None = None,
 ) -> Database:
-    """Read a JSON database of clips and events, and check it.
+    """Read and check a JSON database of clips and events.
 
-    The file holds ``{"datasets": {name: {example_id: example}}}`` in UTF-8. The keys of an
+    The file contains ``{"datasets": {name: {example_id: example}}}`` in UTF-8. The keys of an
     example:
 
     ``audio_path`` : str
-        The audio file, relative to the folder of the JSON file, or absolute. A URI, ``~`` or
-        Windows' separators elsewhere are errors, unless a file is named so.
+        The audio file, relative to the folder of the JSON file, or absolute. A URI, a path with
+        ``~``, and a Windows path on another system are errors, unless a file has this name.
     ``events`` : list of distinct str of 1 to 999 characters
-        What occurs in the clip; may be empty.
+        The events in the clip. The list may be empty.
     ``audio_length`` : number above 0, optional
-        Length of the clip in seconds. It is believed where it is stated.
+        Length of the clip in seconds. If given, it is trusted and the header of the file is not
+        read.
     ``audio_start_samples``, ``audio_stop_samples`` : integers, optional
-        With ``0 <= start < stop``: the clip is this section of the file, in samples at the
-        file's own rate. Start alone runs to the end of the file, stop alone begins at 0.
+        The clip is this section of the file, with ``0 <= start < stop``, in samples at the sample
+        rate of the file. The default of start is 0, the default of stop is the end of the file.
     any other key
         Kept, see :meth:`Database.table`.
 
-    ``null`` for an optional key is as good as leaving it out.
+    An optional key may be ``null``, which has the same effect as leaving it out.
 
     Parameters
     ----------
     path : str or PathLike
-        The JSON file; ``~`` is expanded. The audio files need not exist yet.
+        The JSON file; ``~`` is expanded. The audio files may be missing.
     training_set : str, default="balanced_train"
-        Name of the data set that a tagger is trained on; its events are the columns of the
-        targets of all sets. A database without it can be read, too.
+        Name of the data set that a tagger is trained on. Its events are the columns of ``Y`` for
+        all sets. The database may lack this set.
     root : str, PathLike or None, default=None
-        Folder in which all audio files must lie, also after symbolic links are followed; for
-        databases of others, which could otherwise name any file of this machine. Links are
-        looked at when the database is read. ``~`` is expanded. None: files may lie anywhere.
+        Folder that must contain all audio files, after following symbolic links; ``~`` is
+        expanded. Use it for databases from others, which could otherwise name any file on this
+        machine. Links are followed when the database is read. None: files may be anywhere.
 
     Returns
     -------
-    database : Database
-        The content, with absolute audio paths.
+    Database
+        The database, with absolute audio paths.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file, or no such folder ``root``.
+        If there is no such file, or no such folder `root`.
     ValueError
-        If the file is not such a database; the message says where in it, or what it looks like
-        instead (JSON Lines, CSV, Excel, Parquet, YAML, ...). Also for keys that
-        occur twice, NaN, and numbers beyond 64 bits, at any place. If an audio file lies outside
-        ``root``; the message names data set, clip and path.
+        If the file is not such a database. The message names the place, or the format that the
+        file seems to have (JSON Lines, CSV, Excel, Parquet, YAML, ...). Also if a key occurs
+        twice, a number is NaN or does not fit into 64 bits, or an audio file lies outside `root`.
     TypeError
-        If ``path`` or ``root`` is not a path.
+        If `path` or `root` is not a path.
+
+    See Also
+    --------
+    sktagger.datasets.make_scenes : Write a database of synthetic scenes.
 
     Examples
     --------
@@ -383,15 +396,15 @@ def load_database(
         typed, path = os.fspath(path), expand_path(path).absolute()
     except TypeError as error:
         raise TypeError(
-            f"path: got {type(path).__name__}; allowed is the path of a JSON file, str or "
-            "PathLike. Write the content to a file first."
+            f"path: got {type(path).__name__}; allowed is the path of a JSON file (str or "
+            "PathLike). Write the content to a file first."
         ) from error
     try:
         content = load_json(path)
     except FileNotFoundError as error:
-        if not (allowed := foreign_path(os.path.expanduser(typed))):
+        if not (hint := path_hint(os.path.expanduser(typed))):
             raise
-        raise FileNotFoundError(f"path: no file {typed!r}; allowed is {allowed}.") from error
+        raise FileNotFoundError(f"path: no file {typed!r}. {hint}.") from error
     sets = check_content(path, content)
     if root is not None:
         check_inside(path, sets, root)

@@ -1,9 +1,11 @@
-"""Synthetic sound scenes, to try the package and to test with, without any download.
+"""Synthetic sound scenes for trying and testing the package without a download.
 
-Ten kinds of events are synthesised from scratch. Each event is drawn with its own pitch, rate and
-timbre, and the kinds overlap in frequency and rhythm (crickets, birds and alarms; footsteps and
-knocks; engines and speech), so that a classifier has to learn more than one band's energy.
+Ten kinds of events are synthesized. Each event has a random pitch, rate and timbre. The kinds
+overlap in frequency and rhythm (crickets, birds and alarms; footsteps and knocks; engines and
+speech), so a classifier must learn more than the energy of a single band.
 """
+
+from __future__ import annotations
 
 import json
 import os
@@ -21,12 +23,12 @@ from sktagger.datasets.database import Database, load_database
 
 __all__ = ["make_scenes"]
 
-# Numbers of events in ten scenes; every event occurs once in the first six.
+# Numbers of events in ten scenes. The first six have ten events, one of each kind.
 _EVENTS_PER_SCENE = (1, 2, 1, 3, 2, 1, 2, 1, 3, 0)
 
 
 def make_scenes(
-    directory: str | os.PathLike,
+    directory: str | os.PathLike[str],
     *,
     n_train: int = 200,
     n_validate: int = 60,
@@ -38,50 +40,58 @@ def make_scenes(
 ) -> Database:
     """Write synthetic sound scenes with weak labels, as WAV files and a JSON database.
 
-    A scene has zero to three different events out of ten: alarm, babble (speech-like), bell, bird,
-    crickets, engine, footsteps, knocks, rain and siren. Each lasts 35 to 90 % of the scene from
-    a random onset on, 6 dB louder or softer at most, in coloured background noise at a
-    signal-to-noise ratio of 0 to 20 dB. The events of a set are balanced.
+    A scene has zero to three of these events: alarm, babble (speech-like), bell, bird, crickets,
+    engine, footsteps, knocks, rain and siren. An event starts at a random onset and lasts 35 to
+    90 % of the scene. Its level varies by up to 6 dB in each direction. The background is colored
+    noise at a signal-to-noise ratio of 0 to 20 dB. All events of a set are equally frequent.
 
     The database is ``scenes.json`` in `directory`, with the sets ``balanced_train``, ``validate``
-    and ``eval`` in folders of these names. It is written last and in one go: an interrupted call
-    leaves no database. Files of an earlier call are overwritten.
+    and ``eval`` in folders of these names. It is written last and atomically, so an interrupted
+    call leaves no database. Files of an earlier call are overwritten.
 
     Parameters
     ----------
     directory : str or PathLike
-        Where to write; made if missing, ``~`` is expanded.
-    n_train, n_validate, n_eval : int, default=200, 60, 80
-        Number of scenes of each set. A set of none is left out. From six scenes on every event
-        occurs in a set.
+        Folder of the database. It is created if missing; ``~`` is expanded.
+    n_train : int, default=200
+        Number of scenes in ``balanced_train``. A set of 0 scenes is left out. A set of six or
+        more scenes contains every event.
+    n_validate : int, default=60
+        Number of scenes in ``validate``.
+    n_eval : int, default=80
+        Number of scenes in ``eval``.
     duration : float, default=5.0
         Length of a scene in seconds, at least 0.1.
     sample_rate : int, default=16000
-        In Hz, at least 8000.
+        Sample rate of the files in Hz, at least 8000.
     random_state : int, RandomState or None, default=None
-        The same number gives the same files. Each scene has its own stream of random numbers, so
-        the sound of one does not depend on those before it. None gives other scenes each time.
+        An int gives the same files in each call. None gives different scenes in each call. Each
+        scene has its own random numbers, so its sound does not depend on earlier scenes.
     verbose : bool, default=True
-        Whether to show progress: a bar in a terminal or a notebook, elsewhere a line every half
-        minute.
+        Whether to show progress: a bar in a terminal or a notebook, a line every half minute
+        elsewhere.
 
     Returns
     -------
-    database : Database
-        The database written. Its extra column ``event_times`` holds ``{event: [onset, offset]}``
-        in seconds, which weak labels leave open.
+    Database
+        The database. Its extra column ``event_times`` contains ``{event: [onset, offset]}`` in
+        seconds, for comparison with predicted times.
 
     Raises
     ------
     ValueError
-        If a number is outside its range, or there is no scene at all.
+        If a number is outside its range, or all sets have 0 scenes.
     TypeError
         If a number has the wrong type.
+
+    See Also
+    --------
+    load_database : Read the database again.
 
     Examples
     --------
     >>> import tempfile
-    >>> from sktagger.datasets.scenes import make_scenes
+    >>> from sktagger.datasets import make_scenes
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     db = make_scenes(
     ...         folder, n_train=6, n_validate=2, n_eval=2, duration=0.5, random_state=0
@@ -97,7 +107,7 @@ def make_scenes(
     if not any(sizes.values()):
         raise ValueError(
             "n_train, n_validate, n_eval: got 0 for each; at least one must be above 0. "
-            "Ask for some scenes."
+            "Give for example n_train=1."
         )
     _check_number("duration", duration, Real, 0.1)
     _check_number("sample_rate", sample_rate, Integral, 8000)
@@ -142,7 +152,7 @@ def _check_number(name: str, value: object, kind: type, low: float) -> None:
 
 
 def _draw_events(rng: Generator, n_scenes: int) -> list[list[str]]:
-    """Return the events of each scene, every event about equally often."""
+    """Return the events of each scene, so that all events are about equally frequent."""
     names = np.array(sorted(EVENTS))
     used = np.zeros(len(names), int)
     scenes = []
@@ -157,7 +167,7 @@ def _draw_events(rng: Generator, n_scenes: int) -> list[list[str]]:
 def _make_scene(
     rng: Generator, events: list[str], duration: float, sample_rate: int
 ) -> tuple[np.ndarray, dict[str, list[float]]]:
-    """Return a waveform of shape (n_samples,) within [-1, 1], and the times of its events."""
+    """Return a waveform of shape (n_samples,) in [-1, 1], and the times of its events in s."""
     n_samples = round(duration * sample_rate)
     mixture = np.zeros(n_samples)
     times = {}
