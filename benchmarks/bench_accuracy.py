@@ -28,7 +28,7 @@ Nothing is chosen on eval or on test folds.
     python benchmarks/bench_accuracy.py esc10 --epochs 100
     python benchmarks/bench_accuracy.py scenes --quick    # does it run? seconds, no file
 
-Each run is appended to results_accuracy.jsonl as soon as it ends. Runs that are in this file are not
+Each run is appended to results_accuracy.jsonl as soon as it ends. Runs in this file are not
 repeated. The table of all runs is written to results_accuracy.md. In it, systems whose names begin
 with "binary cross entropy, " are ablations that used this loss, which was the default then.
 """
