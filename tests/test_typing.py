@@ -83,8 +83,8 @@ WRONG = [
     ("RankedScores(scores > 0, scores).threshold()", "attr-defined"),
 ]
 
-# The same for parameters without hints so far. (mypy accepts any method of an estimator: it does not
-# know scikit-learn's base classes, which have no hints. pyright knows them.)
+# The same for parameters without hints so far. (mypy accepts any method of an estimator, because
+# scikit-learn has no hints. pyright finds unknown methods.)
 WRONG_LATER = [
     ("from sktagger import STFT, Augmentation, ThresholdTuner, WALNetTagger", None),
     ("WALNetTagger(lr='fast')", "arg-type"),
