@@ -1,28 +1,36 @@
-"""How well do taggers learn that are trained with the package's defaults?
+"""Measure the accuracy of taggers trained with the package's defaults.
 
-Two protocols, on data that is not part of the package (``--data``, else $SKTAGGER_DATA: folders
-esc10 and scenes, each with a JSON database):
+There are two protocols. Their data is not part of the package. It is read from ``--data``, or from
+$SKTAGGER_DATA, which contains the folders esc10 and scenes, each with a JSON database.
 
 scenes
-    Trained on balanced_train, best epoch by validation mAP, thresholds tuned on validate, all
-    measured on eval; mean +- standard deviation over seeds.
+    Train on balanced_train, keep the epoch with the best validation mAP, tune thresholds on
+    validate, and evaluate on eval. Report mean +- standard deviation over seeds.
 esc10
-    The five published folds: for each fold to test on, the next one is for validation (every
-    fifth epoch; the best one is kept), the other three for training. Accuracy of the label with
-    the best score, mAP; mean +- standard deviation over test folds.
+    Use the five published folds. Each fold is the test fold once. The next fold is for validation,
+    every fifth epoch, and the best epoch is kept. The other three folds are for training. Report
+    the accuracy of the label with the best score, and the mAP, as mean +- standard deviation over
+    test folds.
 
-Systems: "default", "reference" (the published recipe with its thresholds), both for the same
-number of epochs, which takes them the same time, and "forest", a random forest on means and
-deviations of MFCCs and their differences; and, to see what parts of the default recipe are good
-for, the default with one of them as published: see ABLATIONS. Nothing is chosen by looking at eval
-or at test folds.
+These systems are compared:
+
+default, reference
+    The default recipe, and the published recipe with its thresholds. Both train for the same number
+    of epochs, which takes the same time.
+forest
+    A random forest on means and standard deviations of MFCCs and their differences.
+the names in ABLATIONS
+    The default recipe with one part replaced by the published one.
+
+Nothing is chosen on eval or on test folds.
 
     python benchmarks/bench_accuracy.py scenes --epochs 15 --seeds 0 1 2
     python benchmarks/bench_accuracy.py esc10 --epochs 100
+    python benchmarks/bench_accuracy.py scenes --quick    # does it run? seconds, no file
 
-Each run is appended to results_accuracy.jsonl as soon as it ends, and those that are there are not
-made again; the table of all is written to results_accuracy.md. Systems there that begin with
-"binary cross entropy, " are ablations with that loss, the default when they were made.
+Each run is appended to results_accuracy.jsonl as soon as it ends. Runs in this file are not
+repeated. The table of all runs is written to results_accuracy.md. In it, systems whose names begin
+with "binary cross entropy, " are ablations that used this loss, which was the default then.
 """
 
 import argparse
@@ -35,6 +43,7 @@ from pathlib import Path
 import librosa
 import numpy as np
 import pandas as pd
+from _quick_data import QUICK_PARAMS, write_quick_data
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -59,7 +68,7 @@ ABLATIONS = {
 
 
 def mfcc_statistics(X):
-    """Means and deviations of 20 MFCCs and their first differences: (n_clips, 80)."""
+    """Compute means and deviations of 20 MFCCs and their first differences: (n_clips, 80)."""
     rows = []
     for path in X:
         waveform = read_audio(Section(str(path)), 22050).mean(axis=0)
@@ -70,7 +79,7 @@ def mfcc_statistics(X):
 
 
 class Forest:
-    """The classical baseline, with the interface of a tagger."""
+    """A classical baseline with the interface of a tagger."""
 
     def __init__(self, seed):
         self.pipeline = make_pipeline(
@@ -79,7 +88,7 @@ class Forest:
         )
 
     def fit(self, X, Y, X_val=None, Y_val=None):
-        """Learn; validation clips are not needed."""
+        """Train. The validation clips are ignored."""
         self.pipeline.fit(X, Y)
         return self
 
@@ -95,11 +104,12 @@ def make_system(name, seed, n_epochs, **params):
     settings = dict(ABLATIONS[name] if name in ABLATIONS else RECIPES[name]["settings"])
     settings.pop("max_iterations", None)
     settings.pop("validate_every", None)
-    return WALNetTagger(**settings, **params, max_epochs=n_epochs, random_state=seed, n_jobs=1)
+    settings |= params
+    return WALNetTagger(**settings, max_epochs=n_epochs, random_state=seed, n_jobs=1)
 
 
 def scenes(data, system, seed, n_epochs, **params):
-    """One training, measured on eval."""
+    """Train once, and evaluate on eval."""
     db = load_database(data / "scenes" / "scenes.json")
     X, Y = db.to_xy("balanced_train")
     X_val, Y_val = db.to_xy("validate", events=Y.columns)
@@ -125,7 +135,7 @@ def scenes(data, system, seed, n_epochs, **params):
 
 
 def esc10(data, system, fold, n_epochs, **params):
-    """One fold: train on three, validate on one, test on one."""
+    """Evaluate one fold: train on three folds, validate on one, test on one."""
     db = load_database(data / "esc10" / "esc10.json")
     clips = pd.concat([db.table(name) for name in db.datasets])
     labels = clips["events"].map(lambda events: events[0]).to_numpy()
@@ -135,7 +145,7 @@ def esc10(data, system, fold, n_epochs, **params):
     validation = folds == names[(fold + 1) % len(names)]
     train = ~test & ~validation
     events = np.unique(labels)
-    with tempfile.TemporaryDirectory() as cache:  # Vorbis is decoded once
+    with tempfile.TemporaryDirectory() as cache:  # decode each Vorbis file only once
         params |= {"validate_every": 5, "memory": cache}
         tagger = make_system(system, fold, n_epochs, **params)
         start = time.perf_counter()
@@ -150,7 +160,7 @@ def esc10(data, system, fold, n_epochs, **params):
 
 
 def write_table(runs, path):
-    """Mean and standard deviation over runs, in per cent."""
+    """Write means and standard deviations over runs, in percent."""
     lines = ["# Accuracy\n\nWritten by `bench_accuracy.py`, which explains the protocols."]
     for (protocol, n_epochs, hop_length), group in runs.groupby(["protocol", "epochs", "hop"]):
         values = 100 * pd.json_normalize(group["result"]).set_index(group["system"])
@@ -167,7 +177,7 @@ def write_table(runs, path):
 
 
 def mean_and_spread(mean, spread):
-    """Write them; nothing where not all runs have the measure, no spread of one run."""
+    """Format a cell: empty if a run lacks the measure, without spread if there is one run."""
     if np.isnan(mean):
         return ""
     return f"{mean:.1f}" if np.isnan(spread) else f"{mean:.1f} ± {spread:.1f}"
@@ -178,7 +188,7 @@ def main():
     parser.add_argument("protocol", choices=["scenes", "esc10"])
     parser.add_argument("--data", type=Path, default=os.environ.get("SKTAGGER_DATA"))
     parser.add_argument("--systems", nargs="+", choices=[*SYSTEMS, *ABLATIONS], default=SYSTEMS)
-    parser.add_argument("--epochs", type=int, required=True)
+    parser.add_argument("--epochs", type=int, help="needed without --quick")
     parser.add_argument(
         "--seeds", type=int, nargs="+", help="seeds (scenes) or folds (esc10); default: 0 1 2, all"
     )
@@ -186,9 +196,27 @@ def main():
         "--hop-length", type=int, default=882, help="samples between frames; default: 882, 20 ms"
     )
     parser.add_argument("--output", type=Path, default=HERE)
+    parser.add_argument(
+        "--quick", action="store_true", help="one epoch on a few synthetic clips, no file"
+    )
     args = parser.parse_args()
+    if args.quick:
+        with tempfile.TemporaryDirectory() as folder:
+            write_quick_data(folder)
+            args.data = args.output = Path(folder)
+            args.epochs, args.seeds, args.hop_length = 1, [0], 160
+            run_all(args, QUICK_PARAMS)
+            print((args.output / "results_accuracy.md").read_text(encoding="utf-8"))
+        return
     if args.data is None:
         parser.error("--data DIR or $SKTAGGER_DATA is needed")
+    if args.epochs is None:
+        parser.error("--epochs is needed")
+    run_all(args, {})
+
+
+def run_all(args, params):
+    """Make the runs that are missing, and write the table of all runs."""
     measure = {"scenes": scenes, "esc10": esc10}[args.protocol]
     seeds = args.seeds or range({"scenes": 3, "esc10": 5}[args.protocol])
     file = args.output / "results_accuracy.jsonl"
@@ -200,8 +228,10 @@ def main():
             runs = pd.read_json(file, lines=True) if file.exists() else pd.DataFrame(columns=keys)
             if (runs[keys] == pd.Series(run)).all(axis=1).any():
                 continue
-            params = {} if system == "forest" else {"stft": STFT(hop_length=args.hop_length)}
-            run["result"] = measure(Path(args.data), system, seed, args.epochs, **params)
+            settings = {"stft": STFT(hop_length=args.hop_length), **params}
+            if system == "forest":
+                settings = {}
+            run["result"] = measure(Path(args.data), system, seed, args.epochs, **settings)
             print(run, flush=True)
             with open(file, "a", encoding="utf-8") as stream:
                 stream.write(json.dumps(run) + "\n")

@@ -1,30 +1,37 @@
-"""How fast are training and prediction, where does the time go, and how much memory is needed?
+"""Measure the speed and memory of training and prediction, stage by stage.
 
-Clips are noise, PCM16 WAV files of 10 s at 44.1 kHz, in a temporary directory; the network has 50
-events. Every row is measured in a process of its own, with the threads of PyTorch that it names
-and one more that reads ahead.
+The clips are noise: 10 s PCM16 WAV files at 44.1 kHz in a temporary directory. The network has 48
+events. Each row is measured in a separate process. The row gives the number of PyTorch threads; one
+more thread reads ahead.
 
-Stages, in ms per clip and share of a training step: `decode` a file; `waveform`: roll, centre,
-scale; `stft`; `features`: log-mel and norm of them; `forward`, `backward`: the network alone;
-`optimiser`. The first three are the loader's, which works ahead while the network computes. Batches
-are padded as they are in training (5 %).
+Stages, in ms per clip and percent of a training step:
 
-`GFLOP/s` of the network (3 x its multiplications and additions for forward and backward) is set
-against the `ceiling`, a product of two matrices of 3072 x 3072 in the same precision, threads and
-process. `copy` is the bandwidth of copying 256 MB.
+* ``decode``: read the file;
+* ``waveform``: roll, center and scale it;
+* ``stft``;
+* ``features``: log-mel and its normalization;
+* ``forward``, ``backward``: the network alone;
+* ``optimizer``.
 
-`train` and `predict` are from files, everything included, after the first two batches. `waiting` is
-the share of the time of training that the network waits for the loader. `first score` is one clip
-given to a tagger that was just loaded.
+The loader computes the first three stages for the next batches while the network works on this one.
+Batches are padded as in training (5 %).
 
-Memory is the peak of the process; `memory` compares 1,000 and 20,000 clips of half a second.
+``GFLOP/s`` of the network counts 3 x its multiplications and additions for forward and backward.
+The ``ceiling`` is the speed of a product of two 3072 x 3072 matrices with the same precision and
+threads, in the same process. ``copy`` is the bandwidth of copying 256 MB.
 
-Run on a machine without other work; writes results_speed.md::
+``train`` and ``predict`` start from files and include everything, after the first two batches.
+``waiting`` is the percentage of training time in which the network waits for the loader. ``first
+score`` is the time to score one clip with a tagger that was just loaded.
+
+Memory is the peak of the process. The last table compares 1,000 and 20,000 clips of half a second.
+
+Run it on a machine without other work. It writes results_speed.md::
 
     python benchmarks/bench_speed.py            # ten minutes on two cores
-    python benchmarks/bench_speed.py --quick    # two minutes, no file
+    python benchmarks/bench_speed.py --quick    # does it run? seconds, small sizes, no file
 
-notes_speed.md tells what was tried, expected and measured.
+notes_speed.md lists what was tried, with expected and measured times.
 """
 
 import argparse
@@ -43,16 +50,17 @@ import soundfile
 
 RESULTS = Path(__file__).with_name("results_speed.md")
 RATE = 44100
-N_FILES, N_EVENTS, BATCH_SIZE = 48, 48, 24
+N_EVENTS = 48
+MATRIX_SIZE = 3072
 
 
 def peak_memory():
-    """Peak memory of this process in GB."""
+    """Return the peak memory of this process in GB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def clock(function, n_repeats):
-    """Median time of a call in seconds, after one to warm up."""
+    """Return the median time of a call in seconds, after one call to warm up."""
     function()
     times = []
     for _ in range(n_repeats):
@@ -62,7 +70,7 @@ def clock(function, n_repeats):
     return float(np.median(times))
 
 
-def measure_stages(files, precision, n_repeats):
+def measure_stages(files, precision, n_repeats, batch_size):
     import torch
     from torch.nn import functional as F
 
@@ -85,13 +93,13 @@ def measure_stages(files, precision, n_repeats):
     stages["stft"] = clock(lambda: stft(mono, draw.onsets, sizes), 3 * n_repeats)
 
     net = WALNet(N_EVENTS, precision=precision).train()
-    length = sizes.n_frames(10 * RATE)
-    spectra = torch.randn(BATCH_SIZE, 1, length, sizes.n_bins, 2)
-    n_frames = length - torch.arange(BATCH_SIZE) * length // (20 * BATCH_SIZE)
-    warp = torch.exp(0.05 * torch.randn(BATCH_SIZE, 2))
-    targets = (torch.rand(BATCH_SIZE, N_EVENTS) < 0.1).float()
+    length = sizes.n_frames(waveform.shape[1])
+    spectra = torch.randn(batch_size, 1, length, sizes.n_bins, 2)
+    n_frames = length - torch.arange(batch_size) * length // (20 * batch_size)
+    warp = torch.exp(0.05 * torch.randn(batch_size, 2))
+    targets = (torch.rand(batch_size, N_EVENTS) < 0.1).float()
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-4)
-    batch = {name: [] for name in ("features", "forward", "backward", "optimiser")}
+    batch = {name: [] for name in ("features", "forward", "backward", "optimizer")}
     for _ in range(n_repeats + 1):
         times = [time.perf_counter()]
         x = net.features(spectra, n_frames, warp=warp)
@@ -106,7 +114,7 @@ def measure_stages(files, precision, n_repeats):
         optimizer.step()
         times.append(time.perf_counter())
         for name, seconds in zip(batch, np.diff(times), strict=True):
-            batch[name].append(seconds / BATCH_SIZE)
+            batch[name].append(seconds / batch_size)
     stages |= {name: float(np.median(times[1:])) for name, times in batch.items()}
 
     height, width, n_in, flop = 128, length, 1, 0
@@ -117,17 +125,17 @@ def measure_stages(files, precision, n_repeats):
         n_in = n_out
         if pool:
             height, width = -(-height // 2), -(-width // 2)
-    a = torch.randn(3072, 3072, dtype=getattr(torch, precision))
+    a = torch.randn(MATRIX_SIZE, MATRIX_SIZE, dtype=getattr(torch, precision))
     big = torch.randn(2**26)
     return {
         "stages": {name: 1e3 * seconds for name, seconds in stages.items()},
         "achieved": 3e-9 * flop / (stages["forward"] + stages["backward"]),
-        "ceiling": 2e-9 * 3072**3 / clock(lambda: a @ a, n_repeats),
+        "ceiling": 2e-9 * MATRIX_SIZE**3 / clock(lambda: a @ a, n_repeats),
         "copy": 2 * 4e-9 * len(big) / clock(big.clone, n_repeats),
     }
 
 
-def measure_training(files, precision, n_repeats):
+def measure_training(files, precision, n_repeats, batch_size):
     from skorch.callbacks import Callback
 
     from sktagger import WALNetTagger
@@ -142,13 +150,13 @@ def measure_training(files, precision, n_repeats):
         def on_batch_end(self, net, **kwargs):
             self.ends.append(time.perf_counter())
 
-    X = files * (BATCH_SIZE * (n_repeats + 2) // len(files) + 1)
+    X = files * (batch_size * (n_repeats + 2) // len(files) + 1)
     Y = np.random.default_rng(0).random((len(X), N_EVENTS)) < 0.1
     Y[0] = True
     watch = Clock()
     WALNetTagger(
         augmentation="reference",
-        batch_size=BATCH_SIZE,
+        batch_size=batch_size,
         max_iterations=n_repeats + 2,
         precision=precision,
         callbacks=[watch],
@@ -158,16 +166,16 @@ def measure_training(files, precision, n_repeats):
     begins, ends = np.array(watch.begins), np.array(watch.ends)
     seconds = np.diff(ends)[1:]
     return {
-        "clips_per_s": BATCH_SIZE / np.mean(seconds),
-        "spread": [BATCH_SIZE / q for q in np.quantile(seconds, [0.75, 0.25])],
+        "clips_per_s": batch_size / np.mean(seconds),
+        "spread": [batch_size / q for q in np.quantile(seconds, [0.75, 0.25])],
         "waiting": float((begins[2:] - ends[1:-1]).sum() / seconds.sum()),
         "memory": peak_memory(),
     }
 
 
-def measure_prediction(files, precision, n_repeats):
-    tagger = fitted_tagger(files, precision)
-    tagger.predict_proba(files[:BATCH_SIZE])
+def measure_prediction(files, precision, n_repeats, batch_size):
+    tagger = fitted_tagger(files, precision, batch_size)
+    tagger.predict_proba(files[:batch_size])
     times = []
     for _ in range(max(3, n_repeats // 3)):
         start = time.perf_counter()
@@ -188,16 +196,17 @@ def measure_prediction(files, precision, n_repeats):
     }
 
 
-def fitted_tagger(files, precision, **parameters):
+def fitted_tagger(files, precision, batch_size):
     from sktagger import WALNetTagger
 
-    Y = np.eye(N_EVENTS, dtype=int)[: len(files)]
-    parameters = {"batch_size": 1, "max_iterations": 1, **parameters}
-    tagger = WALNetTagger(precision=precision, verbose=0, random_state=0, **parameters)
-    return tagger.fit(files[: len(Y)], Y).set_params(batch_size=BATCH_SIZE)
+    X = [files[i % len(files)] for i in range(N_EVENTS)]
+    tagger = WALNetTagger(
+        precision=precision, batch_size=1, max_iterations=1, verbose=0, random_state=0
+    )
+    return tagger.fit(X, np.eye(N_EVENTS, dtype=int)).set_params(batch_size=batch_size)
 
 
-def measure_memory(files, precision, n_clips, training):
+def measure_memory(files, precision, n_iterations, batch_size, n_clips, training):
     from sktagger import WALNetTagger
 
     starts = 20 * (np.arange(n_clips) % 1000)
@@ -209,9 +218,11 @@ def measure_memory(files, precision, n_clips, training):
     X[:] = sections
     if training:
         Y = np.eye(N_EVENTS, dtype=bool)[np.arange(n_clips) % N_EVENTS]
-        WALNetTagger(max_iterations=40, precision=precision, verbose=0, random_state=0).fit(X, Y)
+        WALNetTagger(
+            max_iterations=n_iterations, precision=precision, verbose=0, random_state=0
+        ).fit(X, Y)
     else:
-        fitted_tagger(files, precision).predict_proba(X)
+        fitted_tagger(files, precision, batch_size).predict_proba(X)
     return {"memory": peak_memory()}
 
 
@@ -224,7 +235,7 @@ MEASUREMENTS = {
 
 
 def in_a_process(what, n_threads, *arguments):
-    """Measure in a process with some number of threads."""
+    """Measure in a separate process with the given number of threads."""
     command = [sys.executable, __file__, "--worker", json.dumps([what, *arguments])]
     environment = {**os.environ, "OMP_NUM_THREADS": str(n_threads), "OMP_WAIT_POLICY": "PASSIVE"}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
@@ -232,7 +243,7 @@ def in_a_process(what, n_threads, *arguments):
 
 
 def import_times(n_repeats):
-    """Median wall time of fresh processes in seconds."""
+    """Return the median wall time of fresh processes in seconds."""
     commands = {
         "import sktagger": ["-c", "import sktagger"],
         "from sktagger import WALNetTagger": ["-c", "from sktagger import WALNetTagger"],
@@ -249,11 +260,11 @@ def import_times(n_repeats):
     }
 
 
-def report(files, threads, precisions, n_repeats, sizes):
+def report(files, threads, precisions, n_repeats, batch_size, n_iterations, sizes):
     """Yield the lines of the results."""
     for precision in precisions:
         for n in threads:
-            row = in_a_process("stages", n, files, precision, n_repeats)
+            row = in_a_process("stages", n, files, precision, n_repeats, batch_size)
             total = sum(row["stages"].values())
             yield f"\n## Stages, {precision}, {n} thread{'s' * (n > 1)}\n"
             yield "| stage | ms per clip | share % |\n| --- | ---: | ---: |"
@@ -263,15 +274,15 @@ def report(files, threads, precisions, n_repeats, sizes):
                 f"\nNetwork: {row['achieved']:.0f} GFLOP/s, ceiling {row['ceiling']:.0f}: "
                 f"{100 * row['achieved'] / row['ceiling']:.0f} %. Copy: {row['copy']:.1f} GB/s."
             )
-    yield "\n## From files, clips of 10 s per second (quartiles, or range)\n"
+    yield "\n## From files, clips per second (quartiles, or range)\n"
     yield (
         "| precision | threads | train | waiting % | GB | predict | GB | first score, ms | later |"
         "\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
     )
     for precision in precisions:
         for n in threads:
-            train = in_a_process("train", n, files, precision, n_repeats)
-            predict = in_a_process("predict", n, files, precision, n_repeats)
+            train = in_a_process("train", n, files, precision, n_repeats, batch_size)
+            predict = in_a_process("predict", n, files, precision, n_repeats, batch_size)
             cells = [
                 "{clips_per_s:.1f} ({spread[0]:.1f} to {spread[1]:.1f})".format(**row)
                 for row in (train, predict)
@@ -281,22 +292,27 @@ def report(files, threads, precisions, n_repeats, sizes):
                 f"{train['memory']:.2f} | {cells[1]} | {predict['memory']:.2f} | "
                 f"{predict['first_ms']:.0f} | {predict['later_ms']:.0f} |"
             )
-    yield "\n## Peak memory and number of clips, GB (40 batches of training; all clips predicted)\n"
+    yield (
+        f"\n## Peak memory and number of clips, GB ({n_iterations} batches of training; "
+        "all clips predicted)\n"
+    )
     yield "| clips | training | prediction |\n| ---: | ---: | ---: |"
     for n_clips in sizes:
         cells = [
-            in_a_process("memory", 1, files, precisions[0], n_clips, training)["memory"]
+            in_a_process(
+                "memory", 1, files, precisions[0], n_iterations, batch_size, n_clips, training
+            )["memory"]
             for training in (True, False)
         ]
         yield f"| {n_clips} | {cells[0]:.2f} | {cells[1]:.2f} |"
     yield "\n## Imports\n\n| what | s |\n| --- | ---: |"
-    for name, seconds in import_times(3).items():
+    for name, seconds in import_times(min(3, n_repeats)).items():
         yield f"| `{name}` | {seconds:.2f} |"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--quick", action="store_true", help="fewer repetitions, no file")
+    parser.add_argument("--quick", action="store_true", help="small sizes, no file")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"])
     parser.add_argument("--worker", help=argparse.SUPPRESS)
@@ -307,19 +323,22 @@ def main():
         return
     import torch
 
+    n_files, duration, load = 48, 10, (12, 24, 40, [1000, 20_000])
+    if args.quick:
+        args.threads, args.precisions = [1], ["float32"]
+        n_files, duration, load = 4, 2, (1, 4, 2, [N_EVENTS])
     with tempfile.TemporaryDirectory() as directory:
-        files = [str(Path(directory) / f"{i}.wav") for i in range(N_FILES)]
+        files = [str(Path(directory) / f"{i}.wav") for i in range(n_files)]
         for seed, file in enumerate(files):
-            noise = 0.1 * np.random.default_rng(seed).standard_normal(10 * RATE)
+            noise = 0.1 * np.random.default_rng(seed).standard_normal(duration * RATE)
             soundfile.write(file, noise, RATE, subtype="PCM_16")
-        n_repeats, sizes = (4, [200, 1000]) if args.quick else (12, [1000, 20_000])
         lines = [
             "# Speed and memory\n\nWritten by `bench_speed.py`, which explains the figures. "
             f"PyTorch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, "
             f"{os.cpu_count()} cores, {platform.system()}."
         ]
         print(lines[0])
-        for line in report(files, args.threads, args.precisions, n_repeats, sizes):
+        for line in report(files, args.threads, args.precisions, *load):
             print(line, flush=True)
             lines.append(line)
     if not args.quick:

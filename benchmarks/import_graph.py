@@ -1,11 +1,10 @@
-"""Count the rooms, floors, arrows and circles of the package's imports.
+"""Count the packages, layers, imports and circles of the import graph.
 
-A room is a module or package directly in ``sktagger``; an arrow leads from a room to one that it
-imports, wherever in a module the import stands. The floor of a room is the length of the longest
-chain of arrows from it down to a room that imports nothing. Rooms that import each other in a
-circle share a floor.
+The nodes are the modules and packages directly in ``sktagger``. Imports inside functions count,
+imports for type checkers do not. The layer of a package is the length of the longest chain of
+imports from it down to a package that imports no other. Packages that import each other in a circle
+share a layer. ``pyproject.toml`` states which layers are allowed, and ``lint-imports`` checks them.
 
-    pip install import-linter
     python benchmarks/import_graph.py [--modules]
 """
 
@@ -17,73 +16,77 @@ import grimp
 PACKAGE = "sktagger"
 
 
-def room_of(module):
-    """Give the room of a module; None for the package itself."""
+def package_of(module):
+    """Return the package of a module, directly in sktagger; None for sktagger itself."""
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else None
 
 
-def read_arrows(by_module=False):
-    """Give the rooms (or modules), each with those that it imports."""
-    graph = grimp.build_graph(PACKAGE)
-    name = (lambda module: module) if by_module else room_of
-    arrows = {
+def read_imports(by_module=False):
+    """Return the packages (or modules), each with those that it imports."""
+    graph = grimp.build_graph(PACKAGE, exclude_type_checking_imports=True)
+    name = (lambda module: module) if by_module else package_of
+    imports = {
         name(module): set() for module in graph.modules if name(module) not in (None, PACKAGE)
     }
     for module in graph.modules:
         for imported in graph.find_modules_directly_imported_by(module):
-            if {name(module), name(imported)} <= arrows.keys() and name(module) != name(imported):
-                arrows[name(module)].add(name(imported))
-    return arrows
+            if {name(module), name(imported)} <= imports.keys() and name(module) != name(imported):
+                imports[name(module)].add(name(imported))
+    return imports
 
 
-def find_circles(arrows):
-    """Group the rooms that reach each other."""
-    reached = {room: _reach(arrows, room) for room in arrows}
+def find_circles(imports):
+    """Group the packages that import each other, directly or not."""
+    reached = {package: _reach(imports, package) for package in imports}
     groups = defaultdict(set)
-    for room in arrows:
-        groups[frozenset({room} | {r for r in reached[room] if room in reached[r]})].add(room)
+    for package in imports:
+        groups[frozenset({package} | {r for r in reached[package] if package in reached[r]})].add(
+            package
+        )
     return list(groups)
 
 
-def _reach(arrows, room):
-    found, left = set(), [room]
+def _reach(imports, package):
+    found, left = set(), [package]
     while left:
-        for imported in arrows[left.pop()] - found:
+        for imported in imports[left.pop()] - found:
             found.add(imported)
             left.append(imported)
     return found
 
 
-def find_floors(arrows):
-    """Give the floor of each room, the lowest of which is 0."""
-    circle_of = {room: circle for circle in find_circles(arrows) for room in circle}
-    floors = {}
+def find_layers(imports):
+    """Return the layer of each package. The lowest is 0."""
+    circle_of = {package: circle for circle in find_circles(imports) for package in circle}
+    layers = {}
 
-    def floor(circle):
-        if circle not in floors:
-            below = {circle_of[other] for room in circle for other in arrows[room]} - {circle}
-            floors[circle] = 1 + max(map(floor, below), default=-1)
-        return floors[circle]
+    def layer(circle):
+        if circle not in layers:
+            below = {circle_of[other] for package in circle for other in imports[package]} - {
+                circle
+            }
+            layers[circle] = 1 + max(map(layer, below), default=-1)
+        return layers[circle]
 
-    return {room: floor(circle_of[room]) for room in arrows}
+    return {package: layer(circle_of[package]) for package in imports}
 
 
 def main():
-    """Print the counts, and the rooms by floor."""
+    """Print the counts, and the packages by layer."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--modules", action="store_true", help="count modules instead of rooms")
-    arrows = read_arrows(parser.parse_args().modules)
-    floors = find_floors(arrows)
-    circles = [sorted(circle) for circle in find_circles(arrows) if len(circle) > 1]
+    parser.add_argument("--modules", action="store_true", help="count modules instead of packages")
+    imports = read_imports(parser.parse_args().modules)
+    layers = find_layers(imports)
+    circles = [sorted(circle) for circle in find_circles(imports) if len(circle) > 1]
     print(
-        f"{len(arrows)} rooms, {1 + max(floors.values())} floors, "
-        f"{sum(map(len, arrows.values()))} arrows, {len(circles)} circles"
+        f"{len(imports)} packages, {1 + max(layers.values())} layers, "
+        f"{sum(map(len, imports.values()))} imports, {len(circles)} circles"
     )
     for circle in circles:
         print("circle:", ", ".join(circle))
-    for floor in sorted(set(floors.values())):
-        print(f"{floor}:", ", ".join(sorted(room for room in arrows if floors[room] == floor)))
+    for layer in sorted(set(layers.values())):
+        print(f"{layer}:", ", ".join(sorted(name for name in imports if layers[name] == layer)))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,18 @@
-"""Does a training survive being interrupted again and again, at random moments?
+"""Check that a training survives repeated interruptions at random moments.
 
-A small training runs once without interruption. The same training is then begun, killed, resumed,
-killed, ... until it was interrupted `--kills` times, and then left to end. Each interruption is
-drawn from SIGKILL, SIGTERM, SIGINT (Ctrl-C) and a full disk (a limit on the size of files, which
-makes the next checkpoint fail), at a random moment after the start. After each one:
+First, a small training runs without interruption. Then the same training is started, killed and
+resumed, again and again, until it has been interrupted `--kills` times. It is resumed once more and
+runs to its end. The kind of each interruption is random: SIGKILL, SIGTERM, SIGINT (Ctrl-C), or a
+full disk (simulated by a limit on file sizes, so that writing the next checkpoint fails). It comes
+at a random moment after the start. After each interruption:
 
-* the checkpoints that are there load, and stand no further back than before;
-* no more than one partial file lies about for each checkpoint.
+* all checkpoints load, and none is older than before;
+* there is at most one partial file per checkpoint.
 
-In the end the weights must be those of the uninterrupted training, bit for bit.
+In the end, the weights are those of the uninterrupted training, bit for bit.
 
     python benchmarks/stress_interruptions.py --kills 60
+    python benchmarks/stress_interruptions.py --quick    # four interruptions, less than a minute
 """
 
 import argparse
@@ -38,9 +40,9 @@ KINDS = ("SIGKILL", "SIGTERM", "SIGINT", "full disk")
 
 
 def run(arguments, full_disk, begun):
-    """Train in a process of its own."""
+    """Train. This is the main function of a child process."""
     os.setsid()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's & turns off
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & disables it
     log = os.open(os.devnull, os.O_WRONLY)
     os.dup2(log, 2)
     if full_disk:
@@ -56,7 +58,7 @@ def run(arguments, full_disk, begun):
 
 
 def interrupt(context, arguments, kind, seconds):
-    """Start, interrupt after some seconds, and say how the process ended."""
+    """Start a training, interrupt it after some seconds, and return how the process ended."""
     begun = context.Event()
     process = context.Process(target=run, args=(arguments, kind == "full disk", begun))
     process.start()
@@ -75,7 +77,7 @@ def interrupt(context, arguments, kind, seconds):
 
 
 def state(directory):
-    """Epochs of the latest checkpoint; 0 if there is none. Fails if one does not load."""
+    """Return the epoch of the latest checkpoint, or 0. Fail if a checkpoint does not load."""
     checkpoints = directory / "checkpoints"
     partial = list(directory.rglob("*.part"))
     assert len(partial) <= 2, partial
@@ -89,16 +91,26 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--kills", type=int, default=60)
     parser.add_argument("--epochs", type=int, default=100)
-    parser.add_argument("--longest", type=float, default=2.5, help="epochs until a kill, at most")
+    parser.add_argument(
+        "--longest", type=float, default=2.5, help="most epochs before an interruption"
+    )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--quick", action="store_true", help="one interruption of each kind, 12 epochs"
+    )
     args = parser.parse_args()
+    kinds = None
+    if args.quick:
+        kinds, args.kills, args.epochs = KINDS, len(KINDS), 12
     torch.set_num_threads(1)
     rng = random.Random(args.seed)
     context = multiprocessing.get_context("fork")
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         sizes = {"n_train": 12, "n_validate": 8, "n_eval": 1}
-        db = make_scenes(folder, **sizes, duration=1.0, sample_rate=8000, random_state=0)
+        db = make_scenes(
+            folder, **sizes, duration=1.0, sample_rate=8000, random_state=0, verbose=False
+        )
         settings = SETTINGS | {"max_epochs": args.epochs}
         start = time.perf_counter()
         whole = train(db.path, storage_root=folder / "whole", settings=settings)
@@ -106,8 +118,8 @@ def main():
         longest = args.longest * (time.perf_counter() - start) / args.epochs
         tries, ends, lost, before = Counter(), Counter(), 0, 0
         directory = None
-        for _ in tqdm(range(args.kills), unit="kill"):
-            kind = rng.choice(KINDS)
+        for number in tqdm(range(args.kills), unit="kill"):
+            kind = kinds[number] if kinds else rng.choice(KINDS)
             end = interrupt(context, arguments, kind, rng.uniform(0, longest))
             tries[kind] += 1
             ends[f"{kind}: {end}"] += 1

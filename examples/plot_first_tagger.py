@@ -2,9 +2,9 @@
 A first tagger
 ==============
 
-Can a network learn which sounds occur in a clip when nobody says when? Here it learns from
-synthetic sound scenes: what to expect of its scores, of decisions made from them, and of its idea
-of *when* an event was heard.
+A network learns which sounds occur in a clip, from labels that do not say when. This example trains
+one on synthetic sound scenes. It then looks at the scores, at predictions made from them, and at
+the times at which the network hears an event.
 """
 
 import tempfile
@@ -19,8 +19,8 @@ from sktagger.metrics import event_report, mean_average_precision
 # %%
 # Clips and labels
 # ----------------
-# A database lists audio files and the events in each. ``to_xy`` gives the paths, and a table with
-# a column per event; no audio is read yet.
+# A database lists audio files and the events in each of them. ``to_xy`` returns the paths and a
+# table with one column per event. It does not read any audio.
 
 folder = tempfile.TemporaryDirectory()
 db = make_scenes(
@@ -35,8 +35,8 @@ print(Y.sum())
 # %%
 # Training
 # --------
-# After each epoch the tagger is validated, and the best epoch is kept. A few epochs on 60 clips
-# take seconds, and teach something, if not much.
+# The tagger is validated after each epoch, and the best epoch is kept. A few epochs on 60 clips
+# take seconds. That is enough to learn a little.
 
 tagger = WALNetTagger(sample_rate=8000, batch_size=8, lr=1e-3, max_epochs=6, random_state=0)
 tagger.fit(X, Y, X_val=X_val, Y_val=Y_val)
@@ -45,17 +45,18 @@ print(tagger.history_[["n_epochs", "train_loss", "valid_loss", "valid_mAP"]].rou
 # %%
 # Scores
 # ------
-# The mean average precision says how well clips with an event are ranked above those without.
-# Random scores have, on average, the share of clips with the event.
+# The mean average precision (mAP) measures how well clips with an event are ranked above clips
+# without it. The average precision of random scores is, on average, the fraction of clips with the
+# event.
 
 scores = tagger.predict_proba(X_new)
 print(f"mAP {mean_average_precision(Y_new, scores):.3f}, by chance {Y_new.to_numpy().mean():.3f}")
 
 # %%
-# Decisions
-# ---------
-# Whether a score of 0.3 means "yes" differs from event to event. The tuner learns the thresholds
-# on the validation clips.
+# Predictions
+# -----------
+# A score of 0.3 may mean "yes" for one event and "no" for another. The tuner learns one threshold
+# per event from the validation clips.
 
 tuner = ThresholdTuner().fit(tagger.predict_proba(X_val), Y_val)
 print(event_report(Y_new, scores, tuner.thresholds_)[["support", "AP", "threshold", "F1"]].round(2))
@@ -63,9 +64,9 @@ print(event_report(Y_new, scores, tuner.thresholds_)[["support", "AP", "threshol
 # %%
 # When?
 # -----
-# The labels never said when an event occurred, but the network scores segments of 2.56 s, one
-# every 1.28 s. Here is a recording made of two scenes, one after the other; a longer training
-# tells them apart better.
+# The labels do not say when an event occurs. Still, the network scores segments of 2.56 s, one
+# every 1.28 s. This recording consists of two scenes, one after the other. A longer training
+# separates them better.
 
 pair = np.flatnonzero(Y_new.sum(axis=1) == 1)[[0, -1]]
 print("first, then:", Y_new.columns[Y_new.iloc[pair].to_numpy().argmax(axis=1)].tolist())

@@ -1,11 +1,11 @@
 """
-Why thresholds must not see training scores
-===========================================
+Why thresholds must not be tuned on training scores
+===================================================
 
-A model's scores of the clips it was trained on are too good: it knows these clips. How much do
-decisions on new clips suffer if thresholds are tuned on such scores? Here the model is a random
-forest on band energies, which takes seconds; with `WALNetTagger` in its place all is the same, but
-slower.
+A model scores its own training clips too well, because it has seen their labels. This example shows
+how much worse the predictions on new clips become if thresholds are tuned on such scores. The model
+is a random forest on band energies, because it trains in seconds. The same code works with
+`WALNetTagger`, but takes longer.
 """
 
 import tempfile
@@ -25,7 +25,8 @@ from sktagger.metrics import mean_average_precision, mean_f1
 from sktagger.networks import mel_filterbank
 
 # %%
-# Clips, and features of them: mean and deviation over time of the log energy in 24 mel bands.
+# The features of a clip are mean and standard deviation over time of the log energy in 24 mel
+# bands.
 
 folder = tempfile.TemporaryDirectory()
 sizes = {"n_train": 120, "n_validate": 6, "n_eval": 240}
@@ -52,22 +53,22 @@ model = make_pipeline(
 ).fit(X, Y)
 
 # %%
-# The model ranks its training clips perfectly, with a wide gap between the scores of clips with and
-# without an event. New clips with the event score much lower.
+# The model ranks its training clips perfectly. The scores of clips with and without an event are
+# far apart. New clips with the event have much lower scores.
 
 scores, scores_new = model.predict_proba(X), model.predict_proba(X_new)
 print(f"mAP on training clips {mean_average_precision(Y, scores):.2f}")
 print(f"mAP on new clips      {mean_average_precision(Y_new, scores_new):.2f}")
 
 # %%
-# :class:`TunedThresholdTagger` tunes on scores by models that were not trained on the clip, and
-# then fits the model on all clips. (In a pipeline of tagger and tuner,
-# ``WALNetTagger(cross_fit=5)`` does the same.) All rows below have the same model and scores; only
-# the thresholds differ. The last row is out of reach: it was tuned on the new clips themselves.
+# :class:`TunedThresholdTagger` tunes on out-of-fold scores: each clip is scored by a model that
+# was not trained on it. Then it fits the model on all clips. In a pipeline of tagger and tuner,
+# ``WALNetTagger(cross_fit=5)`` does the same. All rows below use the same model and scores. Only
+# the thresholds differ. The last row is an upper bound: its thresholds are tuned on the new clips.
 
 thresholds = {
     "training clips": ThresholdTuner(strategy="best").fit(scores, Y).thresholds_,
-    "out-of-fold, the reference's way": TunedThresholdTagger(
+    "out-of-fold, best F1 as published": TunedThresholdTagger(
         model, tuner=ThresholdTuner(strategy="best"), cv=5, random_state=0
     ).fit(X, Y).thresholds_,
     "out-of-fold": TunedThresholdTagger(model, cv=5, random_state=0).fit(X, Y).thresholds_,

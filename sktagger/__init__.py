@@ -1,6 +1,6 @@
 """Audio tagging with the scikit-learn API.
 
-From audio files and weak labels (which events occur in a clip, not when) to decisions::
+Audio files and weak labels go in (which events occur in a clip, not when); predictions come out::
 
     from sktagger import WALNetTagger, ThresholdTuner, load_database
 
@@ -13,20 +13,30 @@ From audio files and weak labels (which events occur in a clip, not when) to dec
     tuner.predict(tagger.predict_proba(X_new))
 """
 
+from __future__ import annotations
+
 import os
 import sys
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-# Threads of OpenMP that wait by spinning slow each other down as soon as a core is busy otherwise,
-# with reading audio for one. OpenMP reads the variable when PyTorch is first imported, and never
-# again. It holds for the whole process and those that it starts; a value that is set stays.
+if TYPE_CHECKING:
+    from sktagger.audio.augmentation import Augmentation
+    from sktagger.audio.spectral import STFT
+    from sktagger.datasets.database import load_database
+    from sktagger.taggers.tuned import TunedThresholdTagger
+    from sktagger.taggers.walnet import WALNetTagger
+    from sktagger.thresholds.tuner import ThresholdTuner
+
+# By default, waiting OpenMP threads spin. They then take CPU time from the threads that read audio.
+# OpenMP reads this variable once, when PyTorch is imported. A value that the user has set is kept.
 if "torch" not in sys.modules:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0.dev0"
 
-# PyTorch takes seconds to import; names are looked up where they are first used, so that
-# `sktagger --help` answers at once
+# Importing PyTorch takes seconds. Each name is imported when it is first used, so that
+# `sktagger --help` answers at once. Type checkers read the imports above.
 _HOME = {
     "AudioTagger": "sktagger.taggers",
     "Augmentation": "sktagger.audio.augmentation",
@@ -48,11 +58,13 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
-    if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker would accept any name
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOME:
+            return getattr(import_module(_HOME[name]), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

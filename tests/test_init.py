@@ -1,3 +1,5 @@
+import ast
+import inspect
 import pickle
 
 import pytest
@@ -43,6 +45,19 @@ def test_public_names():
         assert getattr(sktagger, name).__name__ == name
     with pytest.raises(AttributeError, match="has no attribute 'WALNetTager'"):
         _ = sktagger.WALNetTager
+
+
+def test_type_checkers_see_the_public_names():
+    """Type checkers read the imports under TYPE_CHECKING, Python the homes beside them."""
+    tree = ast.parse(inspect.getsource(sktagger))
+    block = next(
+        node
+        for node in tree.body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    )
+    imports = {alias.name: line.module for line in block.body for alias in line.names}
+    assert imports == sktagger._HOME
+    assert sorted(imports) == sorted(sktagger.__all__)
 
 
 def test_public_classes_pickle():

@@ -1,0 +1,62 @@
+"""Each benchmark runs, on small sizes; its figures are not looked at."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+
+# the options that make each one quick, and a word that it prints
+QUICK = {
+    "bench_accuracy.py scenes": ("--quick", "mAP of the rarer half"),
+    "bench_accuracy.py esc10": ("--quick", "validation accuracy"),
+    "bench_cross_validation.py": ("--quick", "published"),
+    "bench_metrics.py": ("--clips 200 --events 20 --repeats 1", "scikit-learn"),
+    "bench_speed.py": ("--quick", "sktagger --help"),
+    "bench_splitter.py": ("--clips 500 --events 20", "GroupKFold"),
+    "bench_thresholds.py": ("--quick --families binormal rounded", "regret"),
+    "import_graph.py": ("", "circles"),
+}
+
+
+def run(arguments, timeout=300):
+    script, *options = arguments.split()
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / script), *options],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(autouse=True)
+def results_are_kept():
+    """No quick run touches the results that are in the repository."""
+    before = {path: path.read_bytes() for path in BENCHMARKS.glob("results_*")}
+    yield
+    assert {path: path.read_bytes() for path in BENCHMARKS.glob("results_*")} == before
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_benchmark_runs(name):
+    options, word = QUICK[name]
+    assert word in run(f"{name} {options}")
+
+
+def test_each_benchmark_is_run():
+    scripts = {path.name for path in BENCHMARKS.glob("[!_]*.py")} - {"stress_interruptions.py"}
+    assert scripts == {name.split()[0] for name in QUICK}
+
+
+def test_trainings_survive_interruptions_at_random_moments():
+    report = json.loads(run("stress_interruptions.py --quick"))
+    assert report["tries"] == dict.fromkeys(["SIGKILL", "SIGTERM", "SIGINT", "full disk"], 1)
+    assert report["weights equal those of the uninterrupted training"]
