@@ -177,6 +177,7 @@ def train(
     # PyTorch takes seconds to import: what can be wrong before has been found
     from sklearn.base import clone
 
+    from sktagger.training._file_kinds import find_checkpoint
     from sktagger.training.callbacks import Checkpoint, TensorBoard
 
     if resume is None:
@@ -197,8 +198,8 @@ def train(
         _experiment.logging_to(directory / "log.txt"),
     ):
         _log_start(directory, config, tagger, Y, Y_val)
-        latest = directory / "checkpoints" / "latest.pt"
-        if tagger.init_from is not None and latest.exists():
+        latest = find_checkpoint(directory / "checkpoints", "latest")
+        if tagger.init_from is not None and latest is not None:
             # all there is to go on with; the source may be gone
             tagger.set_params(init_from=latest)
         tagger.set_params(

@@ -17,7 +17,7 @@ from sktagger._utils.json import parse_json
 from sktagger.audio.spectral import STFT
 from sktagger.networks import OUTPUT_WEIGHT, find_state
 from sktagger.targets._names import are_events
-from sktagger.training._checkpoints import find_record, load_checkpoint
+from sktagger.training._checkpoints import load_checkpoint, training_record
 from sktagger.training._file_kinds import find_tagger, is_checkpoint
 from sktagger.training._params import LEFT_OUT, dtype_name, params_from_json, params_to_json, plain
 
@@ -182,7 +182,7 @@ def _read_checkpoint(path):
             f"{source} is a checkpoint of another program: WALNetTagger.from_padertorch reads "
             "those of padertorch's WALNet, and init_from takes their weights."
         )
-    record, state = find_record(checkpoint, source), find_state(checkpoint, source)
+    record, state = training_record(checkpoint, source), find_state(checkpoint, source)
     if record is None:
         raise ValueError(
             f"{source} is of an earlier version of sktagger, which noted no settings and events in "

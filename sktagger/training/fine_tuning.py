@@ -25,7 +25,7 @@ from sktagger.networks import (
 from sktagger.taggers import persistence
 from sktagger.taggers._base import BaseTagger
 from sktagger.targets._names import are_events
-from sktagger.training._file_kinds import is_safetensors
+from sktagger.training._file_kinds import find_checkpoint, is_safetensors
 from sktagger.training.callbacks import load_checkpoint
 
 _OUTPUT = (OUTPUT_WEIGHT, OUTPUT_BIAS)
@@ -122,8 +122,8 @@ def _read(init_from):
         )
     path = expand_path(init_from)
     if not path.is_file():
-        best = filter(Path.is_file, (path / "checkpoints" / "best.pt", path / "best.pt"))
-        hint = "".join(f" Give {str(file)!r}." for file in best)
+        best = [find_checkpoint(folder, "best") for folder in (path / "checkpoints", path)]
+        hint = "".join(f" Give {str(file)!r}." for file in best if file is not None)
         raise FileNotFoundError(
             f"init_from: {str(path)!r} is no file. It must be one that WALNetTagger.save wrote, "
             f"or a checkpoint of a training.{hint}"
