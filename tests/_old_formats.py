@@ -68,7 +68,7 @@ _DIGESTS_2 = [
 
 
 def format_2_training():
-    """Give clips, events, and the clips and events to validate on, of the training of the record."""
+    """Give clips and events of the training of the record: to train on, and to validate on."""
     X = ((np.arange(6 * 2000) * 7919 % 1009) / 504 - 1).astype(np.float32).reshape(6, 2000)
     Y = pd.DataFrame([[1, 0], [0, 1], [1, 1]] * 2, columns=["rain", "siren"])
     return X, Y, X[:4], Y[:4]

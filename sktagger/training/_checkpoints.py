@@ -60,7 +60,7 @@ def save_checkpoint(checkpoint: Mapping[str, Any], path: str | os.PathLike[str])
 
     Raises
     ------
-    ValueError, TypeError
+    ValueError
         If the file could not be read again.
     OSError
         If it cannot be written.
@@ -68,7 +68,7 @@ def save_checkpoint(checkpoint: Mapping[str, Any], path: str | os.PathLike[str])
     try:
         content = checkpoint_to_bytes(checkpoint)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"Checkpoint {str(path)!r} cannot be written: {error}.") from error
+        raise ValueError(f"Checkpoint {str(path)!r} cannot be written: {error}.") from error
     with replacing(path) as file:
         file.write(content)
 
