@@ -526,7 +526,9 @@ def test_interruption_loses_no_checkpoint_of_another_training(data, tmp_path, mo
 def test_a_saved_tagger_is_no_checkpoint(data, tmp_path):
     tagger = fit(data, tmp_path, val=data)
     tagger.save(tmp_path / "latest.safetensors")
-    message = r"latest\.safetensors' is not a checkpoint .* WALNetTagger\.load or TunedThresholdTag"
+    message = (
+        r"latest\.safetensors' is not a checkpoint; .* WALNetTagger\.load or TunedThresholdTag"
+    )
     with pytest.raises(ValueError, match=message):
         load_checkpoint(tmp_path / "latest.safetensors")
     with pytest.raises(ValueError, match=message):

@@ -7,6 +7,7 @@ checked and used alike.
 import json
 import math
 import re
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,8 @@ _TENSOR_NAME = re.compile(
 _NOT_FINITE = ("nan", "inf", "-inf")
 
 
-class NotACheckpointError(ValueError):
-    """The file is a whole one of another kind."""
+class OtherKindError(ValueError):
+    """The file is not damaged, but of another kind or of a newer format; the message says which."""
 
 
 def checkpoint_to_bytes(checkpoint: Mapping[str, Any]) -> bytes:
@@ -110,7 +111,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
     Raises
     ------
-    NotACheckpointError
+    OtherKindError
         If it is of another kind, or of a newer format.
     SafetensorError, struct.error, LookupError, TypeError, ValueError
         If it is damaged.
@@ -141,27 +142,28 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if "optimizer_groups" in header or state:
         checkpoint["optimizer"] = {
             "state": dict(sorted(state.items())),
-            "param_groups": _map_list(_group_from_json, header.get("optimizer_groups")),
+            "param_groups": _change_items(_group_from_json, header.get("optimizer_groups")),
         }
     if "history" in header:
-        checkpoint["history"] = _map_list(_row_from_json, header["history"])
+        checkpoint["history"] = _change_items(_row_from_json, header["history"])
     return checkpoint
 
 
 def _check_header(header):
     kind, version = header.get("kind"), header.get("format")
     if kind in (None, "tagger"):
-        raise NotACheckpointError(
-            "looks like a saved tagger: WALNetTagger.load or TunedThresholdTagger.load reads it"
+        raise OtherKindError(
+            "is not a checkpoint; it looks like a saved tagger: WALNetTagger.load or "
+            "TunedThresholdTagger.load reads it"
         )
     if kind != _KIND:
-        raise NotACheckpointError(f"is of the kind {kind!r:.40}")
+        raise OtherKindError(f"is not a checkpoint; it is of the kind {kind!r:.40}")
     if type(version) is not int or version < _FIRST_FORMAT:
         raise ValueError(
             f"at format: got {version!r:.40}; allowed is an integer from {_FIRST_FORMAT} up"
         )
     if version > CHECKPOINT_FORMAT:
-        raise NotACheckpointError(
+        raise OtherKindError(
             f"has the format {version}, written by sktagger {header.get('version')!s:.20}; this "
             f"version, {__version__}, reads formats up to {CHECKPOINT_FORMAT}. Upgrade sktagger"
         )
@@ -191,9 +193,13 @@ def _to_json(value):
 
 
 def _row_from_json(row):
-    if not isinstance(row, dict):
-        return row
-    return {key: _from_json(value) for key, value in row.items()} | {"batches": []}
+    # first, because other rows, such as {}, could grow to many times their size in the file
+    if not isinstance(row, dict) or "n_iterations" not in row:
+        got = f"{reprlib.repr(row):.60}"
+        raise ValueError(f"at history: got {got}; allowed are objects with n_iterations")
+    for key, value in row.items():
+        row[key] = _from_json(value)
+    row["batches"] = []
 
 
 def _from_json(value):
@@ -204,14 +210,13 @@ def _from_json(value):
 
 def _group_from_json(group):
     """Restore the tuples of an optimizer's settings, such as "betas"."""
-    if not isinstance(group, dict):
-        return group
-    return {
-        key: tuple(value) if isinstance(value, list) and key != "params" else value
-        for key, value in group.items()
-    }
+    for key, value in group.items() if isinstance(group, dict) else ():
+        if isinstance(value, list) and key != "params":
+            group[key] = tuple(value)
 
 
-def _map_list(function, items):
-    """Apply a function to the items of a list; what is no list stays, and is refused later."""
-    return [function(item) for item in items] if isinstance(items, list) else items
+def _change_items(function, items):
+    """Change the items of a list; anything else stays, and is refused when it is used."""
+    for item in items if isinstance(items, list) else ():
+        function(item)
+    return items

@@ -16,7 +16,7 @@ from sktagger._utils.schema import Field, check_object, is_count
 from sktagger.networks import check_state
 from sktagger.training._checkpoint_format import (
     CHECKPOINT_FORMAT,
-    NotACheckpointError,
+    OtherKindError,
     checkpoint_to_bytes,
     read_checkpoint,
 )
@@ -111,8 +111,8 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
 def _load_safetensors(path):
     try:
         return read_checkpoint(path)
-    except NotACheckpointError as error:
-        raise ValueError(f"{str(path)!r} is not a checkpoint to read here: it {error}.") from error
+    except OtherKindError as error:
+        raise ValueError(f"{str(path)!r} {error}.") from error
     except Exception as error:
         raise ValueError(
             f"Checkpoint {str(path)!r} cannot be read ({_describe(error)}). It is damaged, or "
