@@ -1,4 +1,4 @@
-"""Training that continues takes the present settings; interruptions lose nothing that was learned."""
+"""Training continues with the present settings; interruptions lose nothing that was learned."""
 
 import pickle
 import warnings
