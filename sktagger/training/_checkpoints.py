@@ -255,10 +255,16 @@ def check_resumable(
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
-    """Give an optimizer the state of a checkpoint, which :func:`check_resumable` has checked.
+    """Set an optimizer to the state of a checkpoint.
 
-    Averages get the memory layout of their weights, which files do not keep: with another layout,
-    steps would be slower, and their sums could differ in the last bit.
+    The running averages get the memory layout of their weights, as in a training that was not
+    interrupted; files hold no layout. With another one, steps would be slower.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.AdamW
+    state : dict
+        "state" and "param_groups", checked by :func:`check_resumable`.
     """
     weights = _weights(optimizer)
     averages = {

@@ -155,7 +155,7 @@ class Validation(Callback):
         return FloatingPointError(
             f"Training diverged at iteration {self.iteration_}: {what}. Set a lower lr (it is "
             f"{net.lr:g}), set gradient_clip, and look for huge values in the audio, in "
-            f"sample_weight and class_weight, and in the weights of init_from.{kept}"
+            f"sample_weight and class_weight, and in the weights that training started from.{kept}"
         )
 
 
