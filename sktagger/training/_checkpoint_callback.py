@@ -199,7 +199,7 @@ class Checkpoint(Callback):
         n_clips, n_before = len(X.rounds.dataset), latest.get("n_clips")
         if n_before not in (None, n_clips):
             warnings.warn(
-                f"Training began with {n_before} clips, but only {n_clips} can be read now: it "
+                f"Training began with {n_before} clips, and {n_clips} can be read now: it "
                 "continues with these. The result will not be that of an uninterrupted training.",
                 UserWarning,
                 stacklevel=2,
