@@ -1,5 +1,7 @@
 """Checkpoints know which training they belong to."""
 
+import os
+import re
 import warnings
 
 import numpy as np
@@ -7,11 +9,13 @@ import pandas as pd
 import pytest
 import torch
 from filelock import FileLock
+from safetensors import safe_open
 from sklearn.model_selection import GridSearchCV, KFold, cross_validate
 from skorch.callbacks import Callback
 
 from sktagger import STFT, Augmentation, TunedThresholdTagger, WALNetTagger
-from sktagger.training.callbacks import Checkpoint, load_checkpoint
+from sktagger._utils.json import parse_json
+from sktagger.training.callbacks import Checkpoint, load_checkpoint, save_checkpoint
 
 SETTINGS = {"sample_rate": 8000, "batch_size": 4, "max_epochs": 2, "random_state": 0, "verbose": 0}
 OTHER = "belongs to another training"
@@ -32,7 +36,7 @@ class CountBatches(Callback):
 
 
 class Stop(Callback):
-    """Interrupts training at the end of its first round."""
+    """Interrupts training at the end of its first interval."""
 
     def on_epoch_end(self, net, **kwargs):
         raise KeyboardInterrupt
@@ -96,13 +100,13 @@ CHANGES = {
     "order of events": (lambda X, Y: ((X, Y[["siren", "rain"]]), {}), "in another order"),
     "labels": (
         lambda X, Y: ((X, Y.iloc[[0, 2, 1, *range(3, 12)]]), {}),
-        r"2 of 12 training clips' events or weights are others \(the first: 1\)",
+        r"2 of 12 training clips' events or weights differ \(the first: 1\)",
     ),
     "clip": (
         lambda X, Y: ((np.concatenate([X[:-1], X[:1]]), Y), {}),
-        r"1 of 12 training clips are others \(the first: 11\)",
+        r"1 of 12 training clips differ \(the first: 11\)",
     ),
-    "order of clips": (lambda X, Y: ((X[::-1], Y), {}), "12 of 12 training clips are others"),
+    "order of clips": (lambda X, Y: ((X[::-1], Y), {}), "12 of 12 training clips differ"),
     "fewer clips": (lambda X, Y: ((X[:9], Y[:9]), {}), "training clips: 12 there, 9 here"),
     "weights": (
         lambda X, Y: ((X, Y), {"weight": np.arange(1, 13)}), "12 of 12 training clips' events or w"
@@ -116,13 +120,13 @@ CHANGES = {
 def test_another_training_begins_anew(data, tmp_path, change):
     make, message = CHANGES[change]
     fit(data, tmp_path)
-    before = (tmp_path / "latest.pt").read_bytes()
+    before = (tmp_path / "latest.safetensors").read_bytes()
     other, settings = make(*data)
     counter = CountBatches()
     with pytest.warns(UserWarning, match=f"{OTHER}.*{message}"):
         tagger = fit(other, tmp_path, **settings, callbacks=[counter])
     assert counter.n_batches == tagger.n_iter_ > 0
-    assert (tmp_path / "latest.previous.pt").read_bytes() == before
+    assert (tmp_path / "latest.previous.safetensors").read_bytes() == before
     if settings.get("random_state", 0) is not None:
         alone = fit(other, **settings)
         np.testing.assert_array_equal(tagger.predict_proba(data[0]), alone.predict_proba(data[0]))
@@ -132,17 +136,17 @@ def test_another_training_begins_anew(data, tmp_path, change):
 def test_another_training_is_refused_if_so_asked(data, tmp_path, change):
     make, message = CHANGES[change]
     fit(data, tmp_path)
-    before = (tmp_path / "latest.pt").read_bytes()
+    before = (tmp_path / "latest.safetensors").read_bytes()
     other, settings = make(*data)
     with pytest.raises(ValueError, match=f"{OTHER}.*{message}"):
         fit(other, tmp_path, **settings, on_mismatch="raise")
-    assert (tmp_path / "latest.pt").read_bytes() == before
+    assert (tmp_path / "latest.safetensors").read_bytes() == before
 
 
 def test_files_are_told_by_their_paths(scenes, tmp_path):
     X, Y = scenes.to_xy("balanced_train")
     fit((X, Y), tmp_path)
-    with pytest.warns(UserWarning, match="1 of 12 training clips are others"):
+    with pytest.warns(UserWarning, match="1 of 12 training clips differ"):
         fit(([*X[:-1], X[0]], Y), tmp_path)
 
 
@@ -160,10 +164,10 @@ def test_without_a_seed_an_interrupted_training_continues_and_a_finished_one_doe
 ):
     with pytest.warns(UserWarning, match="interrupted"):
         fit(data, tmp_path, random_state=None, callbacks=[Stop()])
-    seed = load_checkpoint(tmp_path / "latest.pt")["plan"]["seed"]
+    seed = load_checkpoint(tmp_path / "latest.safetensors")["plan"]["seed"]
     counter = CountBatches()
     fit(data, tmp_path, random_state=None, callbacks=[counter])
-    latest = load_checkpoint(tmp_path / "latest.pt")
+    latest = load_checkpoint(tmp_path / "latest.safetensors")
     assert (counter.n_batches, latest["plan"]["seed"]) == (3, seed)
     with pytest.warns(UserWarning, match="it has ended, and random_state=None"):
         fit(data, tmp_path, random_state=None, callbacks=[counter])
@@ -179,7 +183,7 @@ def test_training_that_goes_on_takes_no_step_back(data, tmp_path):
         np.testing.assert_array_equal(tagger.predict_proba(data[0]), expected)
     tagger.partial_fit(*data)
     assert tagger.n_iter_ == 21
-    assert load_checkpoint(tmp_path / "latest.pt")["n_iterations"] == 21
+    assert load_checkpoint(tmp_path / "latest.safetensors")["n_iterations"] == 21
 
 
 def test_training_whose_length_changes_nothing_before_its_end_can_be_extended(data, tmp_path):
@@ -196,16 +200,19 @@ def test_best_checkpoint_of_another_training_is_refused(data, tmp_path):
     X, Y = data
     fit(data, tmp_path / "a", val=data)
     fit((X[::-1], Y), tmp_path / "b", val=data)
-    (tmp_path / "a" / "best.pt").write_bytes((tmp_path / "b" / "best.pt").read_bytes())
-    with pytest.raises(ValueError, match=r"best\.pt, at training: allowed is .* latest\.pt"):
+    (tmp_path / "a" / "best.safetensors").write_bytes(
+        (tmp_path / "b" / "best.safetensors").read_bytes()
+    )
+    with pytest.raises(ValueError, match=r"best\.safetensors, at training: got another tr"):
         fit(data, tmp_path / "a", val=data)
 
 
-def test_checkpoint_of_a_newer_format_is_refused(data, tmp_path):
+def test_checkpoint_of_a_newer_format_is_refused(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("sktagger.training._checkpoint_format.CHECKPOINT_FORMAT", 4)
+    monkeypatch.setattr("sktagger.training._checkpoint_format.__version__", "9.9")
     fit(data, tmp_path)
-    latest = load_checkpoint(tmp_path / "latest.pt")
-    torch.save(latest | {"format": 3}, tmp_path / "latest.pt")
-    with pytest.raises(ValueError, match="at format: allowed is 1 to 2"):
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match=r"the format 4, written by sktagger 9\.9.* Upgrade"):
         fit(data, tmp_path)
 
 
@@ -221,7 +228,7 @@ def test_untrained_network_is_never_the_best(data, tmp_path, monkeypatch):
     )
     tagger = fit(data, tmp_path, val=data)
     assert tagger.history_["valid_mAP_best"].tolist() == [False, True, True]
-    assert load_checkpoint(tmp_path / "best.pt")["n_iterations"] == 6
+    assert load_checkpoint(tmp_path / "best.safetensors")["n_iterations"] == 6
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         monkeypatch.undo()
@@ -240,7 +247,7 @@ def test_patience_does_not_count_the_untrained_network(data, monkeypatch):
 
 
 class StopWhenTrained(Callback):
-    """Interrupts training at the end of its first round of batches."""
+    """Interrupts training at the end of the first interval that has batches."""
 
     def on_epoch_end(self, net, **kwargs):
         if net.history[-1]["n_iterations"]:
@@ -251,8 +258,8 @@ def test_training_that_stopped_early_has_ended(data, tmp_path):
     settings = {"random_state": None, "patience": 1, "max_epochs": 9, "lr": 1e-12}
     stopped = fit(data, tmp_path, val=data, **settings)
     assert stopped.n_iter_ < 27
-    assert load_checkpoint(tmp_path / "latest.pt")["ended"]
-    with pytest.warns(UserWarning, match="it has ended, and random_state=None asks for another"):
+    assert load_checkpoint(tmp_path / "latest.safetensors")["ended"]
+    with pytest.warns(UserWarning, match="it has ended, and random_state=None asks for a new"):
         again = fit(data, tmp_path, val=data, **settings)
     assert (again.predict_proba(data[0]) != stopped.predict_proba(data[0])).any()
 
@@ -261,10 +268,10 @@ def test_clips_held_out_without_a_seed_are_those_of_the_training_that_continues(
     settings = {"random_state": None, "validation_fraction": 0.25}
     with pytest.warns(UserWarning, match="interrupted"):
         fit(data, tmp_path, callbacks=[StopWhenTrained()], **settings)
-    there, count = load_checkpoint(tmp_path / "latest.pt"), CountBatches()
+    there, count = load_checkpoint(tmp_path / "latest.safetensors"), CountBatches()
     assert fit(data, tmp_path, callbacks=[count], **settings).n_iter_ == 6
     assert count.n_batches == 3
-    here = load_checkpoint(tmp_path / "latest.pt")
+    here = load_checkpoint(tmp_path / "latest.safetensors")
     assert here["plan"]["seed"] == there["plan"]["seed"]
 
 
@@ -274,7 +281,7 @@ def test_one_training_at_a_time_has_a_directory(data, tmp_path):
             tagger = fit(data, tmp_path)
         with pytest.raises(BlockingIOError, match="Wait until it ends, or take another directory"):
             fit(data, tmp_path, on_mismatch="raise")
-    assert not list(tmp_path.glob("*.pt"))
+    assert not list(tmp_path.glob("*.safetensors"))
     np.testing.assert_array_equal(tagger.predict_proba(data[0]), fit(data).predict_proba(data[0]))
     fit(data, tmp_path)  # which leaves it to the next
     FileLock(tmp_path / "lock", timeout=0).acquire()
@@ -331,10 +338,15 @@ def test_history_of_other_callbacks_does_not_spoil_a_checkpoint(data, tmp_path):
         def on_epoch_end(self, net, **kwargs):
             net.history.record("an_array", np.arange(3))
             net.history.record("number", np.float64(0.5))
+            net.history.record("huge", 2**64)
+            net.history.record("half", "half a character: \ud800")
+            net.history.record("text", "Bälle")
+            net.history.record("worst", -np.inf)
 
     fit(data, tmp_path, callbacks=[("theirs", Records())])
-    row = load_checkpoint(tmp_path / "latest.pt")["history"][0]
-    assert row["number"] == 0.5
+    row = load_checkpoint(tmp_path / "latest.safetensors")["history"][0]
+    assert (row["number"], row["text"], row["worst"]) == (0.5, "Bälle", -np.inf)
+    assert not {"an_array", "huge", "half"} & row.keys()
     again = fit(data, tmp_path)
     assert again.n_iter_ == 6
 
@@ -352,6 +364,191 @@ def test_what_training_begins_with_is_told_by_content(data, tmp_path):
 
 def test_missing_best_checkpoint(data, tmp_path):
     fit(data, tmp_path, val=data, max_epochs=1)
-    (tmp_path / "best.pt").unlink()
-    with pytest.raises(FileNotFoundError, match=r"best\.pt' is missing.* Restore it"):
+    (tmp_path / "best.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"best\.safetensors' is missing.* Restore it"):
         fit(data, tmp_path, val=data, max_epochs=1)
+
+
+# --- files of the present format
+
+
+class StopAfter(Callback):
+    """Interrupts training after some epoch."""
+
+    def __init__(self, n_epochs):
+        self.n_epochs = n_epochs
+
+    def on_epoch_end(self, net, **kwargs):
+        if net.history[-1]["n_epochs"] == self.n_epochs:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("validated", [True, False])
+@pytest.mark.parametrize("n_epochs", [1, 2])
+def test_training_that_continues_ends_like_an_uninterrupted_one(
+    data, tmp_path, validated, n_epochs
+):
+    settings = {"max_epochs": 3, "val": data if validated else None}
+    whole = fit(data, tmp_path / "whole", **settings)
+    with pytest.warns(UserWarning, match="interrupted"):
+        fit(data, tmp_path / "part", **settings, callbacks=[StopAfter(n_epochs)])
+    count = CountBatches()
+    part = fit(data, tmp_path / "part", **settings, callbacks=[count])
+    assert count.n_batches == 3 * (3 - n_epochs)
+    for weight in part.module_.parameters():
+        averages = part.net_.optimizer_.state[weight]
+        assert averages["exp_avg"].stride() == weight.stride()
+        assert averages["exp_avg_sq"].stride() == weight.stride()
+    for name in ("latest", "best"):
+        here, there = (
+            load_checkpoint(tmp_path / folder / f"{name}.safetensors")
+            for folder in ("part", "whole")
+        )
+        for row in (*here.get("history", []), *there.get("history", [])):
+            for key in ("dur", "train_loss_best", "valid_loss_best"):  # skorch's own
+                row.pop(key, None)
+        assert_same(here, there)
+    np.testing.assert_array_equal(part.predict_proba(data[0]), whole.predict_proba(data[0]))
+    columns = whole.history_.columns.drop("dur")
+    pd.testing.assert_frame_equal(part.history_[columns], whole.history_[columns])
+
+
+def assert_same(here, there):
+    """Compare plain data and tensors, types included."""
+    assert type(here) is type(there)
+    if isinstance(here, dict):
+        assert here.keys() == there.keys()
+        for key in here:
+            assert_same(here[key], there[key])
+    elif isinstance(here, list | tuple):
+        assert len(here) == len(there)
+        for pair in zip(here, there, strict=True):
+            assert_same(*pair)
+    elif isinstance(here, torch.Tensor):
+        assert here.dtype == there.dtype
+        assert torch.equal(here, there)
+    else:
+        assert here == there
+
+
+@pytest.mark.filterwarnings("ignore:.*events occur in no clip of Y_val")
+def test_checkpoints_are_safetensors_and_strict_json(data, tmp_path):
+    X, Y = data
+    fit(data, tmp_path, val=(X, Y * 0))  # without positives: the mAP is not defined
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "latest.safetensors",
+        "best.safetensors",
+        "lock",
+    }
+    latest = load_checkpoint(tmp_path / "latest.safetensors")
+    assert np.isnan([row["valid_mAP"] for row in latest["history"]]).all()
+    assert [row["valid_mAP_best"] for row in latest["history"]] == [False, True, True]
+    for name in ("latest", "best"):
+        with safe_open(tmp_path / f"{name}.safetensors", framework="pt") as file:
+            content = parse_json(file.metadata()["sktagger"])
+            tensors = set(file.keys())
+        assert (content["kind"], content["format"]) == ("checkpoint", 3)
+        assert {"clips.training", "clips.validation", "model.cnn.convs.0.conv.bias"} <= tensors
+        assert ("optimizer.0.exp_avg" in tensors) == (name == "latest")
+
+
+@pytest.mark.filterwarnings("ignore:.*events occur in no clip of Y_val")
+def test_history_with_nan_is_continued(data, tmp_path):
+    X, Y = data
+    settings = {"val": (X, Y * 0), "patience": 1}
+    whole = fit(data, **settings)
+    with pytest.warns(UserWarning, match="interrupted"):
+        fit(data, tmp_path, **settings, callbacks=[StopAfter(1)])
+    part = fit(data, tmp_path, **settings)
+    assert np.isnan(part.net_.history[:, "valid_mAP"]).all()
+    np.testing.assert_array_equal(part.predict_proba(X), whole.predict_proba(X))
+
+
+def test_what_is_saved_is_what_was_loaded(data, tmp_path):
+    fit(data, tmp_path, val=data)
+    latest = load_checkpoint(tmp_path / "latest.safetensors")
+    save_checkpoint(latest, tmp_path / "again.safetensors")
+    assert_same(load_checkpoint(tmp_path / "again.safetensors"), latest)
+    content = (tmp_path / "latest.safetensors").read_bytes()
+    assert (tmp_path / "again.safetensors").read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epoch": 1}, "unknown key 'epoch'"),
+        ({"n_clips": float("nan")}, "NaN"),
+        ({"plan": print}, "not JSON serializable"),
+        ({"optimizer": {"param_groups": [], "state": {0: {"x": torch.ones(1)}}}}, "'optimizer.0.x"),
+        ({"history": [{"text": "x" * 2**24}]}, f"bytes, of which {2**24} are allowed"),
+    ],
+)
+def test_what_could_not_be_read_again_is_not_written(tmp_path, change, message):
+    path = tmp_path / "latest.safetensors"
+    save_checkpoint({"model": {"x": torch.ones(3)}}, path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=f"cannot be written: .*{message}"):
+        save_checkpoint({"model": {"x": torch.ones(3)}} | change, path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "names", [[("a", 1), ("a", 2)], list(pd.to_datetime(["2020-01-01", "2020-01-02"]))], ids=str
+)
+@pytest.mark.filterwarnings("ignore:After training, this tagger cannot be saved")
+def test_events_that_no_checkpoint_can_name_are_refused_before_training(data, tmp_path, names):
+    X, Y = data
+    Y = pd.DataFrame(Y.to_numpy(), columns=pd.Index(names, tupleize_cols=False, dtype=object))
+    count = CountBatches()
+    with pytest.raises(ValueError, match=r"this training cannot be written .*Name events"):
+        fit((X, Y), tmp_path, callbacks=[count])
+    assert count.n_batches == 0
+
+
+def test_interruption_loses_no_checkpoint_of_another_training(data, tmp_path, monkeypatch):
+    fit(data, tmp_path, val=data)
+    before = {name: (tmp_path / f"{name}.safetensors").read_bytes() for name in ("best", "latest")}
+
+    def interrupted(source, target):
+        monkeypatch.undo()
+        os.replace(source, target)
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr("sktagger.training._checkpoint_callback.os.replace", interrupted)
+    with pytest.warns(UserWarning, match=OTHER), pytest.raises(RuntimeError, match="killed"):
+        fit(data, tmp_path, val=data, lr=1e-5)
+    with pytest.warns(UserWarning, match=OTHER):
+        fit(data, tmp_path, val=data, lr=1e-5)
+    for name, content in before.items():
+        assert (tmp_path / f"{name}.previous.safetensors").read_bytes() == content
+
+
+def test_a_saved_tagger_is_no_checkpoint(data, tmp_path):
+    tagger = fit(data, tmp_path, val=data)
+    tagger.save(tmp_path / "latest.safetensors")
+    message = (
+        r"latest\.safetensors' is not a checkpoint; .* WALNetTagger\.load or TunedThresholdTag"
+    )
+    with pytest.raises(ValueError, match=message):
+        load_checkpoint(tmp_path / "latest.safetensors")
+    with pytest.raises(ValueError, match=message):
+        fit(data, tmp_path, val=data)
+
+
+def test_each_call_that_reads_checkpoints_takes_the_present_format(data, tmp_path):
+    tagger = fit(data, tmp_path, val=data)
+    expected = tagger.predict_proba(data[0])
+    best = tmp_path / "best.safetensors"
+    for source in (best, tmp_path):
+        loaded = WALNetTagger.load(source).set_params(verbose=0)
+        np.testing.assert_array_equal(loaded.predict_proba(data[0]), expected)
+        assert loaded.n_iter_ == load_checkpoint(best)["n_iterations"]
+    with pytest.raises(ValueError, match=r"has no thresholds: WALNetTagger\.load reads it"):
+        TunedThresholdTagger.load(best)
+    with pytest.raises(FileNotFoundError, match="has no thresholds yet"):
+        TunedThresholdTagger.load(tmp_path)
+    tuned = fit(data, init_from=best, freeze="features", max_epochs=1)
+    key = "cnn.convs.5.conv.weight"
+    assert torch.equal(tuned.module_.state_dict()[key], load_checkpoint(best)["model"][key])
+    with pytest.raises(FileNotFoundError, match=re.escape(f"Give {str(best)!r}")):
+        fit(data, init_from=tmp_path)

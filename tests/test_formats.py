@@ -1,17 +1,21 @@
-"""Files of earlier versions load: formats are written here by hand, as they were at the first."""
+"""Files of earlier versions load: the tests write each format by hand, as its first version did."""
 
 import json
+import os
 import struct
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from _old_formats import SETTINGS_2, WriteFormat2, as_format_1, format_2_training
 from _reference import padertorch_state
 
 from sktagger import STFT, TunedThresholdTagger, WALNetTagger
 from sktagger.commands._config import read_config_file
 from sktagger.commands._experiment import load_tagger
-from sktagger.training.callbacks import Checkpoint
+from sktagger.training.callbacks import Checkpoint, load_checkpoint
 
 EVENTS = ["Siren", "Rain", "Bälle"]
 # of a sine of 440 Hz, with the weights below
@@ -90,7 +94,7 @@ OPTIMIZER_1 = {
     "decoupled_weight_decay": True,
     "params": list(range(50)),
 }
-ROUND_1 = {
+INTERVAL_1 = {
     "batches": [],
     "epoch": 1,
     "dur": 0.5,
@@ -153,7 +157,7 @@ def experiment(state, tmp_path):
     latest = best | {
         "optimizer": {"state": dict(enumerate(moments)), "param_groups": [OPTIMIZER_1]},
         "plan": {"epoch": 1, "step": 0, "iteration": 2},
-        "history": [ROUND_1],
+        "history": [INTERVAL_1],
     }
     torch.save(best, tmp_path / "checkpoints" / "best.pt")
     torch.save(latest, tmp_path / "checkpoints" / "latest.pt")
@@ -201,19 +205,25 @@ def test_training_continues(experiment, clip, state):
         tagger.fit(X, Y, X_val=X, Y_val=Y)
     assert tagger.history_["n_epochs"].tolist() == [1, 2]
     assert tagger.n_iter_ == 4
-    assert tagger.history_["valid_mAP"][0] == ROUND_1["valid_mAP"]
+    assert tagger.history_["valid_mAP"][0] == INTERVAL_1["valid_mAP"]
     step = tagger.net_.optimizer_.state_dict()["state"][0]["step"]
     assert step == 4
+    names = {path.name for path in (experiment / "checkpoints").iterdir()}
+    assert names == {"latest.safetensors", "best.safetensors", "lock"}
 
 
 def test_training_that_may_be_another_one_begins_anew(experiment, clip):
     settings = {"sample_rate": 16000, "batch_size": 2, "max_epochs": 1, "random_state": 3}
     checkpoint = Checkpoint(experiment / "checkpoints")
     tagger = WALNetTagger(**settings, stft=STFT(**STFT_1), callbacks=[checkpoint])
-    with pytest.warns(UserWarning, match="earlier version .* Training begins anew"):
+    with pytest.warns(UserWarning, match="earlier version .* starts from the beginning"):
         tagger.fit(clip * 4, [EVENTS, EVENTS[:1], EVENTS[1:], []])
     assert tagger.n_iter_ == 2
     assert tagger.history_["n_epochs"].tolist() == [1]
+    names = {path.name for path in (experiment / "checkpoints").iterdir()}
+    assert names == {f"{name}.safetensors" for name in ("latest", "best")} | {
+        f"{name}.previous.pt" for name in ("latest", "best")
+    } | {"lock"}
 
 
 def test_weights_to_begin_with(saved, experiment, clip, state):
@@ -229,3 +239,186 @@ def test_weights_to_begin_with(saved, experiment, clip, state):
         tagger.fit(clip * 2, [EVENTS[:1], EVENTS[1:]])
         key = "cnn.convs.3.conv.weight"
         assert torch.equal(tagger.module_.state_dict()[key], state[key])
+
+
+# --- a training that an earlier version began
+
+OLD_FILES = {"latest.pt", "best.pt"}
+NEW_FILES = {"latest.safetensors", "best.safetensors"}
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["validated", "not validated"])
+def begun(request, tmp_path_factory):
+    """Directory of files of format 2, after two of three epochs; arguments of `fit`; scores."""
+    directory, validated = tmp_path_factory.mktemp("begun"), request.param
+    X, Y, X_val, Y_val = format_2_training()
+    val = {"X_val": X_val, "Y_val": Y_val} if validated else {}
+    scores = WALNetTagger(**SETTINGS_2, verbose=0).fit(X, Y, **val).predict_proba(X)
+    writer = WriteFormat2(directory, last_epoch=2, validated=validated)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Training was interrupted")
+        WALNetTagger(**SETTINGS_2, verbose=0, callbacks=[writer]).fit(X, Y, **val)
+    assert names_in(directory) == OLD_FILES
+    return directory, {"X": X, "y": Y, **val}, scores
+
+
+@pytest.fixture(params=[1, 2])
+def old_directory(begun, tmp_path, request):
+    """Copy of the directory, with files of either format."""
+    for path in begun[0].iterdir():
+        copy = tmp_path / path.name
+        copy.write_bytes(path.read_bytes())
+        if request.param == 1:
+            as_format_1(copy)
+    return tmp_path
+
+
+def names_in(directory):
+    return {path.name for path in directory.iterdir() if path.suffix != ".part"} - {"lock"}
+
+
+def continue_training(directory):
+    checkpoint = Checkpoint(directory, on_mismatch="raise")
+    return WALNetTagger(**SETTINGS_2, verbose=0, callbacks=[checkpoint])
+
+
+@pytest.mark.filterwarnings("ignore:.*earlier version of sktagger")
+def test_training_of_an_earlier_version_continues_bit_for_bit(begun, old_directory):
+    _, arguments, scores = begun
+    tagger = continue_training(old_directory).fit(**arguments)
+    assert tagger.history_["n_iterations"].tolist()[-2:] == [4, 6]
+    np.testing.assert_array_equal(tagger.predict_proba(arguments["X"]), scores)
+    assert names_in(old_directory) == NEW_FILES
+    np.testing.assert_array_equal(
+        WALNetTagger.load(old_directory).set_params(verbose=0).predict_proba(arguments["X"]), scores
+    )
+    again = continue_training(old_directory).fit(**arguments)  # it has ended
+    np.testing.assert_array_equal(again.predict_proba(arguments["X"]), scores)
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.filterwarnings("ignore:.*earlier version of sktagger")
+@pytest.mark.parametrize("step", range(4))
+def test_interruption_while_files_are_replaced_loses_none(begun, old_directory, monkeypatch, step):
+    _, arguments, scores = begun
+    n_done = 0
+
+    def interrupting(function):
+        def call(*args, **kwargs):
+            nonlocal n_done
+            if n_done == step:
+                raise Killed
+            n_done += 1
+            return function(*args, **kwargs)
+
+        return call
+
+    monkeypatch.setattr("sktagger._utils.files.os.replace", interrupting(os.replace))
+    monkeypatch.setattr(Path, "unlink", interrupting(Path.unlink))
+    with pytest.raises(Killed):
+        continue_training(old_directory).fit(**arguments)
+    monkeypatch.undo()
+    for name in ("latest", "best"):
+        assert {f"{name}.pt", f"{name}.safetensors"} & names_in(old_directory)
+    tagger = continue_training(old_directory).fit(**arguments)
+    np.testing.assert_array_equal(tagger.predict_proba(arguments["X"]), scores)
+    assert names_in(old_directory) - {"latest.previous.pt", "best.previous.pt"} == NEW_FILES
+
+
+def test_checkpoints_of_format_2_are_read(begun, tmp_path):
+    directory, arguments, _ = begun
+    best = load_checkpoint(directory / "best.pt")
+    for path in (directory, directory / "best.pt"):
+        loaded = WALNetTagger.load(path)
+        assert loaded.n_iter_ == best["n_iterations"]
+        for key, weight in loaded.module_.state_dict().items():
+            assert torch.equal(weight, best["model"][key])
+    settings = SETTINGS_2 | {"max_epochs": 1, "verbose": 0}
+    tagger = WALNetTagger(**settings, init_from=directory / "best.pt", freeze="features")
+    tagger.fit(arguments["X"], arguments["y"])
+    key = "cnn.convs.3.conv.weight"
+    assert torch.equal(tagger.module_.state_dict()[key], best["model"][key])
+    with pytest.raises(FileNotFoundError, match=r"is no file.* Give .*best\.pt"):
+        WALNetTagger(**settings, init_from=directory).fit(arguments["X"], arguments["y"])
+
+
+def test_another_training_keeps_files_of_an_earlier_format(begun, tmp_path):
+    directory, arguments, _ = begun
+    before = {path.stem: path.read_bytes() for path in directory.glob("*.pt")}
+    for name, content in before.items():
+        (tmp_path / f"{name}.pt").write_bytes(content)
+    tagger = WALNetTagger(**SETTINGS_2 | {"lr": 1e-4}, verbose=0, callbacks=[Checkpoint(tmp_path)])
+    with pytest.warns(UserWarning, match=r"another training \(lr: .* becomes 'latest.previous.pt'"):
+        tagger.fit(**arguments)
+    assert names_in(tmp_path) == NEW_FILES | {"latest.previous.pt", "best.previous.pt"}
+    for name, content in before.items():
+        assert (tmp_path / f"{name}.previous.pt").read_bytes() == content
+
+
+# --- format 3
+
+RECORD_3 = {
+    "settings": {
+        **{name: value for name, value in PARAMS_1.items() if name != "random_state"},
+        "freeze": None,
+        "init_from": None,
+        "loss": "auto",
+    },
+    "seed": 3,
+    "began": 0,
+    "events": EVENTS,
+    "events_dtype": "<U5",
+    "multilabel": True,
+}
+CHECKPOINT_3 = {
+    "kind": "checkpoint",
+    "format": 3,
+    "version": "0.1.0",
+    "n_iterations": 2,
+    "training": RECORD_3,
+    "plan": {"seed": 3, "epoch": 1, "step": 0, "iteration": 2},
+    "history": [
+        {key: value for key, value in INTERVAL_1.items() if key != "batches"}
+        | {"valid_mAP": {"float": "nan"}}
+    ],
+    "n_clips": 4,
+    "ended": False,
+    "optimizer_groups": [{**OPTIMIZER_1, "betas": [0.9, 0.999]}],
+}
+
+
+def test_checkpoint_of_format_3(state, clip, tmp_path):
+    tensors = {f"model.{name}": tensor.numpy().astype("<f4") for name, tensor in state.items()}
+    tensors |= {f"optimizer.7.{name}": np.full(2, 0.5, "<f4") for name in ("exp_avg", "exp_avg_sq")}
+    tensors |= {"optimizer.7.step": np.array(2.0, "<f4")}
+    tensors |= {"clips.training": np.arange(8, dtype="<i8").reshape(4, 2)}
+    header, end = {"__metadata__": {"sktagger": json.dumps(CHECKPOINT_3)}}, 0
+    for name, array in tensors.items():
+        begin, end = end, end + array.nbytes
+        header[name] = {
+            "dtype": {"<f4": "F32", "<i8": "I64"}[array.dtype.str],
+            "shape": list(array.shape),
+            "data_offsets": [begin, end],
+        }
+    text = json.dumps(header).encode()
+    path = tmp_path / "best.safetensors"
+    content = b"".join(array.tobytes() for array in tensors.values())
+    path.write_bytes(struct.pack("<Q", len(text)) + text + content)
+
+    tagger = WALNetTagger.load(path)
+    assert (tagger.classes_.tolist(), tagger.n_iter_, tagger.random_state) == (EVENTS, 2, 3)
+    np.testing.assert_allclose(tagger.predict_proba(clip)[0], SCORES, rtol=0, atol=1e-4)
+    checkpoint = load_checkpoint(path)
+    assert checkpoint["plan"] == CHECKPOINT_3["plan"]
+    (row,) = checkpoint["history"]
+    assert np.isnan(row.pop("valid_mAP"))
+    assert row == {key: value for key, value in INTERVAL_1.items() if key != "valid_mAP"}
+    assert checkpoint["optimizer"]["param_groups"] == [OPTIMIZER_1]
+    assert checkpoint["optimizer"]["state"][7]["step"] == 2
+    assert checkpoint["optimizer"]["state"][7]["exp_avg"].tolist() == [0.5, 0.5]
+    digests = checkpoint["training"].pop("clips")["training"]
+    assert digests.tolist() == np.arange(8).reshape(4, 2).tolist()
+    assert checkpoint["training"] == RECORD_3

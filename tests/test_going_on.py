@@ -1,4 +1,4 @@
-"""Training that goes on takes the settings of now; interruptions cost nothing that was learned."""
+"""Training continues with the present settings; interruptions lose nothing that was learned."""
 
 import pickle
 import warnings
@@ -146,13 +146,13 @@ def test_an_epoch_that_was_not_finished_is_not_begun_again(data):
 
 
 class CtrlC(Callback):
-    """Interrupts training in the first batch of some round."""
+    """Interrupts training in the first batch of some validation interval."""
 
-    def __init__(self, n_rounds=1):
-        self.n_rounds = n_rounds
+    def __init__(self, n_intervals=1):
+        self.n_intervals = n_intervals
 
     def on_batch_end(self, net, training, **kwargs):
-        if training and len(net.history) == self.n_rounds:
+        if training and len(net.history) == self.n_intervals:
             raise KeyboardInterrupt
 
 
@@ -165,7 +165,7 @@ def test_ctrl_c_before_anything_was_learned_leaves_the_tagger_as_it_was(data):
         tagger.predict(data[0])
     tagger.set_params(callbacks=None).fit(*data)
     before = tagger.predict_proba(data[0])
-    tagger.set_params(callbacks=[CtrlC(2)])  # after the round of validation before training
+    tagger.set_params(callbacks=[CtrlC(2)])  # after the validation before training
     with pytest.warns(UserWarning, match=message):
         tagger.fit(*data, X_val=data[0], Y_val=data[1])
     np.testing.assert_array_equal(tagger.predict_proba(data[0]), before)
@@ -207,7 +207,7 @@ def test_scores_that_were_computed_are_in_the_error(scenes, write_audio):
     scores = caught.value.scores
     assert np.isnan(scores[-1]).all()
     computed = ~np.isnan(scores).any(axis=1)
-    assert computed.sum() >= len(X) - 4  # but for batches that were under way
+    assert computed.sum() >= len(X) - 4  # except for batches that were being computed
     np.testing.assert_array_equal(scores[:-1][computed[:-1]], expected[computed[:-1]])
 
 
@@ -294,7 +294,7 @@ def test_source_of_weights_is_refused_where_training_goes_on(data, how):
 def test_exit_in_the_midst_of_training_leaves_the_weights_of_the_last_round(data):
     class Exit(CtrlC):
         def on_batch_end(self, net, training, **kwargs):
-            if training and len(net.history) == self.n_rounds:
+            if training and len(net.history) == self.n_intervals:
                 raise SystemExit(1)
 
     once = WALNetTagger(**SETTINGS, schedule="constant", augmentation=None).fit(*data)

@@ -12,9 +12,10 @@ import subprocess
 import sys
 import time
 import zipfile
-from copy import copy
+from copy import copy, deepcopy
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import numpy as np
@@ -27,9 +28,10 @@ from safetensors.torch import save_file
 from sktagger import STFT, WALNetTagger, load_database
 from sktagger.batching.plans import TrainingPlan
 from sktagger.commands._config import read_config_file
-from sktagger.commands._experiment import load_tagger, make_config, parse_settings
-from sktagger.networks import OUTPUT_WEIGHT
-from sktagger.training.callbacks import Checkpoint, load_checkpoint
+from sktagger.commands._experiment import load_tagger
+from sktagger.commands._settings import make_config, parse_settings
+from sktagger.networks import WALNet
+from sktagger.training.callbacks import Checkpoint, load_checkpoint, save_checkpoint
 from sktagger.training.setup import make_net
 
 MEMORY = 2**30  # bytes beyond what the process has when all is imported
@@ -44,7 +46,8 @@ class Bomb:
         return os.mkdir, (SENTINEL,)
 
 
-# --- checkpoints: pickles in archives, made byte by byte where pickle.dumps would not do so
+# --- checkpoints of other programs and of earlier formats: pickles in archives, made byte by byte
+# where pickle.dumps would not do so
 
 GOOD = {"model": {"x": 1}, "epoch": 3}
 
@@ -163,7 +166,7 @@ CODE = {
     ),
     "protocol 4": pickle.dumps({"model": Bomb()}, protocol=4),
 }
-REFUSED = "Python object|other than the making of a tensor|sets attributes|protocol 4"
+REFUSED = "Python object|a function that makes no tensor|sets attributes|protocol 4"
 CHECKPOINTS = {
     **{f"code: {name}": (pickled(content), REFUSED) for name, content in CODE.items()},
     "bytearray": (pickled(under_model(call("builtins bytearray", integer(10**12)))), "bytearray"),
@@ -232,11 +235,12 @@ def network():
 @cache
 def net():  # which crafted files leave as it is
     tagger = WALNetTagger(sample_rate=8000, verbose=0)
-    return make_net(tagger, 0, 2, tagger._resolve_network())
+    return make_net(tagger, tagger._get_network(), network())
 
 
 RECORD = {
     "settings": {
+        "sample_rate": 8000,
         "lr": 1e-3,
         "init_from": None,
         "schedule": "one_cycle",
@@ -272,22 +276,27 @@ def training_checkpoint():
 
 
 def resume(path):
-    """Continue from a checkpoint, whose weights are the best, too."""
+    """Continue from a checkpoint; the best one is written here."""
     sizes = STFT().sizes(8000)
     plan = TrainingPlan(np.full(4, 8000), sizes, 8000, 2, None, 128, 0)
-    rounds = SimpleNamespace(plan=plan, dataset=range(4), unit="epoch", total=2)
+    intervals = SimpleNamespace(plan=plan, dataset=range(4), unit="epoch", total=2)
     checkpoint = Checkpoint(path.parent, on_mismatch="raise")
-    os.replace(path, path.with_name("latest.pt"))
-    if not path.with_name("best.pt").exists():
-        torch.save(
-            {"format": 2, "n_iterations": 2, "training": RECORD, "model": network().state_dict()},
-            path.with_name("best.pt"),
-        )
-    data = SimpleNamespace(rounds=rounds, validation=(), record=lambda: copy(RECORD))
+    os.replace(path, path.with_stem("latest"))
+    best = path.with_stem("best")
+    if not best.exists():
+        write = save_checkpoint if path.suffix == ".safetensors" else torch.save
+        content = {"n_iterations": 2, "training": RECORD, "model": network().state_dict()}
+        write({"format": 2} | content, best)
+    data = SimpleNamespace(intervals=intervals, validation=(), record=lambda: copy(RECORD))
     try:
         checkpoint.on_train_begin(net(), data)
     finally:
         checkpoint.release()
+
+
+SHARED = ["x"] * 10
+for _ in range(15):
+    SHARED = [SHARED] * 10  # whose repr would be 10**16 characters long
 
 
 def from_padertorch(path):
@@ -297,7 +306,7 @@ def from_padertorch(path):
 
 def fine_tune(path):
     tagger = WALNetTagger(sample_rate=8000, init_from=path, verbose=0)
-    tagger._begin_net(0, np.array(["a"]), tagger._resolve_network())
+    tagger._begin_module(0, np.array(["a"]), tagger._get_network(), going_on=False)
 
 
 def changed(*keys, to=None, drop=False):
@@ -339,14 +348,19 @@ WEIGHTS = {
     "type": (changed("model", BIAS, to=lambda x: x.long()), f"'{BIAS}' is torch.int64"),
     "NaN": (changed("model", BIAS, to=NAN), f"'{BIAS}' holds NaN"),
     "extra": (changed("model", "x", to=NAN), "it has no 'x'"),
-    "no row": (changed("model", OUTPUT_WEIGHT, to=torch.tensor(1.0)), "conv.weight"),
+    "no row": (changed("model", f"{WALNet.head}.weight", to=torch.tensor(1.0)), "conv.weight"),
 }
 STATES = {
-    "format": (changed("format", to=99), "at format: allowed is 1 to 2"),
+    "format": (changed("format", to=99), "at format: got 99; allowed is 1 to 3"),
+    "format, shared lists": (changed("format", to=SHARED), "at format: got .*\\.\\.\\."),
     "no format": (changed("format", drop=True), "at format"),
-    "training": (changed("training", to=[1]), "at training: allowed is a record"),
+    "training": (changed("training", to=[1]), "at training: got list; allowed is an object"),
     "training, no": (changed("training", drop=True), "at training"),
     "training, settings": (changed("training", "settings", to=3), "at training, settings"),
+    "training, names": (changed("training", "settings", to={1: 2}), "at training, settings"),
+    "training, shared lists": (
+        changed("training", "settings", "lr", to=SHARED), "another training .*lr: .*\\.\\.\\."
+    ),
     "training, seed": (changed("training", "seed", to="x"), "at training, seed"),
     "training, events": (changed("training", "events", to=[[1]]), "at training, events"),
     "training, clips": (changed("training", "clips", to={"x": 1}), "at training, clips"),
@@ -357,20 +371,27 @@ STATES = {
         changed("training", "events", to=["a", "c"]), "another training .*only there 'c'"
     ),
     "plan": (changed("plan", to=[1]), "at plan"),
-    "plan, negative": (changed("plan", "epoch", to=-1), "at plan: allowed is seed, epoch, step"),
+    "plan, negative": (changed("plan", "epoch", to=-1), "at plan, epoch: got -1; allowed is an i"),
     "plan, bool": (changed("plan", "epoch", to=True), "at plan"),
     "plan, step": (changed("plan", "step", to=10**15), "at plan: step=10{15} lies beyond the 2 b"),
     "plan, seed": (changed("plan", "seed", to=-1), "at plan"),
     "plan, key": (changed("plan", "x", to=1), "at plan"),
-    "clips": (changed("n_clips", to=torch.zeros(2)), "at n_clips: allowed is an integer"),
+    "clips": (changed("n_clips", to=torch.zeros(2)), "at n_clips: got .*; allowed is an integer"),
     "clips, negative": (changed("n_clips", to=-1), "at n_clips"),
     "history": (changed("history", to={"a": 1}), "at history"),
     "history, row": (changed("history", to=[1]), "at history"),
-    "history, empty": (changed("history", to=[]), "at history: allowed is a round with the best"),
+    "history, empty": (changed("history", to=[]), "at history: got none; allowed is an int"),
     "history, count": (changed("history", 0, to={"n_epochs": -1}), "at history"),
     "history, mAP": (
         changed("history", to=lambda rows: [rows[0] | {"valid_mAP": "high"}]), "at history"
     ),
+    "history, lists": (
+        changed("history", to=lambda rows: [rows[0] | {"x": [1]}]), "at history, interval 0: got l"
+    ),
+    "history, untrained": (
+        changed("history", to=lambda rows: [rows[0] | {"n_iterations": 0}]), "with iterations"
+    ),
+    "ended": (changed("ended", to=1), "at ended"),
     "optimizer": (changed("optimizer", to=1), "at optimizer"),
     "optimizer, groups": (changed("optimizer", "param_groups", to=[]), "at optimizer"),
     "optimizer, lr": (
@@ -495,9 +516,210 @@ TAGGERS = {
     "tensor, shape": (tensors(cnn__convs__3__conv__bias=torch.ones(3)), r"shape \(3,\)"),
     "tensor, type": (tensors(cnn__convs__3__conv__bias=torch.ones(32).double()), "torch.float64"),
     "tensor, NaN": (tensors(cnn__convs__3__conv__bias=NAN), "holds NaN"),
+    "kind": (header(kind="network"), "of the kind 'network', which a newer version"),
 }
 
-# --- JSON and YAML
+# --- checkpoints of the present format: safetensors, with JSON in the metadata
+
+
+@cache
+def checkpoint_parts():
+    """Give what a checkpoint says in JSON, and its tensors."""
+    with TemporaryDirectory() as directory:
+        path = Path(directory, "x.safetensors")
+        save_checkpoint(training_checkpoint(), path)
+        with safe_open(path, framework="pt") as file:
+            header = json.loads(file.metadata()["sktagger"])
+            return header, {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
+
+
+def says(*keys, to=None, drop=False):
+    """Make a checkpoint with one change of its JSON, at the end of some keys."""
+
+    def make(path):
+        header, content = checkpoint_parts()
+        inner = header = deepcopy(header)
+        for key in keys[:-1]:
+            inner = inner[key]
+        if drop:
+            del inner[keys[-1]]
+        else:
+            inner[keys[-1]] = to(inner.get(keys[-1])) if callable(to) else to
+        save_file(content, path, metadata={"sktagger": json.dumps(header)})
+
+    return make
+
+
+def says_text(change):
+    """Make a checkpoint whose JSON is another text."""
+
+    def make(path):
+        header, content = checkpoint_parts()
+        save_file(content, path, metadata={"sktagger": change(json.dumps(header))})
+
+    return make
+
+
+def has(name, tensor=None):
+    """Make a checkpoint with another tensor; None: without it."""
+
+    def make(path):
+        header, content = checkpoint_parts()
+        content = {key: x for key, x in content.items() if key != name}
+        content |= {} if tensor is None else {name: tensor}
+        save_file(content, path, metadata={"sktagger": json.dumps(header)})
+
+    return make
+
+
+def row_with(**values):
+    return says("history", to=lambda rows: [rows[0] | values])
+
+
+UNREADABLE = {
+    **{name: (make, "cannot be read") for name, (make, _) in TAGGERS.items() if name.startswith(
+        ("header", "offsets", "unknown dtype"))},
+    "metadata of another program": (
+        lambda path: save_file({"x": torch.ones(1)}, path, metadata={"x": "1"}), "no metadata"
+    ),
+    "no metadata": (lambda path: save_file({"x": torch.ones(1)}, path), "no metadata of sktagger"),
+    "huge metadata": (says_text(lambda text: text + " " * 2**24), "bytes, more than 16777216"),
+    "metadata is deep": (says_text(lambda _: "[" * 10**5), "levels deep"),
+    "metadata is a deep object": (says_text(lambda _: '{"a":' * 10**5), "levels deep"),
+    "metadata is NaN": (says("n_clips", to=np.nan), "at n_clips: got NaN"),
+    "metadata is infinite": (says("history", 0, "valid_mAP", to=np.inf), "got Infinity"),
+    "metadata twice": (says_text(lambda text: text[:-1] + ', "format": 3}'), "more than once"),
+    "metadata is a list": (says_text(lambda _: "[]"), "no JSON object, but of type list"),
+    "metadata is cut": (says_text(lambda text: text[:-1]), "not JSON"),
+    "huge integer": (says("n_clips", to=10**30), "beyond 64 bits"),
+    "half a character": (says("training", "events", 0, to="\ud800"), "half a character"),
+    "tagger": (header(), "saved tagger: WALNetTagger.load or TunedThresholdTagger.load reads it"),
+    "tagger that says so": (header(kind="tagger"), "WALNetTagger.load or TunedThresholdTagger.l"),
+    "kind": (says("kind", to="network"), "of the kind 'network'"),
+    "kind, list": (says("kind", to=["checkpoint"]), "of the kind"),
+    "newer format": (says("format", to=99), "has the format 99, written by sktagger .* Upgrade"),
+    "format of pickles": (says("format", to=2), "at format: got 2; allowed is an integer from 3"),
+    "format, text": (says("format", to="3"), "at format"),
+    "format, bool": (says("format", to=True), "at format"),
+    "no format": (says("format", drop=True), "at format: got None"),
+    "unknown key": (says("os.mkdir", to="x"), "unknown key 'os.mkdir'"),
+    "model in JSON": (says("model", to={"x": 1}), "unknown key 'model'"),
+    "tensor, name": (has("x", torch.ones(1)), "the tensor 'x'"),
+    "tensor, no name": (has("model.", torch.ones(1)), "the tensor 'model.'"),
+    "tensor, average": (has("optimizer.0.momentum", torch.ones(1)), "the tensor 'optimizer.0.mo"),
+    "tensor, index": (has("optimizer.01.step", torch.ones(1)), "the tensor 'optimizer.01.step'"),
+    "tensor, huge index": (has(f"optimizer.1{'0' * 30}.step", torch.ones(1)), "the tensor 'opti"),
+    "tensor, clips": (has("clips.eval", torch.ones(1)), "the tensor 'clips.eval'"),
+}  # fmt: skip
+CONTINUED = {
+    "no model": (
+        lambda path: save_file(
+            {k: x for k, x in checkpoint_parts()[1].items() if not k.startswith("model.")},
+            path,
+            metadata={"sktagger": json.dumps(checkpoint_parts()[0])},
+        ),
+        "is missing",
+    ),
+    "weight, missing": (has(f"model.{BIAS}"), f"'{BIAS}' is missing"),
+    "weight, shape": (has(f"model.{BIAS}", torch.zeros(31)), rf"'{BIAS}' .* of shape \(31,\)"),
+    "weight, type": (has(f"model.{BIAS}", torch.zeros(32).double()), f"'{BIAS}' is torch.float64"),
+    "weight, NaN": (has(f"model.{BIAS}", NAN), f"'{BIAS}' holds NaN"),
+    "weight, extra": (has("model.x", NAN), "it has no 'x'"),
+    "many weights": (
+        lambda path: save_file(
+            checkpoint_parts()[1] | {f"model.{k}": torch.ones(0) for k in range(50_000)},
+            path,
+            metadata={"sktagger": json.dumps(checkpoint_parts()[0])},
+        ),
+        "it has no '",
+    ),
+    "training": (says("training", to=[1]), "at training: got list"),
+    "training, no": (says("training", drop=True), "at training: got NoneType"),
+    "training, settings": (says("training", "settings", to=3), "at training, settings: got 3"),
+    "training, seed": (says("training", "seed", to="x"), "at training, seed"),
+    "training, began": (says("training", "began", to=-1), "at training, began"),
+    "training, events": (says("training", "events", to=[[1]]), "at training, events"),
+    "training, dtype": (says("training", "events_dtype", to=1), "at training, events_dtype"),
+    "training, multilabel": (says("training", "multilabel", to=1), "at training, multilabel"),
+    "training, other": (says("training", "events", to=["a", "c"]), "only there 'c'"),
+    "no clips": (has("clips.training"), "at training, clips"),
+    "clips, type": (has("clips.training", torch.zeros(4, 2)), "at training, clips"),
+    "clips, shape": (has("clips.training", torch.zeros(8).long()), "at training, clips"),
+    "n_iterations": (says("n_iterations", to=-1), "at n_iterations: got -1"),
+    "n_iterations, no": (says("n_iterations", drop=True), "at n_iterations: got nothing"),
+    "plan": (says("plan", to=[1]), "at plan"),
+    "plan, no": (says("plan", drop=True), "at plan: got nothing"),
+    "plan, negative": (says("plan", "epoch", to=-1), "at plan, epoch: got -1"),
+    "plan, bool": (says("plan", "epoch", to=True), "at plan, epoch: got True"),
+    "plan, step": (says("plan", "step", to=10**15), "at plan: step=10{15} lies beyond the 2 b"),
+    "plan, seed": (says("plan", "seed", to=2**32), "at plan, seed"),
+    "plan, key": (says("plan", "x", to=1), "at plan: got the unknown key 'x'"),
+    "clips": (says("n_clips", to=[4]), "at n_clips"),
+    "ended": (says("ended", to=1), "at ended"),
+    "history": (says("history", to={"a": 1}), "at history"),
+    "history, no": (says("history", drop=True), "at history: got nothing"),
+    "history, row": (says("history", to=[1]), "at history: got 1; allowed are objects"),
+    "history, empty": (says("history", to=[]), "at history: got none"),
+    "history, huge": (says("history", to=[[]] * 2**21), r"at history: got \[\]; allowed are"),
+    "history, huge objects": (says("history", to=[{}] * 2**21), r"at history: got \{\}"),
+    "optimizer, huge": (says("optimizer_groups", to=[{}] * 2**21), "at optimizer"),
+    "history, many keys": (
+        says("history", to=[{f"{k:x}": 0 for k in range(10**6)}]),
+        "at history: got .*allowed are objects",
+    ),
+    "history, count": (row_with(n_epochs=-1), "at history, interval 0, n_epochs: got -1"),
+    "history, mAP": (row_with(valid_mAP="high"), "at history, interval 0, valid_mAP"),
+    "history, mAP, object": (row_with(valid_mAP={"float": "1"}), "at history, interval 0, valid_m"),
+    "history, mAP, code": (row_with(valid_mAP={"float": ["nan"]}), "at history, interval 0, valid"),
+    "history, object": (row_with(x={"float": "nan", "x": 1}), "at history, interval 0: got lists"),
+    "history, best": (row_with(valid_mAP_best=1), "at history, interval 0, valid_mAP_best"),
+    "history, no best": (row_with(valid_mAP_best=False), "at history: got none"),
+    "optimizer, groups": (says("optimizer_groups", to=[]), "at optimizer"),
+    "optimizer, no groups": (says("optimizer_groups", drop=True), "at optimizer: got None"),
+    "optimizer, list": (says("optimizer_groups", to=[1]), "at optimizer"),
+    "optimizer, lr": (says("optimizer_groups", 0, "lr", to="x"), "at optimizer"),
+    "optimizer, lr, negative": (says("optimizer_groups", 0, "lr", to=-1.0), "at optimizer"),
+    "optimizer, betas": (says("optimizer_groups", 0, "betas", to=[0.5, 0.5]), "at optimizer"),
+    "optimizer, fused": (says("optimizer_groups", 0, "fused", to=True), "at optimizer"),
+    "optimizer, weights": (says("optimizer_groups", 0, "params", to=[0]), "at optimizer"),
+    "optimizer, index": (
+        has("optimizer.999999999.step", torch.tensor(1.0)), "at optimizer: got 999999999"
+    ),
+    "optimizer, average": (
+        has("optimizer.0.exp_avg", torch.zeros(3)),
+        r"at optimizer, weight 0: .*'exp_avg' is torch.float32 of shape \(3,\)",
+    ),
+    "optimizer, type": (
+        has("optimizer.0.step", torch.tensor(1)), "at optimizer, weight 0: .*'step' is torch.int64"
+    ),
+    "optimizer, NaN": (
+        has("optimizer.0.step", torch.tensor(torch.nan)), "at optimizer, weight 0: .*'step' holds N"
+    ),
+    "optimizer, missing": (has("optimizer.0.exp_avg"), "'exp_avg' is missing"),
+}  # fmt: skip
+LOADED = {
+    **{name: CONTINUED[name] for name in CONTINUED if name.startswith(("weight", "no model"))},
+    "settings": (says("training", "settings", to=3), "at training, settings: got 3"),
+    "settings, unknown": (says("training", "settings", "os", to=1), "the parameter 'os'"),
+    "settings, type": (says("training", "settings", "lr", to="x"), "'lr' parameter"),
+    "settings, code": (
+        says("training", "settings", "augmentation", to="os.mkdir"), "'augmentation' parameter"
+    ),
+    "settings, group": (
+        says("training", "settings", "stft", to={"os": 1}), "unknown settings of stft"
+    ),
+    "settings, huge": (
+        says("training", "settings", "stft", to={"n_fft": 2**20}), "needed is .*524289, 128"
+    ),
+    "events, count": (says("training", "events", to=["a"] * 10**6), "at classes"),
+    "events, equal": (says("training", "events", to=["a", "a"]), "at classes"),
+    "events, nested": (says("training", "events", to=[["a"], ["b"]]), "at training, events"),
+    "events, dtype": (says("training", "events_dtype", to="<U999999999"), "at classes_dtype"),
+    "multilabel": (says("training", "multilabel", to=1), "at training, multilabel"),
+    "iterations": (says("n_iterations", to=-1), "at n_iterations"),
+}  # fmt: skip
+
+# --- JSON and TOML
 
 
 def written(content):
@@ -540,28 +762,22 @@ DATABASES = {
     "length": (database(audio_length="1"), "audio_length"),
     "samples": (database(audio_stop_samples=1.5), "audio_stop_samples"),
 }
-LAUGHS = "a: &a [1]\n" + "".join(
-    f"{name}: &{name} [{', '.join(['*' + chr(ord(name) - 1)] * 9)}]\n" for name in "bcdefghi"
-)
-YAML = {
-    "laughs": (written(LAUGHS), "anchors and aliases are not allowed"),
-    "recursion": (written("&a [*a]"), "anchors and aliases are not allowed"),
-    "object": (written(f"tagger: !!python/object/apply:os.mkdir [{SENTINEL}]"), "constructor"),
-    "name": (written("tagger: !!python/name:os.mkdir"), "constructor"),
-    "deep": (written("tagger: " + "[" * 50_000), "too deeply"),
-    "same key": (written("tagger: {}\ntagger: {lr: 1}"), "a key occurs more than once"),
-    "NaN": (written("min_length: .nan"), "NaN"),
-    "infinity": (written("min_length: .inf"), "Infinity"),
-    "huge integer": (written("min_length: 0x" + "f" * 10**5), "cannot be read"),
-    "date": (written("min_length: 2020-01-01"), "not JSON"),
-    "base 60": (written("min_length: 1" + ":1" * 30_000), "cannot be read"),
-    "huge": (written("# " * 2**16), "allowed in YAML are 65536"),
-    "long value": (
-        written("tagger: [" + "1," * 30_000 + "1]"),
-        r"got \[1, 1, 1, 1, 1, 1, \.\.\.\];",
-    ),
-    "bytes": (written(b"\xff\xfe\x00"), "cannot be read"),
-    "memory": (written("tagger: {memory: cache}"), "--set memory=DIR"),
+TOML = {
+    "deep lists": (written("tagger = " + "[" * 50_000), "nested"),
+    "deep objects": (written("tagger = " + "{a = " * 10_000), "nested"),
+    "long key": (written("tagger" + ".a" * 30_000 + " = 1"), "more than 100 parts"),
+    "long quoted key": (written("tagger" + '."%"' * 15_000 + " = 1"), "more than 100 parts"),
+    "long header": (written("[tagger" + ".a" * 30_000 + "]"), "more than 100 parts"),
+    "same key": (written("tagger = {}\ntagger = {lr = 1}"), "cannot be read as TOML"),
+    "NaN": (written("min_length = nan"), "at min_length: got nan"),
+    "infinity": (written("min_length = 1e999"), "at min_length: got inf"),
+    "huge integer": (written("min_length = 0x" + "f" * 60_000), "beyond 64 bits"),
+    "date": (written("min_length = 2020-01-01"), "a date or time"),
+    "huge": (written("# " * 2**16), "limit for TOML is 65536"),
+    "long value": (written("tagger = [" + "1," * 30_000 + "1]"), r"got \[1, 1, [1, ]+; allowed"),
+    "bytes": (written(b"\xff\xfe\x00"), "not UTF-8"),
+    "memory": (written("tagger = {memory = 'cache'}"), "--set memory=DIR"),
+    "YAML": (lambda path: path.write_text("tagger: {}"), "cannot be read as TOML"),
 }
 CONFIGS = {
     "deep": (written('{"tagger": ' + "[" * 10**5), "levels deep"),
@@ -569,7 +785,7 @@ CONFIGS = {
     "same key": (written('{"recipe": "default", "recipe": "default"}'), "more than once"),
     "bytes": (written(b'{"\xff": 1}'), "not UTF-8"),
     "empty": (written(""), "an empty file"),
-    "huge": (written(b" " * 2**21), "allowed in JSON are 1048576"),
+    "huge": (written(b" " * 2**21), "limit for JSON is 1048576"),
     "memory": (written({"tagger": {"memory": "cache"}}), "--set memory=DIR"),
 }
 
@@ -609,7 +825,7 @@ def with_events(content):
 
 EXPERIMENTS = {
     "config.json": {
-        "no database": (with_config(lambda c: c.pop("database")), "keys database are missing"),
+        "no database": (with_config(lambda c: c.pop("database")), "at database: got nothing"),
         "unknown": (with_config(lambda c: c["tagger"].update(x=1)), "at tagger: .*'x'"),
         "callbacks": (with_config(lambda c: c["tagger"].update(callbacks=["x"])), "'callbacks'"),
         "type": (with_config(lambda c: c["tagger"].update(lr="x")), "at tagger: .*'lr'"),
@@ -633,10 +849,22 @@ TABLES = {
         {name: (foreign(make), text) for name, (make, text) in WEIGHTS.items()},
     ),
     "fine-tuning": (fine_tune, "x.pt", WEIGHTS),
-    "resuming": (resume, "x.pt", STATES | {name: WEIGHTS[name] for name in ("missing", "NaN")}),
+    "resuming": (
+        resume,
+        "earlier/x.pt",
+        STATES | {name: WEIGHTS[name] for name in ("missing", "NaN")},
+    ),
+    "safetensors": (load_checkpoint, "x.safetensors", UNREADABLE),
+    "continuing": (resume, "present/x.safetensors", CONTINUED),
+    "loading": (WALNetTagger.load, "y.safetensors", LOADED),
+    "beginning": (
+        fine_tune,
+        "y.safetensors",
+        {name: LOADED[name] for name in LOADED if name.startswith("weight")},
+    ),
     "tagger": (WALNetTagger.load, "x.safetensors", TAGGERS),
     "database": (load_database, "x.json", DATABASES),
-    "YAML": (read_config_file, "x.yaml", YAML),
+    "TOML": (read_config_file, "x.toml", TOML),
     "config": (read_config_file, "x.json", CONFIGS),
     **{name: (experiment, name, cases) for name, cases in EXPERIMENTS.items()},
 }
@@ -654,6 +882,7 @@ def run_all(directory):
     for table, name in CASES:
         load, file_name, cases = TABLES[table]
         path = Path(directory, file_name)
+        path.parent.mkdir(exist_ok=True)
         cases[name][0](path)
         begin = time.perf_counter()
         try:
@@ -661,7 +890,7 @@ def run_all(directory):
             error = None
         except Exception as e:
             error = e
-        named = path.with_name("latest.pt") if table == "resuming" else path
+        named = path.with_stem("latest") if load is resume else path
         outcome = {
             "case": [table, name],
             "error": type(error).__name__,
@@ -719,6 +948,18 @@ def test_files_that_were_made_in_the_same_ways_load(tmp_path):
     assert len(from_padertorch(path).classes_) == 2
     changed("plan", "step", to=0)(path)
     fine_tune(path)
+    resume(path)
+    assert not (tmp_path / "latest.pt").exists()  # it was replaced
+    path = tmp_path / "x.safetensors"
+    says("plan", "step", to=0)(path)
+    assert load_checkpoint(path)["n_iterations"] == 2
+    assert len(WALNetTagger.load(path).classes_) == 2
+    fine_tune(path)
+    resume(path)
+    says("training", "clips", to={"training": 1})(path)  # tensors stand in their place
+    assert load_checkpoint(path)["training"]["clips"].keys() == {"training", "validation"}
+    row_with(valid_mAP={"float": "nan"}, x={"float": "-inf"})(path)
+    assert load_checkpoint(path)["history"][0]["x"] == -np.inf
     resume(path)
     header()(path)
     assert WALNetTagger.load(path).n_iter_ == 0

@@ -1,5 +1,6 @@
 """Checking plain data from files, key by key, with errors that say where and what is allowed."""
 
+import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -66,7 +67,8 @@ def check_object(
             if field.required:
                 raise fault(where, "nothing", field.allowed)
         elif not field.holds(content[key]):
-            raise fault(where, f"{content[key]!r:.60}", field.allowed)
+            # the repr of lists that share lists may be far larger than they are
+            raise fault(where, f"{reprlib.repr(content[key]):.60}", field.allowed)
 
 
 def is_count(value: Any) -> bool:

@@ -109,15 +109,17 @@ def load_tagger(directory: Path, *, device: str = "auto") -> AudioTagger:
     """
     from sktagger.networks import find_state
     from sktagger.training._checkpoints import load_checkpoint
+    from sktagger.training._file_kinds import checkpoint_paths, find_checkpoint
 
     config = read_config(directory)
     tagger = make_tagger(config, directory / "config.json", device=device)
     events = read_events(directory)
-    best = directory / "checkpoints" / "best.pt"
-    if not best.is_file():
+    best = find_checkpoint(directory / "checkpoints", "best")
+    if best is None:
+        missing, *_ = checkpoint_paths(directory / "checkpoints", "best")
         raise FileNotFoundError(
-            f"{str(best)!r} does not exist: it is written after the first validation. Continue the "
-            f"training with: sktagger train --resume {shlex.quote(str(directory))}"
+            f"{str(missing)!r} does not exist: it is written after the first validation. Continue "
+            f"the training with: sktagger train --resume {shlex.quote(str(directory))}"
         )
     state, _ = find_state(load_checkpoint(best), tagger._get_network(), str(best))
     return tagger._restore(np.array(events), state, source=str(best))

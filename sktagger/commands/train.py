@@ -201,6 +201,7 @@ def train(
     # importing PyTorch takes seconds, so everything that can fail without it was checked before
     from sklearn.base import clone
 
+    from sktagger.training._file_kinds import find_checkpoint
     from sktagger.training.callbacks import Checkpoint, TensorBoard
 
     if resume is None:
@@ -221,8 +222,8 @@ def train(
         logging_to(directory / "log.txt"),
     ):
         _log_start(directory, config, tagger, Y, Y_val)
-        latest = directory / "checkpoints" / "latest.pt"
-        if tagger.init_from is not None and latest.exists():
+        latest = find_checkpoint(directory / "checkpoints", "latest")
+        if tagger.init_from is not None and latest is not None:
             # the checkpoint is enough to continue; the original source may be gone
             tagger.set_params(init_from=latest)
         tagger.set_params(

@@ -14,7 +14,8 @@ from sktagger.networks import Network, find_state
 from sktagger.taggers import persistence
 from sktagger.taggers._base import BaseTagger
 from sktagger.targets._names import are_events
-from sktagger.training._file_kinds import is_safetensors
+from sktagger.training._checkpoints import training_record
+from sktagger.training._file_kinds import find_checkpoint, is_checkpoint, is_safetensors
 from sktagger.training._params import network_from_json, split_network, upgrade_params
 from sktagger.training.callbacks import load_checkpoint
 from sktagger.training.fine_tuning import Weights
@@ -65,27 +66,31 @@ def read_weights(init_from, network: Network, estimators: dict) -> Weights:
         )
     path = expand_path(init_from)
     if not path.is_file():
-        best = [folder / "best.pt" for folder in (path / "checkpoints", path)]
-        hint = "".join(f" Give {str(file)!r}." for file in best if file.is_file())
+        best = [find_checkpoint(folder, "best") for folder in (path / "checkpoints", path)]
+        hint = "".join(f" Give {str(file)!r}." for file in best if file is not None)
         raise FileNotFoundError(
             f"init_from: {str(path)!r} is no file. Give one that the method save of a tagger "
             f"wrote, or a checkpoint of a training.{hint}"
         )
-    if is_safetensors(path):
-        networks = () if type(network).__module__.startswith("sktagger.") else (type(network),)
+    networks = () if type(network).__module__.startswith("sktagger.") else (type(network),)
+    if is_safetensors(path) and not is_checkpoint(path):
         tagger, _ = persistence.load(path, estimators, device="cpu", tuned=None, networks=networks)
         return _from_tagger(tagger, repr(str(path)))
-    return _from_checkpoint(path, network)
+    return _from_checkpoint(path, network, networks)
 
 
 def _from_tagger(tagger, name):
     return Weights(name, tagger.module_.state_dict(), tagger.classes_.tolist(), tagger.network_)
 
 
-def _from_checkpoint(path, network):
+def _from_checkpoint(path, network, networks):
     checkpoint = load_checkpoint(path)
     name = repr(str(path))
     state, n_outputs = find_state(checkpoint, network, f"init_from: {name}")
+    record = training_record(checkpoint, name) if "format" in checkpoint else None
+    if record is not None and len(record["events"]) == n_outputs:
+        trained = network_from_json(record["network"], networks)
+        return Weights(name, state, record["events"], trained)
     classes = _read_beside(path, "events.json")
     if classes is not None and not are_events(classes):
         raise ValueError(

@@ -21,7 +21,7 @@ from sktagger._utils.json import parse_json
 from sktagger._utils.schema import Field, check_object, is_count
 from sktagger.networks import find_state
 from sktagger.targets._names import are_events
-from sktagger.training._checkpoints import find_record, load_checkpoint
+from sktagger.training._checkpoints import load_checkpoint, training_record
 from sktagger.training._file_kinds import find_tagger, is_checkpoint
 from sktagger.training._params import (
     LEFT_OUT,
@@ -226,7 +226,7 @@ def _read_checkpoint(path, estimators, networks):
             f"{source} is a checkpoint of another program: WALNetTagger.from_padertorch reads "
             "those of padertorch's WALNet, and init_from takes their weights."
         )
-    record = find_record(checkpoint, source)
+    record = training_record(checkpoint, source)
     if record is None:
         raise ValueError(
             f"{source} is of an earlier version of sktagger, which noted no settings and events in "

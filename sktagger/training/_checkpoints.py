@@ -1,36 +1,79 @@
-"""Checkpoints: written whole or not at all, read without running code, checked before use."""
+"""Write checkpoints whole or not at all; read them without running code; check them before use."""
 
-import io
+import json
 import math
+import os
+import reprlib
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
+from skorch import NeuralNet
 
 from sktagger._utils.files import expand_path, replacing
+from sktagger._utils.json import parse_json
+from sktagger._utils.schema import Field, check_object, is_count
 from sktagger.networks import check_state
-from sktagger.training._checkpoint_file import check_checkpoint_file
+from sktagger.training._checkpoint_format import (
+    CHECKPOINT_FORMAT,
+    OtherKindError,
+    checkpoint_to_bytes,
+    read_checkpoint,
+)
 from sktagger.training._file_kinds import is_safetensors
 from sktagger.training._record import check_record, differences, upgrade_record
+from sktagger.training._torch_files import check_torch_file
 
-CHECKPOINT_FORMAT = 3
-_UNTOLD = 1  # the format that did not say which training a checkpoint belongs to
+_FORMAT_WITHOUT_RECORD = 1
+_COUNT = Field("an integer from 0 up", is_count)
+_POSITION = {
+    "seed": Field(
+        "an integer from 0 to 2**32 - 1",
+        lambda seed: is_count(seed) and seed < 2**32,
+        required=False,  # format 1 lacks it
+    ),
+    "epoch": _COUNT,
+    "step": _COUNT,
+    "iteration": _COUNT,
+}
+_FLOAT = Field("a number", lambda x: type(x) is float)
+_ROW = {
+    "batches": Field("an empty list", lambda x: type(x) is list and not x),
+    "n_epochs": _COUNT,
+    "n_iterations": _COUNT,
+}
+_VALIDATED_ROW = {
+    "valid_mAP": _FLOAT,
+    "valid_loss": _FLOAT,
+    "valid_mAP_best": Field("true or false", lambda x: type(x) is bool),
+}
 
 
-def save_checkpoint(checkpoint: dict, path) -> None:
-    """Write a checkpoint; an interruption leaves an earlier one whole.
+def save_checkpoint(checkpoint: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write a checkpoint; if that is interrupted, an earlier file stays whole.
 
     Parameters
     ----------
     checkpoint : dict
-        Tensors, numbers, strings, and lists and dicts of them.
+        As :func:`load_checkpoint` gives those of sktagger. "format" and "version" are set anew.
     path : str or PathLike
+
+    Raises
+    ------
+    ValueError
+        If the file could not be read again.
+    OSError
+        If it cannot be written.
     """
-    content = io.BytesIO()  # PyTorch's own errors of a full disk name neither disk nor file
-    torch.save(checkpoint, content)
+    try:
+        content = checkpoint_to_bytes(checkpoint)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"Checkpoint {str(path)!r} cannot be written: {error}.") from error
     with replacing(path) as file:
-        file.write(content.getbuffer())
+        file.write(content)
 
 
-def load_checkpoint(path) -> dict:
+def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a checkpoint; nothing in it is executed.
 
     Time and memory are bounded by the size of the file, whatever it says.
@@ -38,172 +81,256 @@ def load_checkpoint(path) -> dict:
     Parameters
     ----------
     path : str or PathLike
-        A file that PyTorch 1.6 or later wrote.
+        A checkpoint of sktagger, of any format, or a file that PyTorch 1.6 or later wrote.
 
     Returns
     -------
     dict
-        On the CPU. Only that it holds tensors and plain data is known of it, not which.
+        Tensors, on the CPU, and plain data. The weights of sktagger's checkpoints are under
+        "model". The content is not checked further.
 
     Raises
     ------
-    FileNotFoundError, ValueError
-        If there is no such file, or it holds anything but tensors and plain data.
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is damaged, holds anything but tensors and plain data, or is of another kind: then
+        the message names the call that reads it.
     """
     path = expand_path(path)
     if path.is_dir():
         raise ValueError(
-            f"Checkpoint {str(path)!r} is a directory. WALNetTagger.load reads that of an "
+            f"Checkpoint {str(path)!r} is a directory. WALNetTagger.load reads the directory of an "
             "experiment; give one of its files here."
         )
     if not path.is_file():
         raise FileNotFoundError(f"Checkpoint {str(path)!r} does not exist.")
-    if is_safetensors(path):
+    return _load_safetensors(path) if is_safetensors(path) else _load_pickle(path)
+
+
+def _load_safetensors(path):
+    try:
+        return read_checkpoint(path)
+    except OtherKindError as error:
+        raise ValueError(f"{str(path)!r} {error}.") from error
+    except Exception as error:
         raise ValueError(
-            f"{str(path)!r} is no checkpoint, but looks like a saved tagger: WALNetTagger.load or "
-            "TunedThresholdTagger.load read it."
-        )
+            f"Checkpoint {str(path)!r} cannot be read ({_describe(error)}). It is damaged, or "
+            "sktagger did not write it."
+        ) from error
+
+
+def _load_pickle(path):
     try:
         with open(path, "rb") as file:
-            check_checkpoint_file(file)
+            check_torch_file(file)
             file.seek(0)
             checkpoint = torch.load(file, map_location="cpu", weights_only=True)
             if not isinstance(checkpoint, dict):
                 raise ValueError(f"it holds no dict, but a {type(checkpoint).__name__}")
             return checkpoint
     except Exception as error:
-        what, *_ = str(error).splitlines() or ["no reason given"]
         raise ValueError(
             f"Checkpoint {str(path)!r} cannot be read as tensors and plain data "
-            f"({type(error).__name__}: {what}). It is damaged, or holds what is refused because "
-            "loading it could run code, or fill the memory. Save it anew, as a dict of tensors, "
-            "numbers and strings, from a program that you trust with it."
+            f"({_describe(error)}). It is damaged, or holds what is refused because loading it "
+            "could run code or fill the memory. Save it again, as a dict of tensors, numbers and "
+            "strings, from a program that you trust with it."
         ) from error
 
 
-def find_record(checkpoint: dict, source: str, *, of: dict | None = None) -> dict | None:
-    """Give the record of the training that a checkpoint belongs to, checked.
+def _describe(error):
+    what, *_ = str(error).splitlines() or ["no reason given"]
+    return f"{type(error).__name__}: {what}"
+
+
+def training_record(
+    checkpoint: Mapping[str, Any], source: str, *, of: Mapping[str, Any] | None = None
+) -> dict[str, Any] | None:
+    """Give the record of the training that wrote a checkpoint, checked.
 
     Parameters
     ----------
     checkpoint : dict
-        What :func:`load_checkpoint` gave.
+        From :func:`load_checkpoint`.
     source : str
         The file, for messages.
     of : dict or None, default=None
-        Record of the training that it must belong to, if it tells one.
+        Record of a training. If the checkpoint has a record, it must be the same.
 
     Returns
     -------
     dict or None
-        None: an earlier version of sktagger wrote it, which did not note it.
+        None: the checkpoint is of the first format, which had no record.
 
     Raises
     ------
     ValueError
-        If it is of another format, has no such record, or that of another training.
+        If the checkpoint is of another format, lacks a record, or has that of another training.
     """
-    require = _requirements(source)
-    version = checkpoint.get("format")
-    require(
-        _is_count(version) and 0 < version <= CHECKPOINT_FORMAT,
-        "format",
-        f"1 to {CHECKPOINT_FORMAT}, those that this version of sktagger reads",
-    )
-    require(_is_count(checkpoint.get("n_iterations")), "n_iterations", "an integer from 0 up")
-    if version == _UNTOLD:
+    fault = _fault_in(source)
+    fields = {
+        "format": Field(
+            f"1 to {CHECKPOINT_FORMAT}, the formats that this version of sktagger reads",
+            lambda version: is_count(version) and 0 < version <= CHECKPOINT_FORMAT,
+        ),
+        "n_iterations": _COUNT,
+    }
+    check_object(checkpoint, fields, fault, others=True)
+    if checkpoint["format"] == _FORMAT_WITHOUT_RECORD:
         return None
     record = checkpoint.get("training")
-    if version == 2:
+    if checkpoint["format"] < CHECKPOINT_FORMAT:
         record = upgrade_record(record)
-    check_record(record, require)
-    if of is not None:
-        others = "; ".join(differences(of, record))
-        require(not others, "training", f"the training of latest.pt (they differ: {others})")
+    check_record(record, fault)
+    others = [] if of is None else differences(of, record)
+    if others:
+        got = f"another training ({'; '.join(others)})"
+        raise fault("training", got, "the training of the latest checkpoint")
     return record
 
 
-def check_resumable(checkpoint: dict, net, source: str, *, validated: bool) -> None:
-    """Check all that continuing a training takes from a checkpoint.
+def check_storable(record: Mapping[str, Any]) -> None:
+    """Check, before training, that checkpoints can hold a record of the training.
+
+    Parameters
+    ----------
+    record : dict
+        From :func:`sktagger.training._record.describe_training`.
+
+    Raises
+    ------
+    ValueError
+        If they cannot hold it, or not without change; so with events named by tuples or dates.
+    """
+
+    def fault(place, got, allowed):
+        return ValueError(f"at {place}: got {got}; allowed is {allowed}")
+
+    plain = {key: value for key, value in record.items() if key != "clips"}
+    try:
+        check_record(record, fault)
+        if parse_json(json.dumps(plain)) != plain:
+            raise ValueError("JSON would change it")
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"Checkpoint: the record of this training cannot be written ({error}). Name events by "
+            "strings or finite numbers, or train without checkpoints."
+        ) from error
+
+
+def check_resumable(
+    checkpoint: Mapping[str, Any], net: NeuralNet, source: str, *, validated: bool
+) -> None:
+    """Check everything in a checkpoint that continuing a training takes from it.
 
     Parameters
     ----------
     checkpoint : dict
-        What :func:`load_checkpoint` gave, after :func:`find_record`.
+        From :func:`load_checkpoint`; :func:`training_record` has checked its record.
     net : skorch.NeuralNet
-        Initialised; it is not changed.
+        Initialized; it is not changed.
     source : str
         The file, for messages.
     validated : bool
-        Whether the training validates.
+        Whether the training has validation clips.
 
     Raises
     ------
     ValueError
-        If something is missing, of a wrong type or out of range, or a tensor does not fit or
-        holds NaN or infinity; the message names file and place.
+        If something is missing, of a wrong type or out of range, or if a tensor does not fit or
+        holds NaN or infinity. The message names the file and the place in it.
     """
-    require = _requirements(source)
-    plan = checkpoint.get("plan")
-    require(
-        isinstance(plan, dict)
-        and plan.keys() | {"seed"} == {"seed", "epoch", "step", "iteration"}
-        and all(map(_is_count, plan.values())),
-        "plan",
-        "seed, epoch, step and iteration, integers from 0 up",
-    )
-    n_clips = checkpoint.get("n_clips")  # which the first checkpoints lack
-    require(n_clips is None or _is_count(n_clips), "n_clips", "an integer from 0 up")
-    rows = checkpoint.get("history")
-    require(
-        isinstance(rows, list) and all(_is_row(row, validated) for row in rows),
-        "history",
-        "a list of rounds with n_epochs, n_iterations and, in a training that validates, valid_mAP "
-        "and valid_loss",
-    )
-    require(
-        not validated or any(row["valid_mAP_best"] for row in rows),
-        "history",
-        "a round with the best valid_mAP",
-    )
+    fault = _fault_in(source)
+    fields = {
+        "plan": Field("an object of seed, epoch, step and iteration", _is_object),
+        "history": Field("a list of validation intervals", lambda x: type(x) is list),
+        "optimizer": Field("the state of AdamW for these weights", _is_object),
+        # format 1 lacks these
+        "n_clips": _COUNT._replace(required=False),
+        "ended": Field("true or false", lambda x: type(x) is bool, required=False),
+    }
+    check_object(checkpoint, fields, fault, others=True)
+    check_object(checkpoint["plan"], _POSITION, fault, place="plan")
+    _check_history(checkpoint["history"], fault, validated)
     check_state(checkpoint.get("model"), net.module_.state_dict(), source)
-    _check_optimizer(checkpoint.get("optimizer"), net.optimizer_, source, require)
+    _check_optimizer(checkpoint["optimizer"], net.optimizer_, source, fault)
 
 
-def _requirements(source):
-    """Make the function that raises unless something holds at a place of a checkpoint."""
+def load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """Set an optimizer to the state of a checkpoint.
 
-    def require(holds, place, allowed):
-        if not holds:
-            raise ValueError(
-                f"{source}, at {place}: allowed is {allowed}. The file is no checkpoint of this "
-                "training, or is damaged: take it away to start anew."
-            )
+    The running averages get the memory layout of their weights, as in a training that was not
+    interrupted; files hold no layout. With another one, steps would be slower.
 
-    return require
+    Parameters
+    ----------
+    optimizer : torch.optim.AdamW
+    state : dict
+        "state" and "param_groups", checked by :func:`check_resumable`.
+    """
+    weights = _weights(optimizer)
+    averages = {
+        index: {
+            name: x.clone() if name == "step" else torch.empty_like(weights[index]).copy_(x)
+            for name, x in tensors.items()
+        }
+        for index, tensors in state["state"].items()
+    }
+    optimizer.load_state_dict({**state, "state": averages})
 
 
-def _check_optimizer(given, optimizer, source, require):
-    own = optimizer.state_dict()
-    groups = given.get("param_groups") if isinstance(given, dict) else None
-    require(
+def _fault_in(source: str) -> Callable[[str, str, str], Exception]:
+    """Give the function that makes the error about a place in a checkpoint."""
+
+    def fault(place, got, allowed):
+        return ValueError(
+            f"{source}, at {place}: got {got}; allowed is {allowed}. The file is damaged, or "
+            "belongs to another training. Move it away to start training from the beginning."
+        )
+
+    return fault
+
+
+def _check_history(rows, fault, validated):
+    fields = _ROW | (_VALIDATED_ROW if validated else {})
+    for index, row in enumerate(rows):
+        place = f"history, interval {index}"
+        check_object(row, fields, fault, place=place, others=True)
+        values = (value for key, value in row.items() if key != "batches")
+        if not all(isinstance(value, str | int | float | None) for value in values):
+            raise fault(place, "lists or objects", "numbers and strings")
+    if validated and not any(row["valid_mAP_best"] for row in rows):
+        raise fault("history", "none", "an interval with the best valid_mAP")
+    if validated and not any(row["n_iterations"] for row in rows):
+        raise fault("history", "none", "an interval with iterations")
+
+
+def _check_optimizer(given, optimizer, source, fault):
+    groups, state = given.get("param_groups"), given.get("state")
+    own = optimizer.state_dict()["param_groups"]
+    if not (
         isinstance(groups, list)
-        and len(groups) == len(own["param_groups"])
-        and all(map(_is_like_group, groups, own["param_groups"]))
-        and isinstance(given.get("state"), dict),
-        "optimizer",
-        "the state of AdamW for these weights",
-    )
-    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    for index, averages in given["state"].items():
-        require(_is_count(index) and index < len(weights), "optimizer", "state of these weights")
+        and len(groups) == len(own)
+        and all(map(_is_like_group, groups, own))
+    ):
+        raise fault("optimizer", reprlib.repr(groups), "the settings of AdamW for these weights")
+    if not isinstance(state, dict):
+        raise fault("optimizer", type(state).__name__, "running averages by the weights' numbers")
+    weights = _weights(optimizer)
+    for index, averages in state.items():
+        if not (is_count(index) and index < len(weights)):
+            raise fault("optimizer", f"{index!r:.40}", f"numbers of weights, 0 to {len(weights)}")
         weight = weights[index]
         expected = {"step": torch.tensor(0.0), "exp_avg": weight, "exp_avg_sq": weight}
         check_state(averages, expected, f"{source}, at optimizer, weight {index}")
 
 
+def _weights(optimizer):
+    return [weight for group in optimizer.param_groups for weight in group["params"]]
+
+
 def _is_like_group(group, own):
-    """Say whether settings of an optimiser are its own, but for the values of numbers."""
+    """Say whether an optimizer's settings are its own, except for the values of numbers."""
     if not isinstance(group, dict) or not own.keys() <= group.keys():
         return False
     for name, value in group.items():
@@ -215,17 +342,5 @@ def _is_like_group(group, own):
     return True
 
 
-def _is_row(row, validated):
-    return (
-        isinstance(row, dict)
-        and _is_count(row.get("n_epochs"))
-        and _is_count(row.get("n_iterations"))
-        and row.get("batches") == []
-        and (not validated or type(row.get("valid_mAP")) is float)
-        and (not validated or type(row.get("valid_loss")) is float)
-        and (not validated or type(row.get("valid_mAP_best")) is bool)
-    )
-
-
-def _is_count(value):
-    return type(value) is int and 0 <= value < 2**63
+def _is_object(value):
+    return isinstance(value, dict)

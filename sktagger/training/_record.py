@@ -1,12 +1,19 @@
-"""What a training is made of, so that a checkpoint knows which one it belongs to."""
+"""The record of a training in its checkpoints: settings, seed, events, and digests of clips.
+
+It tells whether a checkpoint belongs to the training that is about to begin.
+"""
 
 import hashlib
+import reprlib
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn.frozen import FrozenEstimator
 
 from sktagger._utils.files import expand_path
+from sktagger._utils.schema import Field, check_object, is_count
 from sktagger.training._params import (
     dtype_name,
     network_to_json,
@@ -17,12 +24,57 @@ from sktagger.training._params import (
 )
 from sktagger.training.weighting import mean_one
 
-# these change neither the plan of batches nor what is learned from them, or are recorded otherwise
+# These change neither the batches nor what is learned from them, or are recorded separately.
 _LEFT_OUT = ("callbacks", "memory", "device", "n_jobs", "verbose", "on_error", "cross_fit")
 _LEFT_OUT += ("warm_start", "random_state", "augmentation", "init_from")
 
 
-def describe_training(tagger, network, seed, targets, train, validation, *, began) -> dict:
+def _are_digests(clips):
+    return (
+        isinstance(clips, Mapping)
+        and "training" in clips
+        and clips.keys() <= {"training", "validation"}
+        and all(map(_is_digest_table, clips.values()))
+    )
+
+
+def _is_digest_table(digests):
+    return (
+        isinstance(digests, torch.Tensor)
+        and digests.dtype == torch.int64
+        and digests.ndim == 2
+        and digests.shape[1] == 2
+    )
+
+
+_FIELDS = {
+    "estimator": Field("the name of a class", lambda x: isinstance(x, str)),
+    "network": Field(
+        "an object of name, version and settings",
+        lambda x: isinstance(x, Mapping) and isinstance(x.get("settings"), Mapping),
+    ),
+    "settings": Field(
+        "an object of settings by name",
+        lambda x: isinstance(x, Mapping) and all(type(name) is str for name in x),
+    ),
+    "seed": Field("null or an integer from 0 up", lambda x: x is None or is_count(x)),
+    "began": Field("an integer from 0 up", is_count),
+    "events": Field(
+        "a list of names or numbers",
+        lambda x: isinstance(x, list) and all(isinstance(event, str | int | float) for event in x),
+    ),
+    "events_dtype": Field("the name of a NumPy type", lambda x: isinstance(x, str)),
+    "multilabel": Field("true or false", lambda x: type(x) is bool),
+    "clips": Field(
+        "two 64-bit digests for each clip, under 'training' and, if any, 'validation'",
+        _are_digests,
+    ),
+}
+
+
+def describe_training(
+    tagger, network, seed, targets, train, validation, *, began
+) -> dict[str, Any]:
     """Record what a training is made of.
 
     Parameters
@@ -33,19 +85,19 @@ def describe_training(tagger, network, seed, targets, train, validation, *, bega
     seed : int
         Seed of the training.
     targets : Targets
-        Of all clips given to `fit`, for the events.
+        Those of all clips given to `fit`; the record takes the events from them.
     train : tuple
         Clips, indicator (n_clips, n_events), and weights (n_clips,) to train on.
     validation : tuple or None
         Clips and indicator to validate on.
     began : int
-        Number of batches that the network had been trained on before.
+        Number of batches that the network was trained on before this training.
 
     Returns
     -------
     dict
-        Plain data and tensors, as a checkpoint holds them. "seed" is None where the tagger has no
-        seed of its own, so that any will do.
+        Plain data, and tensors under "clips", as a checkpoint holds them. "seed" is None if the
+        tagger has `random_state=None`: then a checkpoint with any seed will do.
     """
     settings = params_to_json(tagger, left_out=(*_LEFT_OUT, *tagger._network_parameters))
     settings["augmentation"] = plain(tagger._resolve_augmentation())
@@ -67,59 +119,48 @@ def describe_training(tagger, network, seed, targets, train, validation, *, bega
     }
 
 
-def check_record(record, require) -> None:
+def check_record(record: Any, fault: Callable[[str, str, str], Exception]) -> None:
     """Check that a record, which may come from anywhere, has the form of one.
 
     Parameters
     ----------
     record : object
-    require : callable
-        Takes whether something holds, the place, and what is allowed there.
+    fault : callable
+        Makes an error from the place, what is there, and what is allowed.
     """
-    require(isinstance(record, dict), "training", "a record of what the training is made of")
-    counts = {"began": (int,), "seed": (int, type(None)), "multilabel": (bool,)}
-    for name, types in counts.items():
-        require(type(record.get(name)) in types, f"training, {name}", "what sktagger writes")
-    settings, events, clips = (record.get(name) for name in ("settings", "events", "clips"))
-    require(isinstance(settings, dict), "training, settings", "a dict of settings")
-    require(isinstance(record.get("estimator"), str), "training, estimator", "the name of a class")
-    require(isinstance(record.get("network"), dict), "training, network", "name and settings")
-    require(isinstance(record.get("events_dtype"), str), "training, events_dtype", "a type's name")
-    names = isinstance(events, list) and all(isinstance(e, str | int | float) for e in events)
-    require(names, "training, events", "a list of names or numbers")
-    known = isinstance(clips, dict) and clips.keys() <= {"training", "validation"}
-    require(known and "training" in clips, "training, clips", "digests of the training clips")
-    for digests in clips.values():
-        require(
-            isinstance(digests, torch.Tensor)
-            and digests.dtype == torch.int64
-            and digests.ndim == 2
-            and digests.shape[1] == 2,
-            "training, clips",
-            "a digest of each clip and one of its events",
-        )
+    check_object(record, _FIELDS, fault, place="training", others=True)
 
 
-def upgrade_record(record):
-    """Bring a record of a format that did not name the network to today's form."""
-    if not isinstance(record, dict) or not isinstance(record.get("settings"), dict):
-        return record  # checked afterwards
+def upgrade_record(record: Any) -> Any:
+    """Bring a record of a format that did not name the network to that of today.
+
+    Parameters
+    ----------
+    record : object
+        May come from anywhere; it is checked afterwards.
+
+    Returns
+    -------
+    object
+    """
+    if not isinstance(record, Mapping) or not isinstance(record.get("settings"), Mapping):
+        return record
     network, settings = split_network(upgrade_params(record["settings"]))
     return {**record, "estimator": "WALNetTagger", "network": network, "settings": settings}
 
 
-def differences(there: dict, here: dict) -> list[str]:
-    """Say in what two trainings differ.
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """Say how two trainings differ.
 
     Parameters
     ----------
     there, here : dict
-        Records, `there` of a checkpoint, `here` of the present training.
+        Records: `there` is that of a checkpoint, `here` that of the present training.
 
     Returns
     -------
     list of str
-        Empty if they are the same.
+        Empty if they are the same training.
     """
     found = []
     names = here["settings"].keys() | there["settings"].keys()
@@ -141,7 +182,7 @@ def differences(there: dict, here: dict) -> list[str]:
 
 
 def _can_be_extended(settings):
-    """Say whether the length of a training changes nothing of what comes before its end."""
+    """Say whether a longer training begins with the same batches and learning rates."""
     augmentation = settings["augmentation"]
     return (
         settings["schedule"] == "constant"
@@ -152,16 +193,18 @@ def _can_be_extended(settings):
 def _unequal(name, there, here):
     if isinstance(there, dict) and isinstance(here, dict):
         found = []
-        for key in sorted(there.keys() | here.keys()):
+        for key in sorted(there.keys() | here.keys(), key=str):
             found += _unequal(f"{name}.{key}", there.get(key), here.get(key))
         return found
-    # numbers of equal value are equal settings, 1 and True are not
+    # 1 and 1.0 are the same setting; 1 and True are not
     same = there == here and isinstance(there, bool) == isinstance(here, bool)
-    return [] if same else [f"{name}: {there!r:.60} there, {here!r:.60} here"]
+    # the repr of lists that share lists, as files may hold them, may be far larger than they are
+    shown = [f"{reprlib.repr(value):.60}" for value in (there, here)]
+    return [] if same else [f"{name}: {shown[0]} there, {shown[1]} here"]
 
 
 def other_events(there: list, here: list) -> list[str]:
-    """Say in what the events of two trainings differ; an empty list if they do not."""
+    """Say how the events of two trainings differ; an empty list if they are the same."""
     if there == here:
         return []
     only_there = [event for event in there if event not in here]
@@ -188,13 +231,13 @@ def _other_clips(name, there, here):
         if changed.any():
             first = int(changed.nonzero()[0])
             found.append(
-                f"{int(changed.sum())} of {len(here)} {name} {what} are others (the first: {first})"
+                f"{int(changed.sum())} of {len(here)} {name} {what} differ (the first: {first})"
             )
     return found
 
 
 def _digests(clips, indicator, weights):
-    """Digest each clip, and its events and weight: Tensor of shape (n_clips, 2), int64."""
+    """Compute digests of each clip, and of its events and weight: int64 Tensor (n_clips, 2)."""
     digests = np.empty((len(clips), 2), np.int64)
     columns = np.column_stack([indicator, mean_one(weights)]).astype(np.float32)
     for index in range(len(clips)):
@@ -210,14 +253,16 @@ def _digest(*parts):
 
 
 def name_source(init_from) -> str | None:
-    """Name what a training begins with: a file by path and content, a tagger by its weights."""
+    """Name the source of the first weights: a file by path and content, a tagger by weights."""
     if init_from is None:
         return None
     if isinstance(init_from, FrozenEstimator):
         init_from = init_from.estimator
     if not hasattr(init_from, "module_"):
         path = expand_path(init_from).absolute()
-        # training that goes on does not need it any more
-        return f"{path} ({_digest(path.read_bytes()):x})" if path.is_file() else str(path)
+        # JSON cannot hold a name that is not UTF-8
+        name = str(path).encode("utf-8", "backslashreplace").decode()
+        # a training that continues does not need the file, which may be gone
+        return f"{name} ({_digest(path.read_bytes()):x})" if path.is_file() else name
     state = init_from.module_.state_dict()
     return f"a tagger ({_digest(*(x.cpu().numpy().tobytes() for x in state.values())):x})"

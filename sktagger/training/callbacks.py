@@ -1,15 +1,19 @@
-"""What happens around training: validation, best weights, progress, checkpoints.
+"""Callbacks of a training: validation, learning rate, progress, checkpoints.
 
-All are skorch callbacks for ``WALNetTagger(callbacks=[...])``; the tagger itself adds
-:class:`Validation` and :class:`Progress`.
+All are skorch callbacks for ``WALNetTagger(callbacks=[...])``. The tagger itself adds
+:class:`Validation`, :class:`Progress` and, by its parameter `schedule`, :class:`OneCycle`.
 """
 
 import math
+import os
 import time
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from skorch import NeuralNet
 from skorch.callbacks import Callback
 from tensorboardX import SummaryWriter
 
@@ -34,34 +38,44 @@ __all__ = [
 
 
 class Validation(Callback):
-    """Measure the validation mAP after each round and keep the best weights.
+    """Measure the validation mAP after each validation interval, and keep the best weights.
 
-    Adds to the net's history: `n_epochs` and `n_iterations` (trained so far), and, where there
-    are validation clips, `valid_mAP` and `valid_mAP_best` (whether it is the best so far; among
-    rounds of the same mAP, that with the lowest validation loss is the best, and a network that was
-    not trained yet never is). When training ends, also by Ctrl-C or an error, the net gets the
-    weights of the best round; without validation clips, those of the last finished round.
+    It adds to the net's history: `n_epochs`, `n_steps` and `n_iterations` (trained so far); and, if
+    there are validation clips, `valid_mAP` and `valid_mAP_best` (whether it is the best so far).
+    Among intervals of the same mAP, the one with the lowest validation loss is the best. The
+    untrained network is never the best. When training ends, also by Ctrl-C or an error, the net
+    gets the weights of the best interval; without validation clips, those of the last finished one.
 
-    It also notices when training diverges, before a checkpoint is written: FloatingPointError
-    is raised where the loss, the weights after a round, or the validation scores are not finite.
+    It also notices when training diverges, before a checkpoint is written: it raises
+    FloatingPointError if the loss, the weights after an interval, or the validation scores are not
+    finite.
 
     Parameters
     ----------
     patience : int or None, default=None
-        Training ends after so many rounds without a better mAP. None: it runs to its end.
+        Training stops after this number of validation intervals without a better mAP. None: it does
+        not stop early.
     """
 
-    before_training = True  # it sees the round of validation before training, too
+    before_training = True  # it also sees the validation before training
 
-    def __init__(self, patience=None):
+    def __init__(self, patience: int | None = None) -> None:
         self.patience = patience
 
-    def on_train_begin(self, net, **kwargs):
+    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Forget earlier trainings."""
         self._forget()
 
-    def restore(self, rows, best_state):
-        """Go on after the rounds of a history, the best of which ended with some weights."""
+    def restore(self, rows: Sequence[dict[str, Any]], best_state: dict[str, torch.Tensor]) -> None:
+        """Set best mAP and patience to those after some intervals.
+
+        Parameters
+        ----------
+        rows : list of dict
+            History of the intervals so far.
+        best_state : dict of str to Tensor
+            Weights after the best of them.
+        """
         best = [row for row in rows if row["valid_mAP_best"]][-1]
         self.best_, self.best_state_ = (best["valid_mAP"], -best["valid_loss"]), best_state
         scores = [row["valid_mAP"] for row in rows if row["n_iterations"]]
@@ -71,8 +85,10 @@ class Validation(Callback):
         self.best_, self.best_state_, self.last_state_ = (-np.inf, -np.inf), None, None
         self.n_worse_ = 0
 
-    def on_batch_end(self, net, batch, training, y_pred, **kwargs):
-        """Look at the loss of a training batch; note the scores of a validation batch."""
+    def on_batch_end(
+        self, net: NeuralNet, batch: Any, training: bool, y_pred: torch.Tensor, **kwargs: Any
+    ) -> None:
+        """Check the loss of a training batch; keep the scores of a validation batch."""
         if training:
             self.iteration_ += 1
             loss = net.history[-1, "batches", -1, "train_loss"]
@@ -82,8 +98,10 @@ class Validation(Callback):
             self.scores_.append(y_pred.float().cpu().numpy())
             self.events_.append(batch[1].cpu().numpy())
 
-    def on_epoch_end(self, net, dataset_train, dataset_valid=None, **kwargs):
-        """Measure, and keep the weights if they are the best."""
+    def on_epoch_end(
+        self, net: NeuralNet, dataset_train: Any, dataset_valid: Any = None, **kwargs: Any
+    ) -> None:
+        """Measure the mAP, and keep the weights if they are the best."""
         if not _is_finite(net.module_):
             raise self._divergence(net, "weights or running statistics are not finite")
         if not all(np.isfinite(scores).all() for scores in self.scores_):
@@ -94,7 +112,7 @@ class Validation(Callback):
         if dataset_valid is None:
             return
         with warnings.catch_warnings():
-            # the tagger has warned of events without positives once, before training
+            # the tagger has warned of events without positives before training
             warnings.simplefilter("ignore")
             score = mean_average_precision(
                 np.concatenate(self.events_), np.concatenate(self.scores_)
@@ -110,8 +128,8 @@ class Validation(Callback):
         if best:
             self.best_, self.best_state_ = result, copy_state(net.module_)
 
-    def on_epoch_begin(self, net, dataset_train, **kwargs):
-        """Begin a round, unless there were too many without a better mAP."""
+    def on_epoch_begin(self, net: NeuralNet, dataset_train: Any, **kwargs: Any) -> None:
+        """Begin an interval, unless there were too many without a better mAP."""
         if self.patience is not None and self.n_worse_ >= self.patience:
             raise EarlyStop
         if self.best_state_ is None:
@@ -119,7 +137,7 @@ class Validation(Callback):
         self.iteration_ = dataset_train.plan.iteration
         self.scores_, self.events_ = [], []
 
-    def on_train_end(self, net, **kwargs):
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Give the net the best weights."""
         if not _is_finite(net.module_):
             net.optimizer_.state.clear()  # its running averages are not finite either
@@ -133,23 +151,24 @@ class Validation(Callback):
 
     def _divergence(self, net, what):
         trained = any(row.get("n_iterations") for row in net.history)
-        kept = " The tagger keeps the weights of earlier rounds." if trained else ""
+        kept = " The tagger keeps the weights of earlier intervals." if trained else ""
         return FloatingPointError(
             f"Training diverged at iteration {self.iteration_}: {what}. Set a lower lr (it is "
             f"{net.lr:g}), set gradient_clip, and look for huge values in the audio, in "
-            f"sample_weight and class_weight, and in weights that training began with.{kept}"
+            f"sample_weight and class_weight, and in the weights that training started from.{kept}"
         )
 
 
 class OneCycle(Callback):
-    """Let the learning rate rise to its greatest value, then fall to zero, along cosines [1]_.
+    """Raise the learning rate to its maximum, then lower it to zero, along cosines [1]_.
 
-    In training whose end is not known (`partial_fit`), it stays at its greatest value.
+    The maximum is the net's `lr`. If the end of training is not known (`partial_fit`), the rate
+    stays at the maximum.
 
     Parameters
     ----------
     warm_up : float, default=0.2
-        Part of the training, in (0, 1), in which it rises from a 25th of its greatest value.
+        Fraction of the training, in (0, 1), in which the rate rises from 1/25 of its maximum.
 
     References
     ----------
@@ -157,18 +176,18 @@ class OneCycle(Callback):
        large learning rates", arXiv:1708.07120, 2018.
     """
 
-    def __init__(self, warm_up=0.2):
+    def __init__(self, warm_up: float = 0.2) -> None:
         self.warm_up = warm_up
 
-    def on_epoch_begin(self, net, dataset_train, **kwargs):
-        """Note how far the training is."""
+    def on_epoch_begin(self, net: NeuralNet, dataset_train: Any, **kwargs: Any) -> None:
+        """Note how far training has come."""
         self.ends_ = dataset_train.ends
         self.by_clips_ = dataset_train.unit == "epoch"
         length = dataset_train.total - dataset_train.first
         self.n_all_ = length * (len(dataset_train.dataset) if self.by_clips_ else 1)
         self.n_done_ = round(dataset_train.progress * self.n_all_)
 
-    def on_batch_begin(self, net, batch, training, **kwargs):
+    def on_batch_begin(self, net: NeuralNet, batch: Any, training: bool, **kwargs: Any) -> None:
         """Set the learning rate of the batch."""
         if training:
             rate = net.lr * (self.factor(self.n_done_ / self.n_all_) if self.ends_ else 1)
@@ -176,8 +195,18 @@ class OneCycle(Callback):
                 group["lr"] = rate
             self.n_done_ += len(batch[0]["n_frames"]) if self.by_clips_ else 1
 
-    def factor(self, progress):
-        """Give the part of the greatest rate at a point of training in [0, 1]."""
+    def factor(self, progress: float) -> float:
+        """Return the learning rate relative to its maximum.
+
+        Parameters
+        ----------
+        progress : float
+            Fraction of the training that is done, in [0, 1].
+
+        Returns
+        -------
+        float in [0, 1]
+        """
         if progress < self.warm_up:
             return 1 - 0.96 * (1 + math.cos(math.pi * progress / self.warm_up)) / 2
         left = (1 - progress) / (1 - self.warm_up)
@@ -185,33 +214,35 @@ class OneCycle(Callback):
 
 
 class Progress(Callback):
-    """Show training as a progress bar, and each round as a line of the log.
+    """Show training as a progress bar, and log each validation interval.
 
     Parameters
     ----------
     verbose : int, default=1
-        0: nothing is shown. 1: on standard error a bar, in a terminal or a notebook, or else a line
-        per round. Either way, the logger "sktagger" gets a line per round, level INFO; where that
-        is a log that is kept, the lines are not printed, too.
+        0: show nothing. 1: show a bar on standard error in a terminal or a notebook, and a line
+        per interval elsewhere. In both cases, the logger "sktagger" gets a line per interval with
+        level INFO. If that log is kept, the lines are not printed as well.
     """
 
-    before_training = True  # it sees the round of validation before training, too
+    before_training = True  # it also sees the validation before training
 
-    def __init__(self, verbose=1):
+    def __init__(self, verbose: int = 1) -> None:
         self.verbose = verbose
 
-    def on_train_begin(self, net, X=None, **kwargs):
+    def on_train_begin(self, net: NeuralNet, X: Any = None, **kwargs: Any) -> None:
         """Open the bar."""
         self.bar_ = TaskProgress("Training", X.intervals.n_clips, verbose=self.verbose)
         self.shown_ = {}
 
-    def on_epoch_begin(self, net, dataset_train, **kwargs):
-        """Begin a round."""
+    def on_epoch_begin(self, net: NeuralNet, dataset_train: Any, **kwargs: Any) -> None:
+        """Move the bar to the beginning of the interval."""
         done = dataset_train.done / dataset_train.total
         self.bar_.seek(round(done * dataset_train.n_clips))
         self.losses_, self.n_clips_, self.started_ = [], 0, time.perf_counter()
 
-    def on_batch_end(self, net, batch, training, loss, **kwargs):
+    def on_batch_end(
+        self, net: NeuralNet, batch: Any, training: bool, loss: torch.Tensor, **kwargs: Any
+    ) -> None:
         """Move the bar."""
         if training:
             self.losses_.append(loss.item())
@@ -221,8 +252,8 @@ class Progress(Callback):
             self.bar_.show(self.shown_)
             self.bar_.update(len(batch[0]["n_frames"]))
 
-    def on_epoch_end(self, net, **kwargs):
-        """Log the round."""
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Log the interval."""
         row = net.history[-1]
         line = f"epoch {row['n_epochs']}  iteration {row['n_iterations']}"
         if self.losses_:
@@ -235,14 +266,14 @@ class Progress(Callback):
             line += "  (best so far)" * row["valid_mAP_best"]
         self.bar_.log(line)
 
-    def on_train_end(self, net, **kwargs):
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Close the bar."""
         self.bar_.close()
         del self.bar_
 
 
 class TensorBoard(Callback):
-    """Write losses and validation mAP as TensorBoard events, by iteration.
+    """Write losses and validation mAP to TensorBoard, by iteration.
 
     Parameters
     ----------
@@ -250,35 +281,35 @@ class TensorBoard(Callback):
         Directory for the event files; made if missing.
     """
 
-    before_training = True  # it sees the round of validation before training, too
+    before_training = True  # it also sees the validation before training
 
-    def __init__(self, dirname):
+    def __init__(self, dirname: str | os.PathLike[str]) -> None:
         self.dirname = dirname
 
-    def on_train_begin(self, net, **kwargs):
+    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Open the event file."""
         self.writer_ = SummaryWriter(str(expand_path(self.dirname)))
 
-    def on_epoch_end(self, net, **kwargs):
-        """Write the figures of the round."""
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Write losses and mAP of the interval."""
         row = net.history[-1]
         for name in ("train_loss", "valid_loss", "valid_mAP"):
             if name in row:
                 tag = name.replace("_", "/")
                 self.writer_.add_scalar(tag, row[name], global_step=row["n_iterations"])
 
-    def on_train_end(self, net, **kwargs):
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Close the event file."""
         self.writer_.close()
         del self.writer_
 
 
 def _is_finite(module):
-    """Say whether all weights and statistics of a module are finite."""
+    """Say whether all weights and running statistics of a module are finite."""
     finite = [tensor.isfinite().all() for tensor in module.state_dict().values()]
     return bool(torch.stack(finite).all())
 
 
-def copy_state(module):
-    """Copy a module's weights and statistics to the CPU."""
+def copy_state(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Copy a module's weights and running statistics to the CPU."""
     return {key: value.detach().cpu().clone() for key, value in module.state_dict().items()}

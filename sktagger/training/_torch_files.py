@@ -1,9 +1,11 @@
-"""A look at a file of PyTorch before it is loaded: is it weights and plain data, and how much?
+"""Check a file of ``torch.save`` before ``torch.load`` reads it.
 
+Checkpoints of other programs are such files, as were those of sktagger up to format 2.
 ``torch.load(weights_only=True)`` runs no code, but it makes what a file asks for: tensors far
-larger than the file, or keys so deeply nested that Python crashes. Here the file's pickle is
-followed without anything being called; tensors are compared with the data that is there. What
-``torch.save`` does not write for tensors, numbers, strings, dicts, lists and tuples is refused.
+larger than the file, or keys so deeply nested that Python crashes. This module follows the file's
+pickle without calling anything, and compares tensors with the data that is there. It refuses
+everything that ``torch.save`` does not write for tensors, numbers, strings, dicts, lists and
+tuples.
 """
 
 import math
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 from pickletools import genops
 from typing import Any, BinaryIO
 
-# Weights take some hundred bytes per tensor, and the history of a training as many per round
+# A tensor takes some hundred bytes, and so does each validation interval of the history.
 _MAX_PICKLE = 2**22
 _MAX_STACK = 10_000  # torch.save writes at most a thousand items at a time
 _MAX_DEPTH = 20
@@ -50,7 +52,7 @@ class _Tensor:
     """A tensor, which lies within its storage."""
 
 
-def check_checkpoint_file(file: BinaryIO) -> None:
+def check_torch_file(file: BinaryIO) -> None:
     """Check that ``torch.load`` can read a file safely.
 
     Time and memory are bounded by the file's size. Nothing is decompressed or called.
@@ -63,7 +65,7 @@ def check_checkpoint_file(file: BinaryIO) -> None:
     Raises
     ------
     ValueError, IndexError, KeyError, TypeError, OSError, zipfile.BadZipFile
-        If it is no archive as ``torch.save`` writes it, or holds anything but weights and plain
+        If it is not an archive that ``torch.save`` wrote, or holds anything but tensors and plain
         data.
     """
     pickle, sizes = _read_archive(file)
@@ -71,22 +73,22 @@ def check_checkpoint_file(file: BinaryIO) -> None:
 
 
 def _read_archive(file):
-    """Give the pickle of an archive, and the size of each of its storages in bytes."""
+    """Return the pickle of an archive, and the size of each storage in bytes."""
     n_bytes = file.seek(0, 2)
     file.seek(0)
-    # as torch.load tells archives from plain pickles
+    # torch.load tells archives from plain pickles in the same way
     if file.read(4) != b"PK\3\4":
         raise ValueError(
-            "it is no zip archive, which PyTorch writes since version 1.6; load an older file, if "
-            "you trust it, and save it anew by torch.save"
+            "it is no zip archive, which PyTorch writes since version 1.6; if you trust an older "
+            "file, load it and save it again by torch.save"
         )
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise ValueError("it is compressed, which files of PyTorch never are")
+            raise ValueError("it is compressed, but PyTorch never compresses its files")
         if sum(max(entry.file_size, entry.compress_size) for entry in entries) > n_bytes:
             raise ValueError("it declares more data than it has")
-        # readers of archives differ in what they make of these
+        # different readers of archives would read different content
         if archive.comment or len({entry.filename.casefold() for entry in entries}) < len(entries):
             raise ValueError("its archive has a comment, or entries of the same name")
         sizes = {entry.filename: entry.file_size for entry in entries}
@@ -100,7 +102,7 @@ def _read_archive(file):
 
 
 def _follow(pickle, sizes):
-    """Follow a pickle, and give what it makes, with all tensors compared with their data."""
+    """Return what a pickle would make; tensors are compared with their data, nothing is called."""
     stack, outer, memo, attributes = [], [], {}, []
     for opcode, argument, _ in genops(pickle):
         name = opcode.name
@@ -142,7 +144,7 @@ def _follow(pickle, sizes):
         elif name == "REDUCE":
             arguments, function = stack.pop(), stack.pop()
             stack.append(_rebuild(function, arguments))
-        elif name == "BUILD":  # of a state dict, which has its versions as an attribute
+        elif name == "BUILD":  # a state dict has an attribute with its versions
             state = stack.pop()
             if not isinstance(stack[-1], dict) or list(state) != ["_metadata"]:
                 raise ValueError("it sets attributes of Python objects")
@@ -160,7 +162,7 @@ def _follow(pickle, sizes):
 def _fill(container, items, *, keyed):
     """Add items to a list, or keys and values to a dict."""
     if type(container) is not (dict if keyed else list):
-        raise ValueError("it adds items to what is no list or dict")
+        raise ValueError("it adds items to an object that is no list or dict")
     if not keyed:
         container.extend(items)
         return
@@ -181,13 +183,13 @@ def _storage(reference, sizes):
 
 
 def _rebuild(function, arguments):
-    """Describe what a function of the pickle would make."""
+    """Describe what a function that the pickle calls would make."""
     if function == _Global(_ORDERED_DICT) and arguments == ():
         return {}
     if function == _Global(_PARAMETER) and isinstance(arguments[0], _Tensor):
         return arguments[0]
     if function != _Global(_TENSOR):
-        raise ValueError("it calls something other than the making of a tensor")
+        raise ValueError("it calls a function that makes no tensor")
     storage, offset, shape, strides, _, hooks = arguments
     counts = (offset, *shape, *strides)
     if not isinstance(storage, _Storage) or hooks != {} or not all(map(_is_count, counts)):
@@ -206,7 +208,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _check_content(content):
-    """Check that there is data only, not too deeply nested; level by level, each object once."""
+    """Check that there is only data, and not too deeply nested: by levels, each object once."""
     level, seen = content, set()
     for _ in range(_MAX_DEPTH):
         inner = {}
