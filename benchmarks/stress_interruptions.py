@@ -81,10 +81,10 @@ def state(directory):
     checkpoints = directory / "checkpoints"
     partial = list(directory.rglob("*.part"))
     assert len(partial) <= 2, partial
-    if not (checkpoints / "latest.pt").exists():
+    if not (checkpoints / "latest.safetensors").exists():
         return 0
-    load_checkpoint(checkpoints / "best.pt")
-    return load_checkpoint(checkpoints / "latest.pt")["plan"]["epoch"]
+    load_checkpoint(checkpoints / "best.safetensors")
+    return load_checkpoint(checkpoints / "latest.safetensors")["plan"]["epoch"]
 
 
 def main():
@@ -133,7 +133,10 @@ def main():
             before = max(before, now)
         interrupted_at = before
         train(resume=directory)
-        ended = [load_checkpoint(path / "checkpoints" / "latest.pt") for path in (whole, directory)]
+        ended = [
+            load_checkpoint(path / "checkpoints" / "latest.safetensors")
+            for path in (whole, directory)
+        ]
         same = all(torch.equal(ended[0]["model"][key], x) for key, x in ended[1]["model"].items())
         n_partial = len(list(directory.rglob("*.part")))
     report = {

@@ -70,7 +70,7 @@ def test_evaluate_writes_the_four_files_and_the_tagger(experiment, scenes):
     assert {path.name for path in directory.iterdir()} == {
         "overall.json", "event_wise.json", "fp.json", "fn.json", "tagger.safetensors",
     }  # fmt: skip
-    best = load_checkpoint(experiment / "checkpoints" / "latest.pt")["history"]
+    best = load_checkpoint(experiment / "checkpoints" / "latest.safetensors")["history"]
     assert validation.overall["mAP"] == pytest.approx(
         max(row["valid_mAP"] for row in best), abs=1e-6
     )
@@ -85,7 +85,7 @@ def test_evaluate_writes_the_four_files_and_the_tagger(experiment, scenes):
 
 def test_experiment_loads_as_a_tagger(experiment, scenes):
     X, Y = scenes.to_xy("validate")
-    best = load_checkpoint(experiment / "checkpoints" / "latest.pt")["history"]
+    best = load_checkpoint(experiment / "checkpoints" / "latest.safetensors")["history"]
     tagger = WALNetTagger.load(experiment)
     assert tagger.score(X, Y) == pytest.approx(max(row["valid_mAP"] for row in best[1:]), abs=1e-6)
     assert tagger.random_state is not None
@@ -105,10 +105,11 @@ def test_resumed_training_ends_like_an_uninterrupted_one(experiment, scenes, tmp
         with pytest.raises(KeyboardInterrupt, match="sktagger train --resume"):
             train(scenes.path, storage_root=tmp_path, settings=SETTINGS)
     (part,) = (tmp_path / "audio_tagging").iterdir()
-    assert load_checkpoint(part / "checkpoints" / "latest.pt")["plan"]["epoch"] == 1
+    assert load_checkpoint(part / "checkpoints" / "latest.safetensors")["plan"]["epoch"] == 1
     assert train(None, resume=part) == part
     resumed, whole = (
-        load_checkpoint(path / "checkpoints" / "latest.pt")["model"] for path in (part, experiment)
+        load_checkpoint(path / "checkpoints" / "latest.safetensors")["model"]
+        for path in (part, experiment)
     )
     assert all(torch.equal(resumed[key], whole[key]) for key in whole)
 
@@ -135,8 +136,8 @@ def _reorder(content):
         (lambda content: content["datasets"]["balanced_train"].popitem(), "12 there, 11 here"),
         (lambda content: content["datasets"]["validate"].popitem(), "8 there, 7 here"),
         (_rename, "events: only there 'alarm'; only here 'zebra'"),
-        (_relabel, r"2 of 12 training clips' events or weights are others \(the first: 0\)"),
-        (_reorder, "12 of 12 training clips are others"),
+        (_relabel, r"2 of 12 training clips' events or weights differ \(the first: 0\)"),
+        (_reorder, "12 of 12 training clips differ"),
     ],
 )
 def test_resuming_with_another_database_is_refused(experiment, content, tmp_path, change, message):
@@ -146,10 +147,10 @@ def test_resuming_with_another_database_is_refused(experiment, content, tmp_path
     shutil.copytree(experiment, other)
     config = json.loads((other / "config.json").read_text())
     (other / "config.json").write_text(json.dumps(config | {"database": str(tmp_path / "db.json")}))
-    before = (other / "checkpoints" / "latest.pt").read_bytes()
+    before = (other / "checkpoints" / "latest.safetensors").read_bytes()
     with pytest.raises(ValueError, match=f"belongs to another training.*{message}"):
         train(None, resume=other)
-    assert (other / "checkpoints" / "latest.pt").read_bytes() == before
+    assert (other / "checkpoints" / "latest.safetensors").read_bytes() == before
 
 
 def test_a_second_process_cannot_train_in_the_same_directory(experiment):
@@ -176,16 +177,18 @@ def _lock_and_die(directory):
 
 
 def test_full_disk_keeps_the_checkpoint_of_before(tmp_path, monkeypatch):
-    save_checkpoint({"model": 1}, tmp_path / "latest.pt")
+    save_checkpoint({"n_iterations": 1}, tmp_path / "latest.safetensors")
 
     def fail(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("sktagger._utils.files.os.fsync", fail)
-    with pytest.raises(OSError, match=r"latest\.pt' cannot be written: No space left .* is kept"):
-        save_checkpoint({"model": 2}, tmp_path / "latest.pt")
-    assert load_checkpoint(tmp_path / "latest.pt") == {"model": 1}
-    assert [path.name for path in tmp_path.iterdir()] == ["latest.pt"]
+    with pytest.raises(
+        OSError, match=r"latest\.safetensors' cannot be written: No space left .* is kept"
+    ):
+        save_checkpoint({"n_iterations": 2}, tmp_path / "latest.safetensors")
+    assert load_checkpoint(tmp_path / "latest.safetensors")["n_iterations"] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["latest.safetensors"]
 
 
 def test_ctrl_c_has_its_exit_status(monkeypatch, capsys):
@@ -293,7 +296,9 @@ def test_unknown_events_of_the_validation_set_may_be_ignored(scenes, content, tm
         train(path, storage_root=tmp_path, settings=SETTINGS, unknown_events="ignore")
         for path in (scenes.path, tmp_path / "db.json")
     )
-    ends = [load_checkpoint(path / "checkpoints" / "latest.pt") for path in (plain, ignoring)]
+    ends = [
+        load_checkpoint(path / "checkpoints" / "latest.safetensors") for path in (plain, ignoring)
+    ]
     assert ends[0]["history"][-1]["valid_mAP"] == ends[1]["history"][-1]["valid_mAP"]
     assert train(resume=ignoring) == ignoring
 
@@ -355,7 +360,7 @@ def test_each_validation_is_logged_once(scenes, tmp_path, capsys):
 
 
 def test_partial_files_of_killed_processes_are_deleted(experiment):
-    partial = experiment / "checkpoints" / ".latest.pt.0123456789abcdef.part"
+    partial = experiment / "checkpoints" / ".latest.safetensors.0123456789abcdef.part"
     partial.touch()
     train(None, resume=experiment)
     assert not partial.exists()
@@ -371,13 +376,13 @@ def test_places_in_the_home_directory(content, tmp_path, monkeypatch):
         config="~/config.json", storage_root="~/storage", name="a", settings={"memory": "~/cache"}
     )
     assert directory == tmp_path / "storage" / "audio_tagging" / "a"
-    assert (directory / "checkpoints" / "best.pt").is_file()
+    assert (directory / "checkpoints" / "best.safetensors").is_file()
     assert (tmp_path / "cache").is_dir()
     evaluate("~/storage/audio_tagging/a", database="~/db.json")
-    source = "~/storage/audio_tagging/a/checkpoints/best.pt"
+    source = "~/storage/audio_tagging/a/checkpoints/best.safetensors"
     fitted = WALNetTagger(**config["tagger"], init_from=source, callbacks=[Checkpoint("~/c")])
     fitted.fit(*load_database("~/db.json").to_xy("balanced_train"))
-    assert (tmp_path / "c" / "best.pt").is_file()
+    assert (tmp_path / "c" / "best.safetensors").is_file()
     fitted.save("~/tagger.safetensors")
     assert list(WALNetTagger.load("~/tagger.safetensors").classes_) == list(fitted.classes_)
 
@@ -524,7 +529,7 @@ def test_evaluation_before_the_first_validation_says_what_to_do(experiment, tmp_
     for name in ("config.json", "events.json"):
         (tmp_path / name).write_bytes((experiment / name).read_bytes())
     with pytest.raises(
-        FileNotFoundError, match=r"best\.pt.* Continue .*with: sktagger train --resume"
+        FileNotFoundError, match=r"best\.safetensors.* Continue .*with: sktagger train --resume"
     ):
         evaluate(tmp_path)
 

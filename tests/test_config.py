@@ -49,7 +49,7 @@ def config_of(directory):
 
 
 def weights(directory):
-    return load_checkpoint(directory / "checkpoints" / "latest.pt")["model"]
+    return load_checkpoint(directory / "checkpoints" / "latest.safetensors")["model"]
 
 
 def test_config_of_an_experiment_makes_the_same_training(experiment, tmp_path):
@@ -392,9 +392,9 @@ def test_config_cannot_be_used_with_resume(experiment):
 def test_fine_tuning_is_in_the_config(experiment, scenes, tmp_path, monkeypatch):
     settings = SETTINGS | {"stft__hop_length": 100, "freeze": 11, "random_state": 0}
     monkeypatch.chdir(experiment)
-    settings["init_from"] = "checkpoints/best.pt"
+    settings["init_from"] = "checkpoints/best.safetensors"
     first = train(scenes.path, storage_root=tmp_path, settings=settings)
-    best = experiment / "checkpoints" / "best.pt"
+    best = experiment / "checkpoints" / "best.safetensors"
     assert config_of(first)["tagger"]["init_from"] == str(best.resolve())
     monkeypatch.chdir(tmp_path)
     again = train(config=first / "config.json", storage_root=tmp_path)
@@ -411,8 +411,8 @@ def test_tagger_in_memory_cannot_be_in_a_config(scenes, tmp_path):
 
 
 def test_resumed_fine_tuning_does_not_need_its_source(experiment, scenes, tmp_path):
-    source = tmp_path / "source.pt"
-    source.write_bytes((experiment / "checkpoints" / "best.pt").read_bytes())
+    source = tmp_path / "source.safetensors"
+    source.write_bytes((experiment / "checkpoints" / "best.safetensors").read_bytes())
     settings = SETTINGS | {"stft__hop_length": 100, "freeze": "features", "init_from": str(source)}
     settings |= {"schedule": "constant", "augmentation__refine": 0}  # so that max_epochs can change
     directory = train(scenes.path, storage_root=tmp_path, settings=settings)
@@ -421,6 +421,6 @@ def test_resumed_fine_tuning_does_not_need_its_source(experiment, scenes, tmp_pa
     (directory / "config.json").write_text(json.dumps(config))
     source.unlink()
     train(resume=directory)
-    latest = load_checkpoint(directory / "checkpoints" / "latest.pt")
+    latest = load_checkpoint(directory / "checkpoints" / "latest.safetensors")
     assert latest["history"][-1]["n_epochs"] == 2
     assert load_tagger(directory).freeze == "backbone"  # evaluation does not need it, either

@@ -25,7 +25,7 @@ from sktagger import STFT, Augmentation, WALNetTagger
 from sktagger.commands.train import train
 from sktagger.metrics import map_scorer
 from sktagger.networks.walnet import N_LAYERS
-from sktagger.training.callbacks import Checkpoint
+from sktagger.training.callbacks import Checkpoint, load_checkpoint
 from sktagger.training.fine_tuning import freeze_stages, start_from
 
 SETTINGS = {"sample_rate": 8000, "batch_size": 4, "max_epochs": 1, "random_state": 0}
@@ -97,9 +97,9 @@ def test_everything_but_new_events_comes_from_the_source(source, fresh, tmp_path
 
 def test_events_of_an_experiment_are_read_from_its_directory(experiment, scenes, fresh):
     events = scenes.events("balanced_train")
-    best = experiment / "checkpoints" / "best.pt"
+    best = experiment / "checkpoints" / "best.safetensors"
     start_from(fresh, best, np.array(["new", events[1], "other"]), FEATURES)
-    weight = torch.load(best, weights_only=True)["model"][OUTPUT + "conv.weight"]
+    weight = load_checkpoint(best)["model"][OUTPUT + "conv.weight"]
     assert torch.equal(fresh.state_dict()[OUTPUT + "conv.weight"][1], weight[1])
 
 
@@ -134,8 +134,8 @@ def test_other_features_are_refused_before_training(source, data, tmp_path, kind
 
 
 def test_other_features_of_an_experiment_are_refused(experiment, data):
-    best = experiment / "checkpoints" / "best.pt"
-    with pytest.raises(ValueError, match=r"best\.pt' was trained with hop_length=160"):
+    best = experiment / "checkpoints" / "best.safetensors"
+    with pytest.raises(ValueError, match=r"best\.safetensors' was trained with hop_length=160"):
         WALNetTagger(**SETTINGS, stft=STFT(hop_length=80), init_from=best).fit(*data)
 
 
@@ -178,7 +178,7 @@ def test_what_is_no_source_is_refused(data, experiment, tmp_path):
             WALNetTagger(**SETTINGS, init_from=path).fit(*data)
     with pytest.raises(FileNotFoundError, match=r"'nowhere\.pt' is no file"):
         WALNetTagger(**SETTINGS, init_from="nowhere.pt").fit(*data)
-    with pytest.raises(FileNotFoundError, match=r"is no file\. .* Give '.*best\.pt'"):
+    with pytest.raises(FileNotFoundError, match=r"is no file\. .* Give '.*best\.safetensors'"):
         WALNetTagger(**SETTINGS, init_from=experiment).fit(*data)
     with pytest.raises(NotFittedError, match="init_from: this WALNetTagger is not fitted"):
         WALNetTagger(**SETTINGS, init_from=WALNetTagger()).fit(*data)

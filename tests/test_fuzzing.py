@@ -283,9 +283,10 @@ def test_damaged_tagger_is_loaded_or_named(folder, saved, data):
         assert scores.shape == (1, len(tagger.classes_))
 
 
-@pytest.fixture(scope="module")
-def checkpoint(folder):
-    save_checkpoint({"format": 1, "model": {"x": torch.ones(3)}, "history": [{}]}, folder / "whole")
+@pytest.fixture(scope="module", params=[save_checkpoint, torch.save], ids=["present", "earlier"])
+def checkpoint(folder, request):
+    content = {"format": 1, "model": {"x": torch.ones(3)}, "history": [{"n_iterations": 1}]}
+    request.param(content, folder / "whole")
     return (folder / "whole").read_bytes()
 
 

@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import compute_class_weight
 
 from sktagger import STFT, Augmentation, ThresholdTuner, TunedThresholdTagger, WALNetTagger
-from sktagger.training.callbacks import Checkpoint
+from sktagger.training.callbacks import Checkpoint, load_checkpoint
 
 SETTINGS = {"sample_rate": 8000, "max_epochs": 1, "random_state": 0}
 
@@ -257,7 +257,7 @@ def test_checkpoints_load_with_the_settings_and_events_of_their_training(wavefor
     settings |= {"pooling": "mean", "schedule": "constant", "max_epochs": 2}
     tagger = WALNetTagger(**SETTINGS | settings, callbacks=[Checkpoint(tmp_path)])
     tagger.fit(waveforms, labels)
-    for path in (tmp_path, tmp_path / "best.pt", tmp_path / "latest.pt"):
+    for path in (tmp_path, tmp_path / "best.safetensors", tmp_path / "latest.safetensors"):
         loaded = WALNetTagger.load(path).set_params(verbose=0)
         np.testing.assert_array_equal(
             loaded.predict_proba(waveforms), tagger.predict_proba(waveforms)
@@ -267,15 +267,15 @@ def test_checkpoints_load_with_the_settings_and_events_of_their_training(wavefor
     with pytest.raises(
         ValueError, match=r"checkpoint of sktagger, not of padertorch: WALNetTagger\.l"
     ):
-        WALNetTagger.from_padertorch(tmp_path / "best.pt", classes=["a", "b"])
+        WALNetTagger.from_padertorch(tmp_path / "best.safetensors", classes=["a", "b"])
     with pytest.raises(ValueError, match=r"which has no thresholds: WALNetTagger\.load reads it"):
-        TunedThresholdTagger.load(tmp_path / "best.pt")
+        TunedThresholdTagger.load(tmp_path / "best.safetensors")
     with pytest.raises(FileNotFoundError, match="has no thresholds yet: `sktagger evaluate`"):
         TunedThresholdTagger.load(tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="holds no tagger"):
         WALNetTagger.load(tmp_path / "empty")
-    state = torch.load(tmp_path / "best.pt", weights_only=True)["model"]
+    state = load_checkpoint(tmp_path / "best.safetensors")["model"]
     torch.save({"model": state}, tmp_path / "theirs.pt")
     with pytest.raises(
         ValueError, match=r"of another program: WALNetTagger\.from_padertorch reads"

@@ -30,12 +30,12 @@ from sktagger.batching.plans import TrainingPlan
 from sktagger.commands._config import read_config_file
 from sktagger.commands._experiment import load_tagger
 from sktagger.commands._settings import make_config, parse_settings
-from sktagger.networks import WALNet
 from sktagger.training.callbacks import Checkpoint, load_checkpoint, save_checkpoint
 from sktagger.training.setup import make_net
 
 MEMORY = 2**30  # bytes beyond what the process has when all is imported
 SECONDS = 60  # for one file; the slowest take a few
+OUTPUT_WEIGHT = "cnn.convs.12.conv.weight"
 SENTINEL = "code-was-run"  # a file that the code in the files would write
 
 
@@ -235,12 +235,13 @@ def network():
 @cache
 def net():  # which crafted files leave as it is
     tagger = WALNetTagger(sample_rate=8000, verbose=0)
-    return make_net(tagger, tagger._get_network(), network())
+    return make_net(tagger, tagger._get_network().resolve(), network())
 
 
 RECORD = {
+    "estimator": "WALNetTagger",
+    "network": {"name": "WALNet", "version": 1, "settings": {"sample_rate": 8000}},
     "settings": {
-        "sample_rate": 8000,
         "lr": 1e-3,
         "init_from": None,
         "schedule": "one_cycle",
@@ -253,6 +254,8 @@ RECORD = {
     "multilabel": True,
     "clips": {name: torch.zeros((4, 2), dtype=torch.int64) for name in ("training", "validation")},
 }
+RECORD_2 = {name: RECORD[name] for name in RECORD if name not in ("estimator", "network")}
+RECORD_2["settings"] = RECORD["settings"] | {"sample_rate": 8000}
 
 
 @cache
@@ -267,7 +270,7 @@ def training_checkpoint():
         "n_iterations": 2,
         "n_clips": 4,
         "ended": False,
-        "training": RECORD,
+        "training": RECORD_2,
         "model": dict(start.module_.state_dict()),
         "optimizer": start.optimizer_.state_dict() | {"state": dict(enumerate(averages))},
         "plan": {"seed": 0, "epoch": 1, "step": 1, "iteration": 2},
@@ -284,9 +287,10 @@ def resume(path):
     os.replace(path, path.with_stem("latest"))
     best = path.with_stem("best")
     if not best.exists():
-        write = save_checkpoint if path.suffix == ".safetensors" else torch.save
-        content = {"n_iterations": 2, "training": RECORD, "model": network().state_dict()}
-        write({"format": 2} | content, best)
+        present = path.suffix == ".safetensors"
+        write, record = (save_checkpoint, RECORD) if present else (torch.save, RECORD_2)
+        state = network().state_dict()
+        write({"format": 2, "n_iterations": 2, "training": record, "model": state}, best)
     data = SimpleNamespace(intervals=intervals, validation=(), record=lambda: copy(RECORD))
     try:
         checkpoint.on_train_begin(net(), data)
@@ -306,7 +310,7 @@ def from_padertorch(path):
 
 def fine_tune(path):
     tagger = WALNetTagger(sample_rate=8000, init_from=path, verbose=0)
-    tagger._begin_module(0, np.array(["a"]), tagger._get_network(), going_on=False)
+    tagger._begin_module(0, np.array(["a"]), tagger._get_network().resolve(), going_on=False)
 
 
 def changed(*keys, to=None, drop=False):
@@ -348,7 +352,7 @@ WEIGHTS = {
     "type": (changed("model", BIAS, to=lambda x: x.long()), f"'{BIAS}' is torch.int64"),
     "NaN": (changed("model", BIAS, to=NAN), f"'{BIAS}' holds NaN"),
     "extra": (changed("model", "x", to=NAN), "it has no 'x'"),
-    "no row": (changed("model", f"{WALNet.head}.weight", to=torch.tensor(1.0)), "conv.weight"),
+    "no row": (changed("model", OUTPUT_WEIGHT, to=torch.tensor(1.0)), "conv.weight"),
 }
 STATES = {
     "format": (changed("format", to=99), "at format: got 99; allowed is 1 to 3"),
@@ -428,7 +432,13 @@ def header(change=None, **changes):
         params = changes.get("params", {})
         content = saved_header(path) | changes
         if isinstance(params, dict):
-            content["params"] = saved_header(path)["params"] | params
+            saved = saved_header(path)
+            own = {key: params[key] for key in params if key in saved["network"]["settings"]}
+            others = {key: params[key] for key in params if key not in own}
+            content["params"] = saved["params"] | others
+            if own:
+                settings = saved["network"]["settings"] | own
+                content["network"] = saved["network"] | {"settings": settings}
         content = change(tensors, json.dumps(content)) if change else json.dumps(content)
         save_file(tensors, path, metadata={"sktagger": content})
 
@@ -495,6 +505,19 @@ TAGGERS = {
     "params, huge window": (params(stft={"win_length": 10**15}), "win_length=10{15}"),
     "params, huge FFT": (params(stft={"n_fft": 2**20}), "needed is .*524289, 128"),
     "params, huge rate": (params(sample_rate=10**15), "win_length="),
+    "estimator": (header(estimator="Popen"), "at estimator"),
+    "estimator, list": (header(estimator=["WALNetTagger"]), "at estimator"),
+    "network": (header(network=1), "got the network 1; known are WALNet"),
+    "network, unknown": (header(network={"name": "os.mkdir"}), "network 'os.mkdir'; known are"),
+    "network, list": (header(network={"name": ["WALNet"]}), "got the network .*; known are"),
+    "network, version": (header(network={"name": "WALNet", "version": 10**9}), "got version"),
+    "network, version, text": (header(network={"name": "WALNet", "version": "1"}), "got version"),
+    "network, settings": (header(network={"name": "WALNet", "settings": [1]}), "no object"),
+    "network, setting": (
+        header(network={"name": "WALNet", "settings": {"os": 1}}),
+        "unknown settings of network",
+    ),
+    "network, pooling": (params(pooling=[1]), "'pooling' parameter"),
     "classes, count": (header(classes=["a"] * 10**6), "at classes"),
     "classes, equal": (header(classes=["a", "a"]), "at classes"),
     "classes, nested": (header(classes=[["a"], ["b"]]), "at classes"),
@@ -527,7 +550,7 @@ def checkpoint_parts():
     """Give what a checkpoint says in JSON, and its tensors."""
     with TemporaryDirectory() as directory:
         path = Path(directory, "x.safetensors")
-        save_checkpoint(training_checkpoint(), path)
+        save_checkpoint(training_checkpoint() | {"training": RECORD}, path)
         with safe_open(path, framework="pt") as file:
             header = json.loads(file.metadata()["sktagger"])
             return header, {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
@@ -636,6 +659,11 @@ CONTINUED = {
     "training": (says("training", to=[1]), "at training: got list"),
     "training, no": (says("training", drop=True), "at training: got NoneType"),
     "training, settings": (says("training", "settings", to=3), "at training, settings: got 3"),
+    "training, estimator": (says("training", "estimator", to=1), "at training, estimator"),
+    "training, network": (says("training", "network", to="WALNet"), "at training, network"),
+    "training, other network": (
+        says("training", "network", "settings", "pooling", to="mean"), "another training .*network"
+    ),
     "training, seed": (says("training", "seed", to="x"), "at training, seed"),
     "training, began": (says("training", "began", to=-1), "at training, began"),
     "training, events": (says("training", "events", to=[[1]]), "at training, events"),
@@ -706,10 +734,11 @@ LOADED = {
         says("training", "settings", "augmentation", to="os.mkdir"), "'augmentation' parameter"
     ),
     "settings, group": (
-        says("training", "settings", "stft", to={"os": 1}), "unknown settings of stft"
+        says("training", "network", "settings", "stft", to={"os": 1}), "unknown settings of stft"
     ),
     "settings, huge": (
-        says("training", "settings", "stft", to={"n_fft": 2**20}), "needed is .*524289, 128"
+        says("training", "network", "settings", "stft", to={"n_fft": 2**20}),
+        "needed is .*524289, 128",
     ),
     "events, count": (says("training", "events", to=["a"] * 10**6), "at classes"),
     "events, equal": (says("training", "events", to=["a", "a"]), "at classes"),

@@ -129,7 +129,7 @@ def test_best_weights_are_restored(scenes, tmp_path):
     tagger.fit(X, Y, X_val=X_val, Y_val=Y_val)
     best = tagger.history_["valid_mAP"].max()
     assert tagger.score(X_val, Y_val) == pytest.approx(best, abs=1e-6)
-    for key, value in load_checkpoint(tmp_path / "best.pt")["model"].items():
+    for key, value in load_checkpoint(tmp_path / "best.safetensors")["model"].items():
         assert torch.equal(value, tagger.module_.state_dict()[key])
 
 

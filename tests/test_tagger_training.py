@@ -220,7 +220,7 @@ def test_divergence_is_an_error_that_says_where_and_leaves_the_best(data, tmp_pa
         tagger.fit(X, Y, X_val=X, Y_val=Y)
     assert tagger.n_iter_ == 6
     assert tagger.score(X, Y) == pytest.approx(tagger.history_["valid_mAP"].max())
-    for name in ("best.pt", "latest.pt"):
+    for name in ("best.safetensors", "latest.safetensors"):
         checkpoint = load_checkpoint(tmp_path / name)
         assert all(value.isfinite().all() for value in checkpoint["model"].values())
 
@@ -246,7 +246,7 @@ def test_weights_that_are_not_finite_reach_no_checkpoint(data, tmp_path):
     tagger = WALNetTagger(**SETTINGS | {"max_epochs": 9, "gradient_clip": None})
     with pytest.raises(FloatingPointError, match="iteration 6: weights or running statistics"):
         tagger.set_params(callbacks=callbacks).fit(X, Y)
-    assert load_checkpoint(tmp_path / "latest.pt")["n_iterations"] == 3
+    assert load_checkpoint(tmp_path / "latest.safetensors")["n_iterations"] == 3
     assert weights(tagger).isfinite().all()
 
 
@@ -269,7 +269,7 @@ def test_divergence_after_resuming_leaves_what_was_resumed(data, tmp_path):
     with pytest.warns(UserWarning, match="interrupted"):
         once.fit(X, Y)
     tagger = WALNetTagger(**settings, callbacks=[Checkpoint(tmp_path), Spoil(3)])
-    with pytest.raises(FloatingPointError, match="keeps the weights of earlier rounds"):
+    with pytest.raises(FloatingPointError, match="keeps the weights of earlier intervals"):
         tagger.fit(X, Y)
     assert torch.equal(weights(tagger), weights(once))
 
@@ -279,7 +279,7 @@ def test_weights_that_were_not_finite_from_the_start_are_told(data, tmp_path):
     source = WALNetTagger(**SETTINGS).fit(X, Y)
     source.module_.state_dict()["cnn.convs.3.conv.bias"].fill_(torch.nan)
     tagger = WALNetTagger(**SETTINGS, init_from=source)
-    with pytest.raises(FloatingPointError, match=r"iteration 0: weights .* training began with"):
+    with pytest.raises(FloatingPointError, match=r"iteration 0: weights .* training started from"):
         tagger.fit(X, Y, X_val=X, Y_val=Y)
 
 

@@ -87,7 +87,8 @@ def _from_checkpoint(path, network, networks):
     checkpoint = load_checkpoint(path)
     name = repr(str(path))
     state, n_outputs = find_state(checkpoint, network, f"init_from: {name}")
-    record = training_record(checkpoint, name) if "format" in checkpoint else None
+    ours = type(checkpoint.get("format")) is int and "training" in checkpoint
+    record = training_record(checkpoint, name) if ours else None
     if record is not None and len(record["events"]) == n_outputs:
         trained = network_from_json(record["network"], networks)
         return Weights(name, state, record["events"], trained)
@@ -104,8 +105,8 @@ def _from_checkpoint(path, network, networks):
             "before the head are used."
         )
     config = _read_beside(path, "config.json")
-    ours = isinstance(config, dict) and isinstance(config.get("tagger"), dict)
     try:
+        ours = isinstance(config, dict) and isinstance(config.get("tagger"), dict)
         trained = _network_of(config["tagger"]) if ours else None
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(

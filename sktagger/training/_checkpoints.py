@@ -25,6 +25,7 @@ from sktagger.training._record import check_record, differences, upgrade_record
 from sktagger.training._torch_files import check_torch_file
 
 _FORMAT_WITHOUT_RECORD = 1
+_FORMAT_WITH_NETWORK = 3
 _COUNT = Field("an integer from 0 up", is_count)
 _POSITION = {
     "seed": Field(
@@ -179,7 +180,7 @@ def training_record(
     if checkpoint["format"] == _FORMAT_WITHOUT_RECORD:
         return None
     record = checkpoint.get("training")
-    if checkpoint["format"] < CHECKPOINT_FORMAT:
+    if checkpoint["format"] < _FORMAT_WITH_NETWORK:
         record = upgrade_record(record)
     check_record(record, fault)
     others = [] if of is None else differences(of, record)

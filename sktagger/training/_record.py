@@ -48,14 +48,14 @@ def _is_digest_table(digests):
 
 
 _FIELDS = {
+    "settings": Field(
+        "an object of settings by name",
+        lambda x: isinstance(x, Mapping) and all(type(name) is str for name in x),
+    ),
     "estimator": Field("the name of a class", lambda x: isinstance(x, str)),
     "network": Field(
         "an object of name, version and settings",
         lambda x: isinstance(x, Mapping) and isinstance(x.get("settings"), Mapping),
-    ),
-    "settings": Field(
-        "an object of settings by name",
-        lambda x: isinstance(x, Mapping) and all(type(name) is str for name in x),
     ),
     "seed": Field("null or an integer from 0 up", lambda x: x is None or is_count(x)),
     "began": Field("an integer from 0 up", is_count),
