@@ -547,7 +547,7 @@ def test_each_call_that_reads_checkpoints_takes_the_present_format(data, tmp_pat
         TunedThresholdTagger.load(best)
     with pytest.raises(FileNotFoundError, match="has no thresholds yet"):
         TunedThresholdTagger.load(tmp_path)
-    tuned = fit(data, init_from=best, freeze="features", max_epochs=1)
+    tuned = fit(data, init_from=best, freeze="backbone", max_epochs=1)
     key = "cnn.convs.5.conv.weight"
     assert torch.equal(tuned.module_.state_dict()[key], load_checkpoint(best)["model"][key])
     with pytest.raises(FileNotFoundError, match=re.escape(f"Give {str(best)!r}")):

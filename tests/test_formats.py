@@ -172,7 +172,10 @@ def test_saved_tagger(saved, clip):
     assert tagger.classes_.tolist() == EVENTS
     assert tagger.n_iter_ == 7
     assert tagger.stft.get_params() == STFT_1
-    assert tagger.augmentation.get_params() == {**AUGMENTATION_1, "refine": 0.2}  # is newer
+    assert tagger.augmentation.get_params() == {
+        **AUGMENTATION_1,
+        "final_weak_fraction": 0.2,
+    }  # is newer
     assert {name: getattr(tagger, name) for name in PARAMS_1} == PARAMS_1 | {
         "stft": tagger.stft,
         "augmentation": tagger.augmentation,
@@ -232,7 +235,7 @@ def test_weights_to_begin_with(saved, experiment, clip, state):
             sample_rate=16000,
             stft=STFT(**STFT_1),
             init_from=source,
-            freeze="features",
+            freeze="backbone",
             max_epochs=1,
             random_state=0,
         )
@@ -337,7 +340,7 @@ def test_checkpoints_of_format_2_are_read(begun, tmp_path):
         for key, weight in loaded.module_.state_dict().items():
             assert torch.equal(weight, best["model"][key])
     settings = SETTINGS_2 | {"max_epochs": 1, "verbose": 0}
-    tagger = WALNetTagger(**settings, init_from=directory / "best.pt", freeze="features")
+    tagger = WALNetTagger(**settings, init_from=directory / "best.pt", freeze="backbone")
     tagger.fit(arguments["X"], arguments["y"])
     key = "cnn.convs.3.conv.weight"
     assert torch.equal(tagger.module_.state_dict()[key], best["model"][key])
@@ -360,9 +363,16 @@ def test_another_training_keeps_files_of_an_earlier_format(begun, tmp_path):
 
 # --- format 3
 
+NETWORK_3 = {name: PARAMS_1[name] for name in ("sample_rate", "stft", "fmin", "pooling")}
 RECORD_3 = {
+    "estimator": "WALNetTagger",
+    "network": {"name": "WALNet", "version": 1, "settings": NETWORK_3},
     "settings": {
-        **{name: value for name, value in PARAMS_1.items() if name != "random_state"},
+        **{
+            name: value
+            for name, value in PARAMS_1.items()
+            if name not in NETWORK_3 and name != "random_state"
+        },
         "freeze": None,
         "init_from": None,
         "loss": "auto",
