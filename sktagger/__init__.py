@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from sktagger.audio.augmentation import Augmentation
     from sktagger.audio.spectral import STFT
     from sktagger.datasets.database import load_database
-    from sktagger.taggers.tuned import TunedThresholdTagger
-    from sktagger.taggers.walnet import WALNetTagger
+    from sktagger.taggers import AudioTagger, TunedThresholdTagger, WALNetTagger
     from sktagger.thresholds.tuner import ThresholdTuner
 
 # By default, waiting OpenMP threads spin. They then take CPU time from the threads that read audio.

@@ -157,7 +157,9 @@ class CtrlC(Callback):
 
 
 def test_ctrl_c_before_anything_was_learned_leaves_the_tagger_as_it_was(data):
-    message = "interrupted before the first validation interval ended; the tagger is as it was before"
+    message = (
+        "interrupted before the first validation interval ended; the tagger is as it was before"
+    )
     tagger = WALNetTagger(**SETTINGS, callbacks=[CtrlC()])
     with pytest.warns(UserWarning, match=message):
         tagger.fit(*data)
@@ -175,7 +177,9 @@ def test_ctrl_c_before_anything_was_learned_leaves_the_tagger_as_it_was(data):
 def test_ctrl_c_in_training_that_goes_on_leaves_the_weights_of_the_last_round(data):
     tagger = WALNetTagger(**SETTINGS, warm_start=True).fit(*data)
     before = tagger.predict_proba(data[0])
-    with pytest.warns(UserWarning, match="has the weights of the last validation interval that ended"):
+    with pytest.warns(
+        UserWarning, match="has the weights of the last validation interval that ended"
+    ):
         tagger.set_params(callbacks=[CtrlC(2)]).fit(*data)
     np.testing.assert_array_equal(tagger.predict_proba(data[0]), before)
     assert tagger.n_iter_ == 3

@@ -77,7 +77,7 @@ def check_events(directory: Path, events: Sequence[str]) -> None:
     """Raise ValueError unless a database has the events of an experiment."""
     from sktagger.training._record import other_events
 
-    others = other_events(read_events(directory), events)
+    others = other_events(read_events(directory), list(events))
     if others:
         raise ValueError(
             f"{str(directory)!r} belongs to another training: the database has changed since it "

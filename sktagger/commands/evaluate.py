@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,7 +70,7 @@ def evaluate(
     database: str | os.PathLike[str] | None = None,
     validation_set: str = "validate",
     test_set: str = "eval",
-    strategy: str | None = None,
+    strategy: Literal["expected", "best"] | None = None,
     device: str = "auto",
     on_error: str | None = None,
     unknown_events: str = "error",

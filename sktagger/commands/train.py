@@ -168,7 +168,7 @@ def train(
     if resume is None:
         if name is not None:
             _experiment.check_name(root, name)
-        config, layers = _merge(
+        plan, layers = _merge(
             config,
             settings or {},
             database=database,
@@ -193,10 +193,10 @@ def train(
         }
         _check_resumed_alone(settings, changes)
         directory = _experiment.find_experiment(resume)
-        config = _experiment.read_config(directory)
-    db = load_database(config["database"], training_set=config["training_set"])
-    db.events(config["training_set"])  # raises an error if there is no such data set
-    X_val, Y_val = db.to_xy(config["validation_set"], unknown_events=config["unknown_events"])
+        plan = _experiment.read_config(directory)
+    db = load_database(plan["database"], training_set=plan["training_set"])
+    db.events(plan["training_set"])  # raises an error if there is no such data set
+    X_val, Y_val = db.to_xy(plan["validation_set"], unknown_events=plan["unknown_events"])
 
     # importing PyTorch takes seconds, so everything that can fail without it was checked before
     from sklearn.base import clone
@@ -205,23 +205,21 @@ def train(
     from sktagger.training.callbacks import Checkpoint, TensorBoard
 
     if resume is None:
-        config = _settings.make_config(**config, tagger=layers)
+        plan = _settings.make_config(**plan, tagger=layers)
     place = "config" if resume is None else directory / "config.json"
-    tagger = _settings.make_tagger(config, place)
+    tagger = _settings.make_tagger(plan, place)
     tagger.set_params(memory=(settings or {}).get("memory"))
-    X, Y = db.to_xy(
-        config["training_set"], min_length=config["min_length"], on_error=tagger.on_error
-    )
+    X, Y = db.to_xy(plan["training_set"], min_length=plan["min_length"], on_error=tagger.on_error)
     if resume is not None:
         _experiment.check_events(directory, list(Y.columns))
     else:
-        directory = _experiment.create(root, config, list(Y.columns), name)
+        directory = _experiment.create(root, plan, list(Y.columns), name)
     with (
         _experiment.resumable(directory),
         _experiment.locked(directory),
         logging_to(directory / "log.txt"),
     ):
-        _log_start(directory, config, tagger, Y, Y_val)
+        _log_start(directory, plan, tagger, Y, Y_val)
         latest = find_checkpoint(directory / "checkpoints", "latest")
         if tagger.init_from is not None and latest is not None:
             # the checkpoint is enough to continue; the original source may be gone
@@ -282,7 +280,7 @@ def _merge(file, settings, **arguments):
     described = merged.pop("network", None)
     named = described if isinstance(described, str) else None
     merged["estimator"] = "AudioTagger" if named else merged.get("estimator", "WALNetTagger")
-    recipe_settings = dict(recipe["settings"])
+    recipe_settings: dict[str, Any] = dict(recipe["settings"])
     if merged["estimator"] == "AudioTagger" and "pooling" in recipe_settings:
         recipe_settings["network__pooling"] = recipe_settings.pop("pooling")
     layers = {

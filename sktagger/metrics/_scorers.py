@@ -96,7 +96,7 @@ class EventScorer(BaseScorer):
         Keyword arguments for `metric`.
     """
 
-    def __init__(self, metric: Callable[..., float], *, binary: bool = False, **options: Any):
+    def __init__(self, metric: Callable[..., Any], *, binary: bool = False, **options: Any):
         self.binary = binary
         methods = ["predict_proba", "decision_function"]
         super().__init__(metric, 1, options, methods + ["predict"] * binary)

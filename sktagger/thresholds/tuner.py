@@ -343,7 +343,8 @@ class ThresholdTuner(ClassifierMixin, TransformerMixin, BaseEstimator):
             Mean over the events that occur in `y`.
         """
         check_is_fitted(self)
-        return mean_f1(match_events(y, self.classes_, name="y").indicator, self.predict(X))
+        truth = match_events(y, self.classes_, name="y").indicator
+        return float(mean_f1(truth, self.predict(X)))
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Return the names of the columns of `transform`.

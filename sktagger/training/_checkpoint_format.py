@@ -128,6 +128,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     clips, state = {}, {}
     for name, tensor in tensors.items():
         part = _TENSOR_NAME.fullmatch(name)
+        if part is None:  # _check_names has refused it
+            continue
         if part["weight"] is not None:
             checkpoint["model"][part["weight"]] = tensor
         elif part["clips"] is not None:
