@@ -90,8 +90,8 @@ class Augmentation(BaseEstimator):
     --------
     >>> Augmentation(mixup_prob=0.8)
     Augmentation(mixup_prob=0.8)
-    >>> Augmentation.reference()
-    Augmentation(gain_mean=1.0, mixup_delay=80, final_weak_fraction=0.0)
+    >>> Augmentation.reference().mixup_delay
+    80
     """
 
     def __init__(
