@@ -24,7 +24,7 @@ from sklearn.utils.estimator_checks import (
 from sktagger import STFT, Augmentation, WALNetTagger
 from sktagger.commands.train import train
 from sktagger.metrics import map_scorer
-from sktagger.networks.walnet import N_LAYERS
+from sktagger.networks import WALNet
 from sktagger.training.callbacks import Checkpoint, load_checkpoint
 from sktagger.training.fine_tuning import freeze_stages, start_from
 
@@ -33,7 +33,7 @@ FEATURES = {
     "sample_rate": 8000, "fmin": 50.0, "n_fft": 512, "hop_length": 160, "win_length": 320,
     "window": "blackman",
 }  # fmt: skip
-OUTPUT = f"cnn.convs.{N_LAYERS}."
+OUTPUT = f"cnn.convs.{WALNet.n_stages}."
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +201,7 @@ def test_frozen_layers_and_their_statistics_stay(source, data, freeze):
     before = state_of(source)
     tagger = WALNetTagger(**SETTINGS, init_from=source, freeze=freeze).fit(*data)
     n_frozen = {None: 0, "backbone": 12}.get(freeze, freeze)
-    learnt = [f"cnn.convs.{k}." for k in range(n_frozen, N_LAYERS + 1)]
+    learnt = [f"cnn.convs.{k}." for k in range(n_frozen, WALNet.n_stages + 1)]
     learnt += ["feature_extractor.norm."] * (not n_frozen)
     expected = {key for key in before if key.startswith(tuple(learnt))}
     assert changed(before, tagger.module_.state_dict()) == expected

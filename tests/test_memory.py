@@ -14,7 +14,7 @@ from sktagger.audio.clips import ArrayClips
 from sktagger.batching.dataset import ClipDataset
 from sktagger.batching.device_transfer import to_device
 from sktagger.batching.plans import TrainingPlan, plain_plan
-from sktagger.batching.smaller_batches import ClipLimit, is_out_of_memory, take_clips
+from sktagger.batching.smaller_batches import BatchSplitter, is_out_of_memory, select_clips
 from sktagger.networks import WALNetModule, stft_of_frames
 
 SETTINGS = {
@@ -160,14 +160,14 @@ def test_memory_of_the_failed_attempt_is_free_before_the_next():
     gc.disable()  # it must not need a collection
     try:
         with pytest.warns(UserWarning, match="Out of memory with 8 clips"):
-            assert ClipLimit("fine").call(attempt, 8) == 2
+            assert BatchSplitter("fine").run(attempt, 8) == 2
     finally:
         gc.enable()
 
 
 def test_clips_are_taken_from_every_tensor():
     inputs = {"n_frames": torch.arange(4), "b": torch.arange(8).reshape(4, 2)}
-    taken = take_clips(inputs, slice(1, 3))
+    taken = select_clips(inputs, slice(1, 3))
     assert taken["n_frames"].tolist() == [1, 2]
     assert taken["b"].tolist() == [[2, 3], [4, 5]]
 
@@ -184,7 +184,7 @@ def test_clips_are_taken_from_waveforms_end_to_end(rng, part, augmentation):
         (batch,) = plain_plan(lengths, sizes, 6)
     else:
         batch = next(TrainingPlan(lengths, sizes, 8000, 6, augmentation, 128, 0).take(1))
-    expected, inputs = on_cpu[batch[part]][0], take_clips(on_gpu[batch][0], part)
+    expected, inputs = on_cpu[batch[part]][0], select_clips(on_gpu[batch][0], part)
     inputs = to_device(inputs, torch.device("cpu"), sizes)
     assert inputs.keys() == expected.keys()
     for name in inputs:

@@ -6,7 +6,8 @@ import joblib
 import numpy as np
 import pytest
 import torch
-from _networks import OddModule, OddNet, TinyNet
+from _faulty_networks import FAULTS
+from _networks import OddNet, TinyNet
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
@@ -36,48 +37,20 @@ def test_every_network_of_the_package_is_checked():
     assert {type(network).__name__ for network in SMALL} >= NETWORKS.keys()
 
 
-def changed(**methods):
-    """Make an OddNet whose module has other methods."""
-    module = type("Module", (OddModule,), methods)
-    make = lambda self, n_events: module(n_events, self.rate, self.width, self.sharpness)  # noqa: E731
-    return type("Faulty", (OddNet,), {"_make": make})()
-
-
-def add_noise_of_neighbors(self, scores, n_segments):
-    return OddModule.pool(self, scores, n_segments) * 0.5 + scores.mean() * 0.5
-
-
-def forget_lengths(self, stft, n_frames, **distortions):
-    return OddModule.segment_scores(self, stft, torch.full_like(n_frames, stft.shape[2]))
-
-
-def ignore_masks(self, stft, n_frames, **distortions):
-    return OddModule.segment_embeddings(self, stft, n_frames)
-
-
 @pytest.mark.parametrize(
-    ("methods", "message"),
-    [
-        ({"pool": add_noise_of_neighbors}, "alone and in a batch"),
-        ({"segment_scores": forget_lengths}, "segments, not"),
-        ({"segment_embeddings": ignore_masks}, "time_mask changes nothing"),
-        ({"stages": property(lambda self: [self.first])}, "n_stages"),
-        ({"adjust": lambda self, network: setattr(self, "sharpness", 9)}, "adjust does not set"),
-        ({"reset_parameters": lambda self, seed=0: None}, "the same|another seed|not finite"),
-    ],
+    ("check", "network", "message"),
+    [pytest.param(*fault, id=f"{fault[0]}-{fault[2]}") for fault in FAULTS],
 )
-def test_checks_find_faults(methods, message):
+def test_checks_find_faults(check, network, message):
+    (found,) = [function for function in network_checks() if function.__name__ == check]
     with pytest.raises(AssertionError, match=message):
-        check_network(changed(**methods))
+        found(network)
+    with pytest.raises(AssertionError):
+        check_network(network)
 
 
-def test_wrong_grid_is_found():
-    class Wider(OddNet):
-        def get_grid(self):
-            return ScoreGrid(length=10, step=5, context=0)
-
-    with pytest.raises(AssertionError, match=r"a step later|beyond the context"):
-        check_network(Wider())
+def test_every_check_finds_a_fault():
+    assert {check for check, *_ in FAULTS} == {check.__name__ for check in network_checks()}
 
 
 @pytest.fixture

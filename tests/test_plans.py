@@ -369,7 +369,7 @@ def is_mixed(batches):
 def test_last_clips_are_distorted_lightly(unit, start):
     settings = Augmentation(stretch=0, gain_std=2, mixup_prob=1)
     plan = plan_of(np.full(20, 1000), settings, batch_size=4)
-    plan.weaken_from(unit, start)
+    plan.set_weak_start(unit, start)
     batches = list(plan.take(n_epochs=4))
     mixed = is_mixed(batches)
     assert mixed[:40] == 40 * [True]
@@ -379,7 +379,7 @@ def test_last_clips_are_distorted_lightly(unit, start):
     assert np.abs(log_gain[:40]).max() > 2
     assert 0.1 < np.abs(log_gain[60:]).max() < 1.2
     other = plan_of(np.full(20, 1000), settings, batch_size=4)
-    other.weaken_from(unit, start)
+    other.set_weak_start(unit, start)
     other.seek(2, 3, 13)
     assert is_mixed(list(other.take(n_epochs=2))) == mixed[52:]
 
@@ -437,7 +437,7 @@ def test_weighted_clips_take_part_like_repeated_ones(mixup_prob):
     weights = np.array([3, 0.5, 0.5, 1])
     augmentation = Augmentation(stretch=0, mixup_prob=mixup_prob)
     plan = plan_of(np.full(4, 1000), augmentation, weights=weights)
-    plan.weaken_from("epoch", 400)
+    plan.set_weak_start("epoch", 400)
     loss, _ = appearances(plan, 500)
     # each of ten copies is as much of the loss as any other
     np.testing.assert_allclose(loss / loss.sum(), weights / 5, atol=0.02)

@@ -1,9 +1,11 @@
 """Random distortions of training clips: roll, gain, stretch, mixup, mel warp, masks.
 
-Everything random about a training clip is drawn here, by NumPy generators, before its audio is
-read: how a batch is made then depends on the seed alone, whatever the number of loader threads
-or the device.
+All random numbers of a training clip are drawn here, from generators of NumPy, before its audio is
+read. A batch therefore depends only on the seed, and not on the number of loader threads or the
+device.
 """
+
+from __future__ import annotations
 
 from numbers import Integral, Real
 from typing import NamedTuple
@@ -14,6 +16,17 @@ from sklearn.base import BaseEstimator, clone
 
 from sktagger.audio.spectral import STFTSizes, frame_onsets, stretched_onsets
 
+__all__ = [
+    "Augmentation",
+    "FeatureDraw",
+    "WaveformDraw",
+    "draw_features",
+    "draw_mixup_onset",
+    "draw_waveform",
+    "roll",
+    "truncated_normal",
+]
+
 
 class Augmentation(BaseEstimator):
     """Settings of the distortions of training clips.
@@ -21,46 +34,50 @@ class Augmentation(BaseEstimator):
     Parameters
     ----------
     roll_prob : float, default=1.0
-        Probability, in [0, 1], that a clip is shifted in time by a random number of samples,
-        its tail coming round to its beginning.
-    gain_mean, gain_std : float, default=0.0, 1.0
-        Mean, in [-10, 10], and standard deviation, in [0, 10], of the normally distributed
-        natural logarithm of the factor that a waveform is multiplied with after its peak was
-        scaled to 1.
+        Probability, in [0, 1], that a clip is shifted in time by a random number of samples. What
+        leaves at its end returns at its beginning.
+    gain_mean : float, default=0.0
+        Mean of the log gain, in [-10, 10]. The log gain is normally distributed. It is the natural
+        logarithm of the factor that the waveform is multiplied by after its peak has been scaled
+        to 1, so that a log gain of 1 is 8.7 dB.
+    gain_std : float, default=1.0
+        Standard deviation of the log gain, in [0, 10].
     gain_limit : float, default=3.0
-        Largest deviation of that logarithm from its mean, in [0, 10].
+        Maximum deviation of the log gain from `gain_mean`, in [0, 10].
     stretch : float, default=0.5
-        Largest relative change of duration, in [0, 0.95]: each second of a clip is stretched by a
+        Maximum relative change of duration, in [0, 0.95]. Each second of a clip is stretched by a
         factor from U(1 - stretch, 1 + stretch).
     mixup_prob : float, default=0.5
-        Probability, in [0, 1], that another training clip is added to a clip; the mixture has
-        the events of both. Clips are added as often as they are to count (`sample_weight`,
-        `class_weight` of labels, `sampler`), so that one that counts as several may be added to
-        itself, distorted otherwise.
+        Probability, in [0, 1], that another training clip is added to a clip. The mixture has the
+        events of both. Clips are added in proportion to their weight in training
+        (`sample_weight`, `class_weight` of labels, `sampler`). If weights differ, a clip with a
+        high weight can be added to itself with other distortions.
     mixup_overlap : float, default=0.8
-        In [0.05, 1]: at most the rest of the added clip sticks out at either end of the first.
+        In [0.05, 1]. At most a fraction of ``1 - mixup_overlap`` of the added clip lies before the
+        first clip, and at most that fraction after it.
     mixup_max_length : float, default=15.0
-        Greatest length of a mixture in seconds, in [0.1, 3600].
+        Maximum length of a mixture in seconds, in [0.1, 3600].
     mixup_delay : int, default=0
         Number of batches without mixup at the start of training, >= 0.
     warp_std : float, default=0.07
-        Standard deviation, in [0, 1], of the logarithm of the factor that stretches the mel axis;
-        values beyond ln 1.3 are not drawn. 0: no warping.
+        Standard deviation, in [0, 1], of the natural logarithm of the factor that stretches the
+        mel axis. Its magnitude is at most ln 1.3. 0: no warp.
     time_mask : float, default=0.2
-        Greatest part of a clip's frames, in [0, 1], that is set to 0 in one stretch.
+        Maximum fraction of the frames of a clip, in [0, 1], that a mask sets to 0.
     time_mask_frames : int, default=70
-        Greatest number of frames of that stretch, >= 0.
+        Maximum number of frames of that mask, >= 0.
     mel_mask : int, default=20
-        Greatest number of neighbouring mel bands set to 0, in 0..128.
+        Maximum number of adjacent mel bands that a mask sets to 0, from 0 to the number of mel
+        bands of the network (128 for WALNet).
     final_weak_fraction : float, default=0.2
-        Part of a training, in [0, 1], at its end, in which clips are distorted lightly, see
-        :meth:`weak`: the network settles on clips like those that it is to tag [2]_. Not in
-        `partial_fit`, which does not know the end.
+        Fraction of the training, in [0, 1], at its end, in which distortions are weak, see
+        :meth:`weak`. The network then adapts to clips like those that it will tag [2]_. It has no
+        effect in `partial_fit`, which does not know where training ends.
 
     Notes
     -----
-    The order of the steps is that of the published system: roll, (normalise), gain, stretched
-    STFT, mixup, warped mel filters, (normalise), masks. Masks follow [1]_.
+    The order of the steps is that of the published system: roll, (normalize), gain, stretched
+    STFT, mixup, warped mel filters, (normalize), masks. Masks follow [1]_.
 
     References
     ----------
@@ -73,27 +90,27 @@ class Augmentation(BaseEstimator):
     --------
     >>> Augmentation(mixup_prob=0.8)
     Augmentation(mixup_prob=0.8)
-    >>> Augmentation.reference()
-    Augmentation(gain_mean=1.0, mixup_delay=80, final_weak_fraction=0.0)
+    >>> Augmentation.reference().mixup_delay
+    80
     """
 
     def __init__(
         self,
         *,
-        roll_prob=1.0,
-        gain_mean=0.0,
-        gain_std=1.0,
-        gain_limit=3.0,
-        stretch=0.5,
-        mixup_prob=0.5,
-        mixup_overlap=0.8,
-        mixup_max_length=15.0,
-        mixup_delay=0,
-        warp_std=0.07,
-        time_mask=0.2,
-        time_mask_frames=70,
-        mel_mask=20,
-        final_weak_fraction=0.2,
+        roll_prob: float = 1.0,
+        gain_mean: float = 0.0,
+        gain_std: float = 1.0,
+        gain_limit: float = 3.0,
+        stretch: float = 0.5,
+        mixup_prob: float = 0.5,
+        mixup_overlap: float = 0.8,
+        mixup_max_length: float = 15.0,
+        mixup_delay: int = 0,
+        warp_std: float = 0.07,
+        time_mask: float = 0.2,
+        time_mask_frames: int = 70,
+        mel_mask: int = 20,
+        final_weak_fraction: float = 0.2,
     ):
         self.roll_prob = roll_prob
         self.gain_mean = gain_mean
@@ -111,12 +128,12 @@ class Augmentation(BaseEstimator):
         self.final_weak_fraction = final_weak_fraction
 
     @classmethod
-    def reference(cls):
-        """Give the published settings, flaws included.
+    def reference(cls) -> Augmentation:
+        """Return the settings of the published system, including its flaws.
 
-        The median gain is e, which nothing undoes at evaluation; mixup begins only after 80
-        batches, when the published system's buffer of clips is full; and distortions are as strong
-        at the end as before.
+        The median gain is 8.7 dB, although clips are not amplified in evaluation. Mixup begins
+        after 80 batches, when the buffer of clips of the published system is full. Distortions
+        are not weaker at the end.
 
         Returns
         -------
@@ -124,11 +141,11 @@ class Augmentation(BaseEstimator):
         """
         return cls(gain_mean=1.0, mixup_delay=80, final_weak_fraction=0.0)
 
-    def weak(self):
-        """Give the settings of the last part of training, see `final_weak_fraction`.
+    def weak(self) -> Augmentation:
+        """Return the settings for the end of training, see `final_weak_fraction`.
 
-        Clips are not mixed, `stretch` is at most 0.2, `gain_std` at most 0.3; the rest is as
-        before.
+        Clips are not mixed, `stretch` is at most 0.2, and `gain_std` is at most 0.3. Other settings
+        do not change.
 
         Returns
         -------
@@ -138,13 +155,13 @@ class Augmentation(BaseEstimator):
             mixup_prob=0.0, stretch=min(self.stretch, 0.2), gain_std=min(self.gain_std, 0.3)
         )
 
-    def validate(self):
+    def validate(self) -> None:
         """Check the settings.
 
         Raises
         ------
         ValueError
-            If one is out of its range.
+            If a setting is outside its range.
         """
         for name, kind, low, high in _RANGES:
             value = getattr(self, name)
@@ -156,7 +173,7 @@ class Augmentation(BaseEstimator):
                 )
 
 
-# (name, type, least, greatest value)
+# (name, type, minimum, maximum)
 _RANGES = (
     ("roll_prob", Real, 0, 1),
     ("gain_mean", Real, -10, 10),
@@ -176,7 +193,17 @@ _RANGES = (
 
 
 class WaveformDraw(NamedTuple):
-    """What happens to one waveform: shift in samples, factor, onsets of the STFT's frames."""
+    """Distortions of one waveform.
+
+    Attributes
+    ----------
+    n_roll : int
+        Shift to the right in samples, see :func:`roll`.
+    gain : float
+        Factor that the waveform is multiplied by.
+    onsets : ndarray of shape (n_frames,), int
+        First sample of each frame of the STFT.
+    """
 
     n_roll: int
     gain: float
@@ -189,15 +216,40 @@ class WaveformDraw(NamedTuple):
 
 
 class FeatureDraw(NamedTuple):
-    """What happens to one clip's features, see :meth:`sktagger.networks.LogMel.forward`."""
+    """Distortions of the features of one clip, see :meth:`sktagger.networks.LogMel.forward`.
+
+    Attributes
+    ----------
+    warp : tuple of float
+        Factor and relative position of the breakpoint, see :func:`sktagger.networks.warp_mel`.
+    time_mask : tuple of int
+        First frame and number of frames that are set to 0.
+    mel_mask : tuple of int
+        First band and number of bands that are set to 0.
+    """
 
     warp: tuple[float, float]
     time_mask: tuple[int, int]
     mel_mask: tuple[int, int]
 
 
-def truncated_normal(rng, mean: float, std: float, limit: float) -> float:
-    """Draw from a normal distribution without the values more than `limit` from its mean."""
+def truncated_normal(rng: np.random.Generator, mean: float, std: float, limit: float) -> float:
+    """Draw from a truncated normal distribution.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    mean : float
+        Mean of the distribution.
+    std : float
+        Standard deviation before truncation, >= 0.
+    limit : float
+        Maximum deviation from the mean, >= 0.
+
+    Returns
+    -------
+    float
+    """
     if std == 0 or limit == 0:
         return mean
     low = ndtr(-limit / std)
@@ -205,17 +257,23 @@ def truncated_normal(rng, mean: float, std: float, limit: float) -> float:
 
 
 def draw_waveform(
-    augmentation: Augmentation, rng, n_samples: int, sizes: STFTSizes, sample_rate: int
+    augmentation: Augmentation,
+    rng: np.random.Generator,
+    n_samples: int,
+    sizes: STFTSizes,
+    sample_rate: int,
 ) -> WaveformDraw:
     """Draw the distortions of one waveform.
 
     Parameters
     ----------
     augmentation : Augmentation
+        Settings of the distortions.
     rng : numpy.random.Generator
     n_samples : int
-        Length of the waveform.
+        Length of the waveform in samples.
     sizes : STFTSizes
+        Sizes of the STFT.
     sample_rate : int
         In Hz.
 
@@ -236,22 +294,28 @@ def draw_waveform(
     return WaveformDraw(n_roll, gain, onsets)
 
 
-def draw_features(augmentation: Augmentation, rng, n_frames: int, n_mels: int) -> FeatureDraw:
-    """Draw the distortions of one clip's features.
+def draw_features(
+    augmentation: Augmentation, rng: np.random.Generator, n_frames: int, n_mels: int
+) -> FeatureDraw:
+    """Draw the distortions of the features of one clip.
 
     Parameters
     ----------
     augmentation : Augmentation
+        Settings of the distortions.
     rng : numpy.random.Generator
-    n_frames, n_mels : int
-        Sizes of the features.
+    n_frames : int
+        Number of frames of the clip.
+    n_mels : int
+        Number of mel bands.
 
     Returns
     -------
     FeatureDraw
-        The warp factor is ``exp(g)``, g normal and within +-ln 1.3; the relative position of its
-        breakpoint is exponential with mean 0.5 and at most 5. Widths of masks are uniform from 0
-        to the greatest, their onsets uniform over where they fit.
+        The warp factor is ``exp(g)``, where g is normal with a magnitude of at most ln 1.3. The
+        relative position of the breakpoint is exponential with mean 0.5, and at most 5. The width
+        of a mask is uniform from 0 to its maximum, and its onset is uniform over all positions
+        that the width allows.
     """
     a = augmentation
     factor = float(np.exp(truncated_normal(rng, 0.0, a.warp_std, np.log(1.3))))
@@ -272,24 +336,31 @@ def _draw_mask(rng, widest, length):
 
 
 def draw_mixup_onset(
-    augmentation: Augmentation, rng, n_first: int, n_second: int, max_frames: int
+    augmentation: Augmentation,
+    rng: np.random.Generator,
+    n_first: int,
+    n_second: int,
+    max_frames: int,
 ) -> int | None:
-    """Draw where a second clip begins relative to the first.
+    """Draw the onset of the second clip of a mixture, relative to the first.
 
     Parameters
     ----------
     augmentation : Augmentation
+        Settings of the distortions.
     rng : numpy.random.Generator
-    n_first, n_second : int
-        Numbers of frames of the two clips.
+    n_first : int
+        Number of frames of the first clip.
+    n_second : int
+        Number of frames of the second clip.
     max_frames : int
-        Greatest number of frames of the mixture.
+        Maximum number of frames of the mixture.
 
     Returns
     -------
     onset : int or None
-        In frames, negative if the second clip begins first; None if no onset keeps the
-        overlap and the length.
+        In frames; negative if the second clip begins first. None if no onset satisfies
+        `mixup_overlap` and `max_frames`.
 
     Examples
     --------
@@ -298,7 +369,7 @@ def draw_mixup_onset(
     >>> draw_mixup_onset(Augmentation(mixup_overlap=1.0), rng, 100, 100, 150)
     0
     """
-    # rounded, so that 0.8 * 35 does not become 29 by a last bit
+    # without rounding, 0.8 * 35 would become 29 by a floating-point error
     inside = int(np.ceil(round(augmentation.mixup_overlap * n_second, 6)))
     low = max(inside - n_second, n_first - max_frames)
     high = min(n_first - inside, max_frames - n_second)
@@ -308,21 +379,21 @@ def draw_mixup_onset(
 
 
 def roll(waveform: np.ndarray, n_roll: int, sample_rate: int) -> np.ndarray:
-    """Shift a waveform in time; what leaves at its end returns at its beginning.
+    """Shift a waveform in time. What leaves at its end returns at its beginning.
 
-    The outer 10 ms are faded first, so that the junction does not click.
+    The first and last 10 ms are faded out before, to avoid a click where they meet.
 
     Parameters
     ----------
-    waveform : ndarray of shape (n_channels, n_samples)
+    waveform : ndarray of shape (n_channels, n_samples), float32
     n_roll : int
-        Shift to the right in samples; 0 leaves the waveform untouched.
+        Shift to the right in samples. 0: the waveform is returned unchanged.
     sample_rate : int
         In Hz.
 
     Returns
     -------
-    ndarray of the shape of `waveform`
+    ndarray of shape (n_channels, n_samples), float32
     """
     if n_roll == 0:
         return waveform

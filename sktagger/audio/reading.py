@@ -320,14 +320,12 @@ def to_mono(waveform: np.ndarray, scale: str = "peak") -> np.ndarray:
     ----------
     waveform : ndarray of shape (n_channels, n_samples), float32
     scale : {"peak", "raw"}, default="peak"
-        "peak": each channel is centered, and the average has a peak just below 1. "raw": the
-        average is returned as it is.
+        "peak": each channel is centered, and the average is divided by its maximum magnitude plus
+        0.001. Its peak is then just below 1, and silence stays silent. "raw": neither.
 
     Returns
     -------
     ndarray of shape (n_samples,), float32
-        With "peak", it is divided by its largest magnitude plus 0.001, so that silence stays
-        silence.
 
     Examples
     --------
@@ -339,8 +337,8 @@ def to_mono(waveform: np.ndarray, scale: str = "peak") -> np.ndarray:
     """
     if scale == "raw":
         return waveform[0].copy() if len(waveform) == 1 else waveform.mean(axis=0)
-    # Files interleave their channels, so NumPy sums the samples of a channel one by one instead of
-    # pairwise: in float32, the mean over minutes would be off by its first digits.
+    # The channels of files are interleaved, so that NumPy sums a channel sequentially instead of
+    # pairwise. In float32, the mean over minutes would then be wrong in its first digits.
     dtype = np.float32 if len(waveform) == 1 else np.float64
     means = waveform.mean(axis=1, keepdims=True, dtype=dtype).astype(np.float32)
     centered = waveform - means

@@ -1,1 +1,1 @@
-"""From clips to batches of tensors: planned, read ahead in threads, brought to the device."""
+"""Batches of clips: plan them, read them ahead in threads, and move them to the device."""

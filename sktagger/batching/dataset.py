@@ -1,39 +1,48 @@
-"""Plans of batches -> tensors, made ahead in threads."""
+"""Make batches of tensors from the examples of a plan."""
+
+from __future__ import annotations
 
 import threading
 import warnings
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from sktagger.audio.augmentation import FeatureDraw, roll
+from sktagger.audio.clips import ArrayClips, FileClips
 from sktagger.audio.reading import channels_cancel, to_mono
-from sktagger.audio.spectral import frame_onsets, stft
+from sktagger.audio.spectral import STFTSizes, frame_onsets, stft
 from sktagger.audio.unreadable import Unreadable
 from sktagger.batching.device_transfer import padded_length, pin
+from sktagger.batching.plans import Example
 from sktagger.batching.smaller_batches import first_line
 
-CPU = torch.device("cpu")
+__all__ = ["Batch", "ClipDataset", "count_frames"]
+
+_CPU = torch.device("cpu")
 
 
 class Batch(NamedTuple):
-    """A batch of clips as tensors, and which clips they are.
+    """A batch of clips as tensors.
 
     Attributes
     ----------
     inputs : dict
-        `n_frames` (n_clips,), and what :meth:`ClipDataset.inputs` makes; or `n_frames` and
-        `long_clip`, a :class:`sktagger.batching.long_clips.LongClip`.
+        See :meth:`ClipDataset.inputs`. Of a long clip that is scored in chunks, it has `n_frames`
+        and `long_clip`, a :class:`sktagger.batching.long_clips.LongClip`.
     targets : tuple of Tensor or Tensor
-        Events (n_clips, n_events) and weights (n_clips,); zeros if the dataset has no targets.
+        Events (n_clips, n_events) and weights (n_clips,), both float32. Zeros (n_clips,) if the
+        dataset has no targets.
     rows : ndarray of shape (n_clips,), int
-        Positions of the clips in the container that they come from; of a mixture, that of its first
-        clip. Clips that cannot be read are left out: there may be none.
+        Positions of the clips in their container; for a mixture, that of its first clip. Clips
+        that cannot be read are left out, so that a batch can be empty.
     longest : str
-        Name of the longest clip that was planned.
+        Name of the longest clip of the batch, even if it cannot be read.
     """
 
     inputs: dict[str, Any]
@@ -43,7 +52,7 @@ class Batch(NamedTuple):
 
 
 class ClipDataset(Dataset):
-    """Batches of clips as tensors; an item is what a list of examples gives.
+    """Clips as a dataset of PyTorch, whose items are batches.
 
     Parameters
     ----------
@@ -53,34 +62,36 @@ class ClipDataset(Dataset):
     sample_rate : int
         In Hz.
     sizes : STFTSizes
+        Sizes of the STFT.
     targets : ndarray of shape (n_clips, n_events), float32, or None, default=None
-        1 where an event occurs in a clip.
+        1 where an event occurs in a clip, else 0. None for prediction.
     weights : ndarray of shape (n_clips,), float32, or None, default=None
-        Weights of the clips, on average 1. They are those of examples whose plan gives none.
+        Weights of the clips in the loss, with a mean of 1, for examples without a weight of their
+        own. None for prediction.
     device : torch.device, default=torch.device("cpu")
-        Where batches go. For a GPU, they hold waveforms, which
-        :func:`sktagger.batching.device_transfer.to_device` transforms there.
+        Device of the network. For a GPU, batches have waveforms instead of STFTs, and
+        :func:`sktagger.batching.device_transfer.to_device` transforms them.
     unreadable : Unreadable or None, default=None
-        Gets the clips that cannot be read. None: they are errors.
+        Records the clips that cannot be read. None: they raise errors.
     scale : {"peak", "raw"}, default="peak"
-        Of waveforms, see :func:`sktagger.audio.reading.to_mono`.
+        How waveforms are scaled, see :func:`sktagger.audio.reading.to_mono`.
     distortions : sequence of str, default=("warp", "time_mask", "mel_mask")
         Fields of :class:`sktagger.audio.augmentation.FeatureDraw` that the network can apply.
     """
 
     def __init__(
         self,
-        clips,
-        lengths,
-        sample_rate,
-        sizes,
-        targets=None,
-        weights=None,
+        clips: FileClips | ArrayClips,
+        lengths: np.ndarray,
+        sample_rate: int,
+        sizes: STFTSizes,
+        targets: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
         *,
-        device=CPU,
-        unreadable=None,
-        scale="peak",
-        distortions=FeatureDraw._fields,
+        device: torch.device = _CPU,
+        unreadable: Unreadable | None = None,
+        scale: str = "peak",
+        distortions: Sequence[str] = FeatureDraw._fields,
     ):
         self.clips = clips
         self.lengths = lengths
@@ -93,19 +104,20 @@ class ClipDataset(Dataset):
         self.scale = scale
         self.distortions = distortions
         self._make_inputs = self._spectra if device.type == "cpu" else self._frames
-        self._cancelling = set()
+        self._warned = set()
         self._lock = threading.Lock()
 
-    def __len__(self):
-        """Count the clips."""
+    def __len__(self) -> int:
+        """Return the number of clips."""
         return len(self.clips)
 
-    def __getitem__(self, examples) -> Batch:
-        """Make a batch of the examples whose clips can be read.
+    def __getitem__(self, examples: list[Example]) -> Batch:
+        """Make a batch.
 
         Parameters
         ----------
         examples : list of Example
+            Those with a clip that cannot be read are left out.
 
         Returns
         -------
@@ -121,28 +133,45 @@ class ClipDataset(Dataset):
         inputs = self.inputs(examples, waveforms)
         return Batch(inputs, self.targets_of(examples), self.rows_of(examples), longest)
 
-    def rows_of(self, examples) -> np.ndarray:
-        """Give the position of each example's first clip in the container that it comes from."""
+    def rows_of(self, examples: Sequence[Example]) -> np.ndarray:
+        """Return the positions of the first clips of examples in their container.
+
+        Parameters
+        ----------
+        examples : sequence of Example
+
+        Returns
+        -------
+        ndarray of shape (n_clips,), int
+        """
         return np.array([self.clips.positions[example.parts[0].index] for example in examples])
 
-    def inputs(self, examples, waveforms) -> dict:
-        """Make the inputs of a batch from the waveforms of the parts of each example.
+    def inputs(
+        self, examples: Sequence[Example], waveforms: Sequence[Sequence[np.ndarray]]
+    ) -> dict[str, Tensor]:
+        """Make the inputs of a batch.
+
+        Parameters
+        ----------
+        examples : sequence of Example
+        waveforms : sequence of sequence of ndarray of shape (n_samples,), float32
+            The waveforms of the parts of each example.
 
         Returns
         -------
         dict of Tensor
-            `stft` (n_clips, 1, n_frames, n_bins, 2), `n_frames` (n_clips,) and, for distorted
-            examples, those of `warp`, `time_mask` and `mel_mask` (n_clips, 2) that the network
-            takes: the arguments of :meth:`sktagger.networks.NetworkModule.forward`. For a GPU, and
-            where there is no memory for the STFT, `samples`, `onsets` and `places` instead of
-            `stft`, see :func:`sktagger.networks.stft_of_frames`.
+            Arguments of :meth:`sktagger.networks.NetworkModule.forward`: `stft`
+            (n_clips, 1, n_frames, n_bins, 2), `n_frames` (n_clips,) and, if the examples are
+            distorted, those of `warp`, `time_mask` and `mel_mask` (n_clips, 2) that the network
+            can apply. For a GPU, or if the STFT does not fit into memory, `stft` is replaced by
+            `samples`, `onsets` and `places`, see :func:`sktagger.networks.stft_of_frames`.
         """
         try:
             inputs = self._make_inputs(examples, waveforms)
         except MemoryError:
             if self._make_inputs == self._frames:
                 raise
-            # the STFT is then computed for fewer clips at a time, see ClipLimit
+            # the STFT is then computed for fewer clips at a time, see BatchSplitter
             inputs = self._frames(examples, waveforms)
         inputs["n_frames"] = torch.tensor([e.n_frames for e in examples])
         if examples[0].features is not None:
@@ -150,8 +179,23 @@ class ClipDataset(Dataset):
                 inputs[name] = torch.tensor([getattr(e.features, name) for e in examples])
         return inputs
 
-    def load(self, examples):
-        """Make a batch that is ready to be copied to the device."""
+    def load(self, examples: list[Example]) -> Batch:
+        """Make a batch that is ready to be copied to the device.
+
+        Parameters
+        ----------
+        examples : list of Example
+            Those with a clip that cannot be read are left out.
+
+        Returns
+        -------
+        Batch
+
+        Raises
+        ------
+        MemoryError
+            If memory runs out. The message names the longest clip.
+        """
         try:
             batch = self[examples]
         except MemoryError as error:
@@ -167,13 +211,22 @@ class ClipDataset(Dataset):
         inputs, targets = pin((batch.inputs, batch.targets), self.device)
         return batch._replace(inputs=inputs, targets=targets)
 
-    def longest(self, examples) -> str:
-        """Name the longest clip of a batch."""
+    def longest(self, examples: Sequence[Example]) -> str:
+        """Return the name of the longest clip in examples.
+
+        Parameters
+        ----------
+        examples : sequence of Example
+
+        Returns
+        -------
+        str
+        """
         indices = [part.index for example in examples for part in example.parts]
         return self.clips.name(max(indices, key=self.lengths.__getitem__))
 
     def _spectra(self, examples, waveforms):
-        """Transform the examples, and add up those that are mixed."""
+        """Compute the STFTs of examples, and add up those of mixed clips."""
         length = padded_length(max(e.n_frames for e in examples))
         spectra = np.zeros((len(examples), 1, length, self.sizes.n_bins, 2), np.float32)
         for spectrum, example, of_parts in zip(spectra, examples, waveforms, strict=True):
@@ -184,7 +237,7 @@ class ClipDataset(Dataset):
         return {"stft": torch.from_numpy(spectra)}
 
     def _frames(self, examples, waveforms):
-        """Lay the waveforms end to end, and say where their frames begin and where they go."""
+        """Concatenate the waveforms, and locate their frames in them and in the batch."""
         length = padded_length(max(e.n_frames for e in examples))
         samples, onsets, places = [], [], []
         n_samples = 0
@@ -200,13 +253,13 @@ class ClipDataset(Dataset):
         return {name: torch.from_numpy(np.concatenate(part)) for name, part in parts.items()}
 
     def _waveform(self, part):
-        """Load the waveform of a part; None if it cannot be read."""
+        """Load and distort the waveform of a part; None if it cannot be read."""
         read = partial(self._load, part.index)
         waveform = self.unreadable.read(self.clips.positions[part.index], read)
         if waveform is None:
             return None
         if channels_cancel(waveform):
-            self.warn_of_cancelling(part.index)
+            self.warn_channels_cancel(part.index)
         if part.draw is None:
             return to_mono(waveform, self.scale)
         waveform = to_mono(roll(waveform, part.draw.n_roll, self.sample_rate), self.scale)
@@ -218,41 +271,71 @@ class ClipDataset(Dataset):
         self.check_length(index, waveform.shape[1])
         return waveform
 
-    def check_length(self, index, n_samples):
-        """Raise ValueError if a clip has another length than its header had promised."""
+    def check_length(self, index: int, n_samples: int) -> None:
+        """Check that a clip has the length that its header gave.
+
+        Parameters
+        ----------
+        index : int
+            Which clip.
+        n_samples : int
+            Number of samples that were read.
+
+        Raises
+        ------
+        ValueError
+            If the clip has another length.
+        """
         if n_samples != self.lengths[index]:
             raise ValueError(
                 f"{self.clips.name(index)} has changed: it had {self.lengths[index]} samples (at "
                 f"{self.sample_rate} Hz) when its header was read, and now has {n_samples}. Leave "
-                "files alone while they are used."
+                "files unchanged while they are used."
             )
 
-    def warn_of_cancelling(self, index):
-        """Warn once of a clip whose channels are not heard."""
+    def warn_channels_cancel(self, index: int) -> None:
+        """Warn that the channels of a clip cancel each other, once for each clip.
+
+        Parameters
+        ----------
+        index : int
+            Which clip.
+        """
         with self._lock:
-            is_known = index in self._cancelling
-            self._cancelling.add(index)
+            is_known = index in self._warned
+            self._warned.add(index)
         if not is_known:
             warnings.warn(
-                f"{self.clips.name(index)}: its channels cancel each other, so that their average, "
-                "which is scored, is silence. Turn the sign of one, or give a single channel.",
+                f"{self.clips.name(index)}: its channels cancel each other. Their average, which "
+                "is scored, is silence. Invert one channel, or give a single channel.",
                 UserWarning,
                 stacklevel=2,
             )
 
     def _onsets(self, part):
-        """Give the onsets of the frames of a part."""
+        """Return the first samples of the frames of a part."""
         if part.draw is None:
             return frame_onsets(self.lengths[part.index], self.sizes)
         return part.draw.onsets
 
-    def targets_of(self, examples):
-        """Make the targets of a batch."""
+    def targets_of(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor] | Tensor:
+        """Make the targets of a batch.
+
+        Parameters
+        ----------
+        examples : sequence of Example
+
+        Returns
+        -------
+        tuple of Tensor or Tensor
+            See :class:`Batch`.
+        """
         if self.targets is None:
             return torch.zeros(len(examples))
         indices = [[part.index for part in example.parts] for example in examples]
         events = np.stack([self.targets[i].max(axis=0) for i in indices])
-        # the plan drew what is mixed in as often as it is to count: it must not count again here
+        # The weight of the second clip of a mixture does not count here, because the plan already
+        # draws second clips by their weights.
         weights = [
             self.weights[example.parts[0].index] if example.weight is None else example.weight
             for example in examples
@@ -260,6 +343,15 @@ class ClipDataset(Dataset):
         return torch.from_numpy(events), torch.from_numpy(np.array(weights, np.float32))
 
 
-def n_frames_of(examples) -> int:
-    """Count the frames of a batch, padding included."""
+def count_frames(examples: Sequence[Example]) -> int:
+    """Count the frames of a batch, including padding.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+
+    Returns
+    -------
+    int
+    """
     return len(examples) * padded_length(max(example.n_frames for example in examples))

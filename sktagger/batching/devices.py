@@ -1,15 +1,17 @@
-"""Devices and precisions that a network computes on and in."""
+"""Choose the device and the precision that a network computes with."""
 
 import torch
 
+__all__ = ["resolve_device", "resolve_precision"]
+
 
 def resolve_device(device: str) -> torch.device:
-    """Turn "auto" into the GPU where there is one, into the CPU elsewhere.
+    """Make a device, and choose the GPU for "auto" if there is one, else the CPU.
 
     Parameters
     ----------
     device : str
-        "auto" or a device of PyTorch such as "cpu", "cuda", "cuda:1".
+        "auto", or a device of PyTorch such as "cpu", "cuda" or "cuda:1".
 
     Returns
     -------
@@ -18,7 +20,7 @@ def resolve_device(device: str) -> torch.device:
     Raises
     ------
     ValueError
-        If PyTorch does not know the device, or has none of that kind here.
+        If PyTorch does not know the device, or this machine does not have it.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -26,14 +28,14 @@ def resolve_device(device: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
-            f"device={device!r} cannot be used here ({str(error).splitlines()[0]}). Take 'auto', "
-            "'cpu', or 'cuda' where PyTorch sees a GPU."
+            f"device={device!r} cannot be used here ({str(error).splitlines()[0]}). Use 'auto', "
+            "'cpu', or 'cuda' if PyTorch sees a GPU."
         ) from error
     return torch.device(device)
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
-    """Turn "auto" into what is faster on a device.
+    """Choose the faster precision of a device for "auto".
 
     Parameters
     ----------
@@ -43,14 +45,14 @@ def resolve_precision(precision: str, device: torch.device) -> str:
     Returns
     -------
     {"float32", "bfloat16"}
-        "auto" is "bfloat16" where there are units for products of such matrices: on GPUs that
-        support it, and on CPUs with AMX. Other CPUs compute in it at half the speed of float32.
+        "auto" is "bfloat16" on hardware with matrix units for it: GPUs of compute capability 8.0
+        or higher, and CPUs with AMX. Other CPUs take twice as long for it as for float32.
     """
     if precision != "auto":
         return precision
     if device.type == "cuda":
         faster = torch.cuda.get_device_capability(device) >= (8, 0)
     else:
-        # a private name, which may go
+        # a private name, which a later version of PyTorch may not have
         faster = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
     return "bfloat16" if faster else "float32"

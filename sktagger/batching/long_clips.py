@@ -1,31 +1,51 @@
-"""Long clips go through the network in overlapping chunks, with the scores of the whole.
+"""Score long clips in overlapping chunks. The scores are those of the whole clip.
 
-A chunk holds the frames of some segments, and on both sides as many more as their scores depend
-on. The file is decoded twice, block by block: to centre and scale a clip as
-:func:`sktagger.audio.reading.to_mono` does, its means and its peak must be known before its first
-frame.
+A chunk has the frames of some segments, and the frames before and after that their scores depend
+on. The file is decoded twice, block by block: the first time for the means and the peak, by which
+the clip is centered and scaled as in :func:`sktagger.audio.reading.to_mono`.
 """
+
+from __future__ import annotations
 
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from sktagger.audio.augmentation import WaveformDraw
 from sktagger.audio.reading import is_lost
+from sktagger.batching.dataset import ClipDataset
 from sktagger.batching.device_transfer import pin, to_device
 from sktagger.batching.plans import Example, Part
-from sktagger.batching.smaller_batches import ClipLimit
+from sktagger.batching.smaller_batches import BatchSplitter
 from sktagger.networks import NetworkModule, ScoreGrid
 
+__all__ = [
+    "CHUNK_FRAMES",
+    "MIN_CHUNK_FRAMES",
+    "Chunk",
+    "LongClip",
+    "can_be_chunked",
+    "plan_chunks",
+]
+
 CHUNK_FRAMES = 5120  # 102 s at a hop of 20 ms
-LEAST_CHUNK_FRAMES = 1024
+MIN_CHUNK_FRAMES = 1024
 _END = object()
 
 
 class Chunk(NamedTuple):
-    """Frames `start` to `stop` of a clip, and which of their segments count."""
+    """A part of a clip.
+
+    Attributes
+    ----------
+    start, stop : int
+        Its frames in the clip, from `start` up to, but not including, `stop`.
+    segments : slice
+        Which of its segments have the scores of the whole clip.
+    """
 
     start: int
     stop: int
@@ -33,10 +53,21 @@ class Chunk(NamedTuple):
 
 
 def can_be_chunked(grid: ScoreGrid) -> bool:
-    """Say whether clips can be scored chunk by chunk: if a score depends on few enough frames."""
+    """Say whether long clips can be scored in chunks.
+
+    Parameters
+    ----------
+    grid : ScoreGrid
+        Positions of the scores of the network.
+
+    Returns
+    -------
+    bool
+        False if a score depends on too many frames.
+    """
     if grid.context is None:
         return False
-    return 2 * (grid.length + 2 * (grid.context + grid.step)) <= LEAST_CHUNK_FRAMES
+    return 2 * (grid.length + 2 * (grid.context + grid.step)) <= MIN_CHUNK_FRAMES
 
 
 def plan_chunks(n_frames: int, grid: ScoreGrid, chunk_frames: int = CHUNK_FRAMES) -> list[Chunk]:
@@ -45,16 +76,16 @@ def plan_chunks(n_frames: int, grid: ScoreGrid, chunk_frames: int = CHUNK_FRAMES
     Parameters
     ----------
     n_frames : int
-        Of the clip.
+        Number of frames of the clip.
     grid : ScoreGrid
-        Of the network.
+        Positions of the scores of the network.
     chunk_frames : int, default=5120
-        Greatest number of frames of a chunk, more than a segment and its context have.
+        Maximum number of frames in a chunk. It must exceed those of a segment with its context.
 
     Returns
     -------
     list of Chunk
-        The segments that count, end to end, are those of the clip.
+        Their segments, concatenated, are those of the clip.
 
     Examples
     --------
@@ -81,37 +112,38 @@ class LongClip:
     Parameters
     ----------
     dataset : ClipDataset
+        Has the clip.
     example : Example
-        Of one clip, undistorted.
+        The clip, undistorted.
     grid : ScoreGrid
-        Of the network.
+        Positions of the scores of the network.
     """
 
-    def __init__(self, dataset, example: Example, grid: ScoreGrid):
+    def __init__(self, dataset: ClipDataset, example: Example, grid: ScoreGrid):
         self.dataset = dataset
         self.example = example
         self.grid = grid
         self.index = example.parts[0].index
 
     def segment_scores(
-        self, module: NetworkModule, limit: ClipLimit, chunk_frames: int = CHUNK_FRAMES
-    ):
+        self, module: NetworkModule, splitter: BatchSplitter, chunk_frames: int = CHUNK_FRAMES
+    ) -> tuple[Tensor, Tensor] | None:
         """Score each segment.
 
         Parameters
         ----------
         module : NetworkModule
             In evaluation mode.
-        limit : ClipLimit
-            For the error if memory does not even suffice for a chunk.
+        splitter : BatchSplitter
+            Raises the error if a chunk does not fit into memory.
         chunk_frames : int, default=5120
-            Greatest number of frames of a chunk.
+            Maximum number of frames in a chunk.
 
         Returns
         -------
         (scores, n_segments) or None
-            What ``module.segment_scores`` gives for the whole clip: (1, n_events, n_segments) and
-            (1,). None if the clip cannot be read.
+            What ``module.segment_scores`` returns for the whole clip: tensors of shape
+            (1, n_events, n_segments) and (1,). None if the clip cannot be read.
         """
         device = next(module.parameters()).device
         dataset = self.dataset
@@ -132,17 +164,17 @@ class LongClip:
                 break
             inputs, segments = chunk
             with torch.inference_mode():
-                of_chunk = limit.call(partial(score, inputs), 1, name)[..., segments]
+                of_chunk = splitter.run(partial(score, inputs), 1, name)[..., segments]
                 if scores is None:
                     n_segments = self.grid.n_scores(self.example.n_frames)
                     scores = of_chunk.new_zeros((*of_chunk.shape[:2], n_segments))
                 scores[..., first : first + of_chunk.shape[-1]] = of_chunk
                 first += of_chunk.shape[-1]
-            del chunk, inputs  # before the next ones are made
+            del chunk, inputs  # frees memory for the next ones
         return scores, torch.tensor([first], device=device)
 
     def _chunks(self, chunk_frames):
-        """Yield inputs of the network, and the segments that count."""
+        """Yield the inputs of each chunk, and which of its segments to keep."""
         dataset, sizes = self.dataset, self.dataset.sizes
         scaling = self._scaling()
         chunks = plan_chunks(self.example.n_frames, self.grid, chunk_frames)
@@ -153,16 +185,15 @@ class LongClip:
         for chunk, waveform in zip(chunks, _cut(self._mono(scaling), bounds), strict=True):
             onsets = np.arange(chunk.stop - chunk.start) * sizes.hop_length
             example = Example(len(onsets), (Part(self.index, WaveformDraw(0, 1.0, onsets)),))
-            inputs, _ = pin(
-                (dataset.inputs([example], [[waveform]]), torch.zeros(1)), dataset.device
-            )
+            inputs = dataset.inputs([example], [[waveform]])
+            inputs, _ = pin((inputs, torch.zeros(1)), dataset.device)
             yield inputs, chunk.segments
 
     def _blocks(self):
         return self.dataset.clips.blocks(self.index, self.dataset.sample_rate)
 
     def _scaling(self):
-        """Give the means of the channels, and what the mono mix is divided by."""
+        """Compute the means of the channels, and the divisor of their average."""
         total, n_samples = 0.0, 0
         low, high = np.inf, -np.inf
         squares = squares_of_mono = 0.0
@@ -178,29 +209,29 @@ class LongClip:
         means = total / n_samples
         power = squares / n_samples - np.mean(means**2)
         if is_lost(power, squares_of_mono / n_samples - means.mean() ** 2):
-            self.dataset.warn_of_cancelling(self.index)
+            self.dataset.warn_channels_cancel(self.index)
         if self.dataset.scale == "raw":
             return np.float32(0), np.float32(1)
         peak = max(high - means.mean(), means.mean() - low)
         return means.astype(np.float32), np.float32(peak) + np.float32(1e-3)
 
     def _mono(self, scaling):
-        """Yield the waveform, centred and scaled."""
+        """Yield the blocks of the waveform, centered and scaled."""
         means, scale = scaling
         n_samples = 0
         for block in self._blocks():
             n_samples += block.shape[1]
-            centred = block - means
-            mono = centred[0] if len(centred) == 1 else centred.mean(axis=0)
+            centered = block - means
+            mono = centered[0] if len(centered) == 1 else centered.mean(axis=0)
             yield mono / scale
         self.dataset.check_length(self.index, n_samples)
 
 
 def _cut(blocks, bounds):
-    """Cut a waveform that comes in blocks at bounds (start, stop), each overlapping the next.
+    """Cut a waveform that comes in blocks into overlapping pieces, from `start` to `stop` each.
 
-    What is yielded is overwritten by the next piece: all are in one buffer, for arrays that come
-    and go in many sizes leave gaps in memory that nothing fits into.
+    Each piece overwrites the one before: they share a buffer, because allocating arrays of many
+    sizes would fragment memory.
     """
     blocks = iter(blocks)
     buffer = np.empty(max(stop - start for start, stop in bounds), np.float32)

@@ -1,10 +1,12 @@
-"""Clips -> plans of batches: which clips, distorted how, in which order.
+"""Plan batches: which clips they have, and how these are distorted.
 
-A plan is drawn from seeds and clip lengths alone; loader threads then turn its items into tensors.
-So the batches do not depend on the number of threads, and training can go on at any batch of any
-epoch.
+A plan depends only on a seed and on the lengths of clips. Loader threads then turn it into tensors.
+Batches therefore do not depend on the number of threads, and training can continue from any batch.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
 from itertools import repeat
 from typing import NamedTuple
 
@@ -12,6 +14,7 @@ import numpy as np
 from sklearn.base import clone
 
 from sktagger.audio.augmentation import (
+    Augmentation,
     FeatureDraw,
     WaveformDraw,
     draw_features,
@@ -21,15 +24,35 @@ from sktagger.audio.augmentation import (
 from sktagger.audio.spectral import STFTSizes
 from sktagger.batching.device_transfer import padded_length
 
-MAX_PADDING = 0.05
-MAX_BUCKET_AGE = 1000  # batches
-# Mean number of frames of a batch's clips, padding included, beyond which it gets fewer clips:
-# 41 s at a hop of 20 ms
+__all__ = [
+    "FRAMES_PER_CLIP",
+    "Example",
+    "Part",
+    "TrainingPlan",
+    "bucket_by_length",
+    "plain_example",
+    "plain_plan",
+]
+
+_MAX_PADDING = 0.05
+_MAX_BUCKET_AGE = 1000  # batches
+# If the clips of a batch, including padding, have more frames than this on average, the batch gets
+# fewer clips: 41 s at a hop of 20 ms
 FRAMES_PER_CLIP = 2048
 
 
 class Part(NamedTuple):
-    """A clip in an example: its index, its distortion (None: as it is), its first frame."""
+    """A clip in an example.
+
+    Attributes
+    ----------
+    index : int
+        Which clip of the dataset.
+    draw : WaveformDraw or None
+        Distortions of its waveform. None: it is not distorted.
+    onset : int
+        Its first frame in the example.
+    """
 
     index: int
     draw: WaveformDraw | None = None
@@ -37,9 +60,18 @@ class Part(NamedTuple):
 
 
 class Example(NamedTuple):
-    """What goes into one row of a batch: one clip, or two that are mixed.
+    """A row of a batch: one clip, or two clips that are mixed.
 
-    Its weight in the loss is None where the plan does not weigh clips.
+    Attributes
+    ----------
+    n_frames : int
+        Number of frames of the STFT.
+    parts : tuple of Part
+        The clips.
+    features : FeatureDraw or None
+        Distortions of the features. None: they are not distorted.
+    weight : float or None
+        Weight in the loss. None: the dataset gives the weight.
     """
 
     n_frames: int
@@ -49,32 +81,37 @@ class Example(NamedTuple):
 
 
 def bucket_by_length(
-    examples, batch_size, *, max_frames=np.inf, max_padding=MAX_PADDING, max_age=MAX_BUCKET_AGE
-):
-    """Gather a stream of examples into batches of similar length.
+    examples: Iterable[Example],
+    batch_size: int,
+    *,
+    max_frames: float = np.inf,
+    max_padding: float = _MAX_PADDING,
+    max_age: int = _MAX_BUCKET_AGE,
+) -> Iterator[list[Example]]:
+    """Group a stream of examples into batches of similar length.
 
-    A bucket opens with one example of L frames and admits lengths from ``L * (1 - max_padding)``
-    to ``L / (1 - max_padding)``; each further example tightens these bounds, so that no clip of
-    a batch is padded by more than that. A full bucket is a batch, as is one that has been open
-    for `max_age` batches. The examples left at the end are batched in the order of their length.
-    No batch has more frames than `max_frames`, but for a single example that is longer.
+    The first example of a bucket, of L frames, limits the lengths of others to the range from
+    ``L * (1 - max_padding)`` to ``L / (1 - max_padding)``. Each further example narrows the range,
+    so that no clip is padded by more than `max_padding`. A bucket becomes a batch when it is full
+    or has been open for `max_age` batches. Examples that are left at the end are sorted by length
+    before they are batched.
 
     Parameters
     ----------
     examples : iterable of Example
     batch_size : int
-        Greatest number of examples in a batch.
+        Maximum number of examples in a batch.
     max_frames : int, default=inf
-        Greatest number of frames of a batch, padding included.
+        Maximum number of frames in a batch, including padding. A single example may have more.
     max_padding : float, default=0.05
-        In [0, 1).
+        Maximum fraction of padding in a clip, in [0, 1).
     max_age : int, default=1000
-        In batches.
+        Maximum age of a bucket, in batches.
 
     Yields
     ------
     list of Example
-        Longest first. Every example comes once.
+        A batch, longest example first. Every example is in one batch.
     """
     buckets = []
     n_batches = 0
@@ -98,6 +135,8 @@ def bucket_by_length(
 
 
 class _Bucket:
+    """Examples of similar length that are not a batch yet."""
+
     def __init__(self, opened):
         self.opened = opened
         self.examples = []
@@ -108,7 +147,7 @@ class _Bucket:
         return self.low <= length <= self.high and self.frames_with(length) <= max_frames
 
     def frames_with(self, length):
-        """Count the frames, padding included, that a batch with one more example has."""
+        """Count the frames, including padding, with one more example."""
         return (len(self.examples) + 1) * padded_length(max(self.longest, length))
 
     def add(self, example, low, high):
@@ -129,46 +168,52 @@ class TrainingPlan:
     lengths : ndarray of shape (n_clips,), int
         Lengths of the clips in samples.
     sizes : STFTSizes
+        Sizes of the STFT.
     sample_rate : int
         In Hz.
     batch_size : int
-        Number of clips in a batch; the last ones of an epoch may be smaller, as are those of
-        clips of more than `FRAMES_PER_CLIP` frames.
+        Number of clips in a batch. The last batches of an epoch may have fewer, and so may those
+        of clips with more than `FRAMES_PER_CLIP` frames.
     augmentation : Augmentation or None
+        How clips are distorted. None: not at all.
     n_mels : int
         Number of mel bands, for masks.
     seed : int
         The same seed gives the same batches.
-    probabilities : ndarray of shape (n_clips,) or None, default=None
-        By which the clips of an epoch are drawn, with replacement. None: every clip once.
-    weights : ndarray of shape (n_clips,) or None, default=None
-        Weights of the clips in the loss, above 0. None: the plan does not weigh clips.
-
-    Notes
-    -----
-    A clip takes part in the loss as often as if it were repeated by its share, which is its
-    probability times its weight. A mixture has the weight of its first clip. The second one is
-    drawn by the shares of the clips, each of which stands for so many copies, the least share for
-    one copy. It may be another copy of the first clip, but never the same copy: among clips of
-    equal shares, it is another clip.
+    probabilities : ndarray of shape (n_clips,), float, or None, default=None
+        Probabilities by which the clips of an epoch are drawn, with replacement. None: every clip
+        is in an epoch once.
+    weights : ndarray of shape (n_clips,), float, or None, default=None
+        Weights of the clips in the loss, above 0. None: the dataset gives the weights.
 
     Attributes
     ----------
-    epoch, step, iteration : int
-        Position of the next batch: epoch, batch of that epoch, batch of all.
+    epoch : int
+        Epoch of the next batch.
+    step : int
+        Number of the next batch in its epoch.
+    iteration : int
+        Number of the next batch in the whole training.
+
+    Notes
+    -----
+    The share of a clip in the loss is its probability times its weight. A mixture has the weight
+    of its first clip. The second clip is drawn as if clips were repeated in proportion to their
+    shares, with one copy of the clips of the smallest share. It can be another copy of the first
+    clip, but not the same copy. If all shares are equal, it is therefore always another clip.
     """
 
     def __init__(
         self,
-        lengths,
-        sizes,
-        sample_rate,
-        batch_size,
-        augmentation,
-        n_mels,
-        seed,
-        probabilities=None,
-        weights=None,
+        lengths: np.ndarray,
+        sizes: STFTSizes,
+        sample_rate: int,
+        batch_size: int,
+        augmentation: Augmentation | None,
+        n_mels: int,
+        seed: int,
+        probabilities: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
     ):
         self.lengths = lengths
         self.sizes = sizes
@@ -181,15 +226,36 @@ class TrainingPlan:
         self.weights = weights
         self._partners = _Partners(len(lengths), probabilities, weights)
         self.max_frames = batch_size * FRAMES_PER_CLIP
-        self.weaken_from("epoch", np.inf)
+        self.set_weak_start("epoch", np.inf)
         self.seek(0, 0, 0)
 
-    def weaken_from(self, unit: str, position: float):
-        """Say from which position, counted in "epoch" or "iteration", on distortions are weak."""
-        self._weakening = unit, position
+    def set_weak_start(self, unit: str, position: float) -> None:
+        """Set when weak distortions begin, see :meth:`sktagger.Augmentation.weak`.
 
-    def seek(self, epoch: int, step: int, iteration: int, seed: int | None = None):
-        """Go to a position that an earlier plan had reached; ValueError if there is none such."""
+        Parameters
+        ----------
+        unit : {"epoch", "iteration"}
+            Unit of `position`.
+        position : float
+            Number of epochs or batches before. Infinity: distortions are never weak.
+        """
+        self._weak_start = unit, position
+
+    def seek(self, epoch: int, step: int, iteration: int, seed: int | None = None) -> None:
+        """Move to the position of another plan.
+
+        Parameters
+        ----------
+        epoch, step, iteration : int
+            Position of the next batch.
+        seed : int or None, default=None
+            Seed of the other plan. None: that of this plan.
+
+        Raises
+        ------
+        ValueError
+            If the epoch has fewer batches.
+        """
         self.seed = self.seed if seed is None else seed
         self.epoch, self.step, self.iteration = epoch, step, iteration
         self._batches = self._epoch_batches()
@@ -197,17 +263,22 @@ class TrainingPlan:
             if next(self._batches, None) is None:
                 raise ValueError(f"step={step} lies beyond the {done} batches of epoch {epoch}")
 
-    def take(self, n_epochs=None, n_iterations=None):
-        """Yield the batches of some epochs, or some number of batches.
+    def take(
+        self, n_epochs: int | None = None, n_iterations: int | None = None
+    ) -> Iterator[list[Example]]:
+        """Yield the batches of some epochs, or a number of batches.
 
         Parameters
         ----------
-        n_epochs, n_iterations : int or None
-            One of them is given.
+        n_epochs : int or None, default=None
+            Number of epochs. The batches before `step` are not repeated.
+        n_iterations : int or None, default=None
+            Number of batches. Give one of both.
 
         Yields
         ------
         list of Example
+            A batch.
         """
         last_epoch = None if n_epochs is None else self.epoch + n_epochs
         last_iteration = None if n_iterations is None else self.iteration + n_iterations
@@ -234,21 +305,21 @@ class TrainingPlan:
         return bucket_by_length(examples, self.batch_size, max_frames=self.max_frames)
 
     def _augmentations(self):
-        """Yield what distorts each clip of this epoch."""
+        """Yield the settings of the distortions of each clip of this epoch."""
         full = self.augmentation
         if full is None:
             yield from repeat(None, len(self.lengths))
             return
         n_clips = len(self.lengths)
         unmixed, weak = clone(full).set_params(mixup_prob=0.0), full.weak()
-        unit, weak_from = self._weakening
+        unit, weak_start = self._weak_start
         per_batch = self._clips_per_batch()
         begun, n_together = {
             "epoch": (self.epoch, n_clips),
             "iteration": (self.iteration - self.step, per_batch),
         }[unit]
         for position in range(n_clips):
-            if begun + position / n_together >= weak_from:
+            if begun + position / n_together >= weak_start:
                 yield weak
             elif self.epoch * n_clips + position < full.mixup_delay * per_batch:
                 yield unmixed
@@ -256,7 +327,7 @@ class TrainingPlan:
                 yield full
 
     def _clips_per_batch(self):
-        """Estimate the mean number of clips of a batch, which is lower where clips are long."""
+        """Estimate the mean number of clips in a batch, which is lower if clips are long."""
         n_frames = sum(self.sizes.n_frames(int(n)) for n in self.lengths)
         return max(1, min(self.batch_size, self.max_frames * len(self.lengths) / max(1, n_frames)))
 
@@ -285,7 +356,7 @@ class TrainingPlan:
 
 
 class _Partners:
-    """Draws the second clips of mixtures, as the notes of :class:`TrainingPlan` say."""
+    """Draws the second clips of mixtures, see the notes of :class:`TrainingPlan`."""
 
     def __init__(self, n_clips, probabilities, weights):
         given = [np.asarray(x, float) for x in (probabilities, weights) if x is not None]
@@ -300,7 +371,7 @@ class _Partners:
         if self.alike:
             other = int(rng.integers(self.n_clips - 1))
             return other + (other >= index)
-        # the clips' copies lie end to end; the last one of the first clip is passed over
+        # the copies of all clips are in a row, without the last copy of the first clip
         place = rng.random() * (self.ends[-1] - self.one_copy)
         if place >= self.ends[index] - self.one_copy:
             place += self.one_copy
@@ -308,31 +379,51 @@ class _Partners:
 
 
 def plain_example(index: int, n_samples: int, sizes: STFTSizes) -> Example:
-    """Plan a clip as it is."""
+    """Plan a clip without distortions.
+
+    Parameters
+    ----------
+    index : int
+        Which clip of the dataset.
+    n_samples : int
+        Its length in samples.
+    sizes : STFTSizes
+        Sizes of the STFT.
+
+    Returns
+    -------
+    Example
+    """
     return Example(sizes.n_frames(int(n_samples)), (Part(int(index)),))
 
 
 def plain_plan(
-    lengths, sizes: STFTSizes, batch_size: int, *, max_frames=np.inf, long_frames=np.inf
+    lengths: np.ndarray,
+    sizes: STFTSizes,
+    batch_size: int,
+    *,
+    max_frames: float = np.inf,
+    long_frames: float = np.inf,
 ) -> list[list[Example]]:
-    """Plan batches of undistorted clips for validation and prediction, longest first.
+    """Plan batches of undistorted clips, for validation and prediction.
 
     Parameters
     ----------
     lengths : ndarray of shape (n_clips,), int
-        In samples.
+        Lengths of the clips in samples.
     sizes : STFTSizes
+        Sizes of the STFT.
     batch_size : int
-        Greatest number of clips in a batch.
+        Maximum number of clips in a batch.
     max_frames : int, default=inf
-        Greatest number of frames of a batch, padding included; a single clip may be longer.
+        Maximum number of frames in a batch, including padding. A single clip may have more.
     long_frames : int, default=inf
-        Clips of more frames make a batch each.
+        A clip with more frames is a batch of its own.
 
     Returns
     -------
     list of list of Example
-        Every clip once.
+        The batches, longest clips first. Every clip is in one batch.
     """
     examples = _longest_first(plain_example(i, n, sizes) for i, n in enumerate(lengths))
     n_long = sum(example.n_frames > long_frames for example in examples)
@@ -341,7 +432,7 @@ def plain_plan(
 
 
 def _chunks(examples, batch_size, max_frames):
-    """Cut a list of examples, longest first, into batches."""
+    """Split a list of examples, longest first, into batches."""
     start = 0
     while start < len(examples):
         length = padded_length(examples[start].n_frames)

@@ -1,9 +1,9 @@
-"""Networks: their settings, and the torch modules that these build.
+"""Networks: settings, and the torch modules that are built from them.
 
-A network is a settings object, such as :class:`WALNet`, and a module, such as
-:class:`WALNetModule`, in one file. :class:`Network` and :class:`NetworkModule` say what both offer.
-Nothing here reads files, computes metrics or prints. Axes have the same names everywhere: clip,
-channel, frame, bin, mel, event, segment.
+A network consists of a settings object, such as :class:`WALNet`, and a torch module, such as
+:class:`WALNetModule`. Their base classes, :class:`Network` and :class:`NetworkModule`, document
+what the rest of the package relies on; :func:`sktagger.networks.checks.check_network` checks it.
+Axes have the same names everywhere: clip, channel, frame, bin, mel, event, segment.
 """
 
 from sktagger.networks._features import LogMel, mel_filterbank, warp_mel
@@ -13,7 +13,7 @@ from sktagger.networks._state import check_state, find_state
 from sktagger.networks._stft import stft_of_frames
 from sktagger.networks.walnet import WALNet, WALNetModule
 
-NETWORKS = {network.__name__: network for network in (WALNet,)}  # which files can name
+NETWORKS = {network.__name__: network for network in (WALNet,)}  # by name in files
 
 __all__ = [
     "NETWORKS",

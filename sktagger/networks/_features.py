@@ -1,9 +1,11 @@
-"""STFT -> normalised log-mel features, with the training-time distortions of them."""
+"""Normalized log-mel features of an STFT, and their distortions in training."""
+
+from __future__ import annotations
 
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sktagger.networks._masking import Frames, RunningNorm
 
@@ -11,7 +13,7 @@ LOG_FLOOR = 1e-12
 CLAMP = 6.0
 
 
-def hz_to_mel(frequency):
+def hz_to_mel(frequency: float) -> float:
     """Convert Hz to mel on the HTK scale.
 
     Parameters
@@ -22,6 +24,7 @@ def hz_to_mel(frequency):
     Returns
     -------
     float
+        In mel.
 
     Examples
     --------
@@ -31,19 +34,19 @@ def hz_to_mel(frequency):
     return 2595.0 * math.log10(1.0 + frequency / 700.0)
 
 
-def warp_mel(points, warp, top):
+def warp_mel(points: Tensor, warp: Tensor, top: float) -> Tensor:
     """Stretch the lower part of the mel axis, as another vocal tract or body would.
 
-    Points up to a breakpoint b are multiplied by the factor w; from there a straight line goes
-    on to `top`, which stays where it is. Where ``b`` or ``w * b`` would lie above `top` there
-    is no second part.
+    Points up to a breakpoint b are multiplied by the factor w. From there, a straight line
+    continues to `top`, which does not move. If ``b`` or ``w * b`` would lie above `top`, all
+    points are multiplied by w.
 
     Parameters
     ----------
     points : Tensor of shape (n_points,)
         Positions in mel.
     warp : Tensor of shape (n_clips, 2)
-        Per clip the factor w > 0 and the breakpoint's relative position r >= 0:
+        Factor w > 0 and relative position r >= 0 of the breakpoint for each clip, with
         ``b = r * top * min(w, 1) / w``.
     top : float
         Upper end of the mel axis.
@@ -66,26 +69,33 @@ def warp_mel(points, warp, top):
     return torch.where(above, top + slope * (points - top), factor * points)
 
 
-def mel_filterbank(sample_rate, n_fft, n_mels=128, fmin=50.0, *, warp=None):
+def mel_filterbank(
+    sample_rate: float,
+    n_fft: int,
+    n_mels: int = 128,
+    fmin: float = 50.0,
+    *,
+    warp: Tensor | None = None,
+) -> Tensor:
     """Compute triangular mel filters over the bins of an FFT.
 
     Parameters
     ----------
     sample_rate : float
-        In Hz. The filters reach up to half of it.
+        In Hz. The upper end of the last filter is at half of it.
     n_fft : int
         Length of the FFT in samples.
     n_mels : int, default=128
         Number of filters.
     fmin : float, default=50.0
-        Lower foot of the first filter in Hz.
+        Lower end of the first filter in Hz.
     warp : Tensor of shape (n_clips, 2) or None, default=None
-        See :func:`warp_mel`; gives a filterbank for each clip.
+        Warp of each clip, see :func:`warp_mel`. The result has a filterbank for each clip.
 
     Returns
     -------
     Tensor of shape (n_bins, n_mels), or (n_clips, n_bins, n_mels) with `warp`, float32
-        Each filter is at least one bin wide on both sides of its centre and sums to 1.
+        Each filter is at least one bin wide on both sides of its center and sums to 1.
 
     Examples
     --------
@@ -99,21 +109,21 @@ def mel_filterbank(sample_rate, n_fft, n_mels=128, fmin=50.0, *, warp=None):
     if warp is not None:
         mel = warp_mel(mel, warp.double(), top)
     points = 700.0 * (10.0 ** (mel / 2595.0) - 1.0) * n_fft / sample_rate
-    centre = points[..., 1:-1]
-    left = torch.minimum(points[..., :-2], centre - 1)
-    right = torch.maximum(points[..., 2:], centre + 1)
-    if warp is not None:  # made for each batch anew: so accurate will do, and is faster
-        left, centre, right = left.float(), centre.float(), right.float()
+    center = points[..., 1:-1]
+    left = torch.minimum(points[..., :-2], center - 1)
+    right = torch.maximum(points[..., 2:], center + 1)
+    if warp is not None:  # computed for every batch; float32 is accurate enough here, and faster
+        left, center, right = left.float(), center.float(), right.float()
     bins = torch.arange(n_fft // 2 + 1, dtype=left.dtype, device=device)[:, None]
-    left, centre, right = left[..., None, :], centre[..., None, :], right[..., None, :]
-    rising = (bins - left).mul_(1 / (centre - left))
-    falling = (right - bins).mul_(1 / (right - centre))
+    left, center, right = left[..., None, :], center[..., None, :], right[..., None, :]
+    rising = (bins - left).mul_(1 / (center - left))
+    falling = (right - bins).mul_(1 / (right - center))
     triangles = torch.minimum(rising, falling, out=rising).clamp_(min=0)
     return triangles.div_(triangles.sum(-2, keepdim=True) + 1e-6).float()
 
 
 class _MelTransform(nn.Module):
-    """Power spectrum -> log-mel by the filters in ``fbanks``."""
+    """Power spectrum -> logarithm of mel bands, by the filters in ``fbanks``."""
 
     def __init__(self, sample_rate, n_fft, n_mels, fmin):
         super().__init__()
@@ -121,13 +131,13 @@ class _MelTransform(nn.Module):
         self.register_buffer("fbanks", mel_filterbank(*self.sizes))
 
     def forward(self, power, warp=None):
-        # the filters of the checkpoint rule unless they are warped
+        # use the filters of the checkpoint unless this batch is warped
         fbanks = self.fbanks if warp is None else mel_filterbank(*self.sizes, warp=warp)
         return (power @ fbanks).add_(LOG_FLOOR).log_()
 
 
 class LogMel(nn.Module):
-    """STFT -> log-mel features, normalised per band, clamped to [-6, 6]. Without gradient.
+    """Log-mel features of an STFT, normalized per band, clamped to [-6, 6], without gradient.
 
     Parameters
     ----------
@@ -138,32 +148,43 @@ class LogMel(nn.Module):
     n_mels : int, default=128
         Number of mel bands.
     fmin : float, default=50.0
-        Lower foot of the first band in Hz.
+        Lower end of the first band in Hz.
     """
 
-    def __init__(self, sample_rate, n_fft, n_mels=128, fmin=50.0):
+    def __init__(self, sample_rate: float, n_fft: int, n_mels: int = 128, fmin: float = 50.0):
         super().__init__()
         self.mel_transform = _MelTransform(sample_rate, n_fft, n_mels, fmin)
         self.norm = RunningNorm(n_mels)
 
     @torch.no_grad()
-    def forward(self, stft, n_frames, *, warp=None, time_mask=None, mel_mask=None):
+    def forward(
+        self,
+        stft: Tensor,
+        n_frames: Tensor,
+        *,
+        warp: Tensor | None = None,
+        time_mask: Tensor | None = None,
+        mel_mask: Tensor | None = None,
+    ) -> Tensor:
         """Compute the features.
 
         Parameters
         ----------
-        stft : Tensor of shape (n_clips, 1, n_frames, n_bins, 2)
+        stft : Tensor of shape (n_clips, 1, n_frames, n_bins, 2), float32
             Real and imaginary part.
         n_frames : Tensor of shape (n_clips,), integer
-            Valid frames of each clip.
-        warp : Tensor of shape (n_clips, 2) or None
-            Warped filters for each clip, see :func:`warp_mel`.
-        time_mask, mel_mask : Tensor of shape (n_clips, 2), integer, or None
-            Onset and width of a stretch of frames (of bands) to set to 0.
+            Number of valid frames of each clip.
+        warp : Tensor of shape (n_clips, 2), float32, or None, default=None
+            Warp of the mel axis for each clip, see :func:`warp_mel`.
+        time_mask : Tensor of shape (n_clips, 2), integer, or None, default=None
+            First frame and number of frames to set to 0 in each clip.
+        mel_mask : Tensor of shape (n_clips, 2), integer, or None, default=None
+            First band and number of bands to set to 0 in each clip.
 
         Returns
         -------
-        Tensor of shape (n_clips, 1, n_mels, n_frames), 0 beyond a clip's frames
+        Tensor of shape (n_clips, 1, n_mels, n_frames), float32
+            0 beyond the frames of a clip.
         """
         real, imaginary = stft[:, 0].unbind(-1)
         power = real.square().addcmul_(imaginary, imaginary)
@@ -172,13 +193,13 @@ class LogMel(nn.Module):
         x = self.norm(x, Frames.of(n_frames, length))
         x = x.clamp_(-CLAMP, CLAMP)
         if time_mask is not None:
-            x = x.masked_fill_(_stretch(time_mask, length)[:, None, None, :], 0.0)
+            x = x.masked_fill_(_mask(time_mask, length)[:, None, None, :], 0.0)
         if mel_mask is not None:
-            x = x.masked_fill_(_stretch(mel_mask, x.shape[2])[:, None, :, None], 0.0)
+            x = x.masked_fill_(_mask(mel_mask, x.shape[2])[:, None, :, None], 0.0)
         return x
 
 
-def _stretch(onset_and_width, length):
+def _mask(onset_and_width, length):
     """Turn (onset, width) rows into a bool mask of shape (n_clips, length)."""
     position = torch.arange(length, device=onset_and_width.device)
     onset, width = onset_and_width[:, :1], onset_and_width[:, 1:]

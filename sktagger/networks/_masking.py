@@ -1,4 +1,6 @@
-"""Normalisation that sees only the valid frames of padded clips."""
+"""Normalization by the valid frames of padded clips only."""
+
+from __future__ import annotations
 
 from typing import NamedTuple
 
@@ -7,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 EPS = 1e-5
-_LEAST = -1e30  # of all values, yet 0 times it is 0
+_LOWEST = -1e30  # never the maximum; unlike -inf, it gives 0 if multiplied by 0
 
 
 class Frames(NamedTuple):
@@ -18,7 +20,7 @@ class Frames(NamedTuple):
     n_frames : Tensor of shape (n_clips,), integer
         Number of valid frames of each clip.
     shortest : int
-        The least of them: only from there on can padding be.
+        Their minimum. No clip has padding before this frame.
     length : int
         Number of frames of the padded clips.
 
@@ -35,18 +37,18 @@ class Frames(NamedTuple):
     length: int
 
     @classmethod
-    def of(cls, n_frames: Tensor, length: int):
-        """Count the valid frames of clips that are padded to `length`."""
+    def of(cls, n_frames: Tensor, length: int) -> Frames:
+        """Make the frames of clips that are padded to `length`."""
         return cls(n_frames, min(int(n_frames.min()), length), length)
 
     @classmethod
-    def joined(cls, parts):
-        """Give the frames of clips that come in parts."""
+    def joined(cls, parts: list[Frames]) -> Frames:
+        """Join the frames of the parts of a batch."""
         n_frames = torch.cat([part.n_frames for part in parts])
         return cls(n_frames, min(part.shortest for part in parts), parts[0].length)
 
-    def split(self, size: int):
-        """Give the frames of `size` clips at a time: list of Frames."""
+    def split(self, size: int) -> list[Frames]:
+        """Split the batch into parts of `size` clips."""
         return [Frames.of(n_frames, self.length) for n_frames in self.n_frames.split(size)]
 
     @property
@@ -54,19 +56,28 @@ class Frames(NamedTuple):
         """Whether some clip is padded."""
         return self.shortest < self.length
 
-    def unpadded_conv(self):
-        """Give the frames that a convolution over two frames, without padding, leaves."""
+    def unpadded_conv(self) -> Frames:
+        """Return the frames after a convolution over two frames without padding."""
         return Frames((self.n_frames - 1).clamp(min=1), max(self.shortest - 1, 1), self.length - 1)
 
-    def halved(self):
-        """Give the frames that pooling of two leaves, in ceil mode."""
+    def halved(self) -> Frames:
+        """Return the frames after pooling by two in ceil mode."""
         return Frames((self.n_frames + 1) // 2, (self.shortest + 1) // 2, (self.length + 1) // 2)
 
     def fill_(self, x: Tensor, value: float = 0.0) -> Tensor:
-        """Set `x`, of shape (n_clips, ..., length), to a value beyond the clips' frames, in place.
+        """Set a tensor to a value beyond the frames of the clips, in place.
 
-        Only the frames that can be padding are touched: few, in batches of clips of similar
-        lengths.
+        Only frames from `shortest` on are touched, which are few if clips have similar lengths.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_clips, ..., length)
+            Overwritten.
+        value : float, default=0.0
+
+        Returns
+        -------
+        x : Tensor
         """
         if self.padded:
             position = torch.arange(self.shortest, self.length, device=self.n_frames.device)
@@ -77,10 +88,10 @@ class Frames(NamedTuple):
 
 
 class _Statistics(nn.Module):
-    """Running mean and mean square of some axis, with the number of values behind them.
+    """Running mean and mean square along an axis, and the number of values they come from.
 
-    The mean *square* is tracked, not the variance, as in the published system, so that its
-    checkpoints load.
+    As in the published system, the mean *square* is tracked instead of the variance. Its
+    checkpoints can therefore be loaded.
     """
 
     def __init__(self, shape):
@@ -89,10 +100,10 @@ class _Statistics(nn.Module):
         self.register_buffer("running_mean", torch.zeros(shape))
         self.register_buffer("running_power", torch.ones(shape))
 
-    def running_variance(self):
-        """Give the unbiased variance of the tracked values, plus ``EPS``."""
+    def running_variance(self) -> Tensor:
+        """Compute the unbiased variance of the tracked values, plus ``EPS``."""
         n = self.num_tracked_values.clamp(min=2)
-        # of a constant input, the difference can round to less than zero
+        # for a constant input, rounding can make the difference negative
         return n / (n - 1) * (self.running_power - self.running_mean**2).clamp(min=0) + EPS
 
     @torch.no_grad()
@@ -108,9 +119,9 @@ class _Statistics(nn.Module):
 
 
 class RunningNorm(_Statistics):
-    """Normalise each mel band by its mean and deviation over all frames seen so far.
+    """Normalize each mel band by its mean and standard deviation over all frames seen so far.
 
-    In training the statistics are updated first, then used.
+    In training, the statistics are updated before they are used.
 
     Parameters
     ----------
@@ -118,21 +129,23 @@ class RunningNorm(_Statistics):
         Number of mel bands.
     """
 
-    def __init__(self, n_mels):
+    def __init__(self, n_mels: int):
         super().__init__((1, 1, n_mels, 1))
 
-    def forward(self, x, frames):
-        """Normalise.
+    def forward(self, x: Tensor, frames: Frames) -> Tensor:
+        """Normalize.
 
         Parameters
         ----------
-        x : Tensor of shape (n_clips, 1, n_mels, n_frames)
+        x : Tensor of shape (n_clips, 1, n_mels, n_frames), float
             Overwritten.
         frames : Frames
+            Valid frames of the clips.
 
         Returns
         -------
-        Tensor of the shape of `x`, 0 beyond a clip's frames.
+        Tensor of the shape of `x`
+            0 beyond the frames of a clip.
         """
         if self.training:
             frames.fill_(x)
@@ -146,7 +159,7 @@ class RunningNorm(_Statistics):
 class _BatchNorm(_Statistics):
     """Weights and running statistics of a batch normalization."""
 
-    update_weight = 0.05  # of a batch in the running statistics
+    update_weight = 0.05  # of the newest batch in the running statistics
 
     def __init__(self, n_channels: int):
         super().__init__((1, n_channels, 1, 1))
@@ -164,12 +177,13 @@ class MaskedBatchNorm(_BatchNorm):
     """
 
     def forward(self, x: Tensor, frames: Frames) -> Tensor:
-        """Normalize by the statistics of the batch; in evaluation, by those of training.
+        """Normalize by the statistics of the batch in training, by the running ones in evaluation.
 
         Parameters
         ----------
         x : Tensor of shape (n_clips, n_channels, n_mels, n_frames), float
         frames : Frames
+            Valid frames of the clips.
 
         Returns
         -------
@@ -194,10 +208,9 @@ class MaskedBatchNorm(_BatchNorm):
 class NormPoolReLU(_BatchNorm):
     """Batch normalization over the valid frames of padded clips, then max-pooling and ReLU.
 
-    The output is 0 beyond the frames of a clip. Neither padding nor neighbors therefore reach its
-    scores through the next convolution. In training, a batch comes in chunks, whose statistics are
-    computed together. In evaluation, the norm is folded into the convolution before it, see
-    :meth:`folded`.
+    The output is 0 beyond the frames of a clip, so that the next convolution does not depend on
+    padding. In training, a batch comes in chunks, and statistics are computed over all of them.
+    In evaluation, the norm is folded into the convolution before it, see :meth:`folded`.
 
     Parameters
     ----------
@@ -205,39 +218,47 @@ class NormPoolReLU(_BatchNorm):
         Number of channels.
     """
 
-    def folded(self, weight, bias):
-        """Give the convolution that does what a convolution and then this norm do in evaluation.
+    def folded(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """Fold the norm, as it is in evaluation, into the convolution before it.
 
         Parameters
         ----------
         weight : Tensor of shape (n_channels, n_in, height, width)
+            Of the convolution.
         bias : Tensor of shape (n_channels,)
+            Of the convolution.
 
         Returns
         -------
-        weight, bias : Tensor
+        weight : Tensor of shape (n_channels, n_in, height, width)
+            Of the convolution that replaces both.
+        bias : Tensor of shape (n_channels,)
+            Of the convolution that replaces both.
         """
         scale = (self.gamma * torch.rsqrt(self.running_variance() + EPS)).flatten()
         bias = (bias - self.running_mean.flatten()) * scale + self.beta.flatten()
         return weight * scale[:, None, None, None], bias
 
-    def forward(self, chunks, frames, sign=None):
-        """Normalise by the statistics of the batch, pool, rectify.
+    def forward(
+        self, chunks: list[Tensor], frames: list[Frames], sign: Tensor | None = None
+    ) -> list[Tensor]:
+        """Normalize by the statistics of the batch, pool, and apply the ReLU.
 
         Parameters
         ----------
-        chunks : list of Tensor of shape (n_clips, n_channels, n_mels, n_frames)
-            The batch. Set to 0 beyond the clips' frames.
+        chunks : list of Tensor of shape (n_clips, n_channels, n_mels, n_frames), float
+            The batch. Overwritten: set to 0 beyond the frames of the clips.
         frames : list of Frames
-            Of the chunks.
+            Valid frames of the chunks.
         sign : Tensor of shape (n_channels,) or None, default=None
-            What `chunks` were multiplied by, the sign of `gamma`, if the output is to be the
-            maximum of two by two values: these are then those of the greatest inputs, and the
-            others need not be normalised.
+            None: the output is not pooled. Otherwise, it is max-pooled by two in both axes, and
+            `chunks` have been multiplied by `sign`, the sign of `gamma`. The largest inputs then
+            give the largest outputs, so that pooling comes first and the norm has less to do.
 
         Returns
         -------
-        list of Tensor of shape (n_clips, n_channels, n_mels, n_frames), halved if pooled
+        list of Tensor of shape (n_clips, n_channels, n_mels, n_frames)
+            The last two axes are halved, rounded up, if pooled.
         """
         mean, variance, n_values = _valid_statistics(chunks, frames)
         gamma, beta = self.gamma.flatten(), self.beta.flatten()
@@ -253,17 +274,17 @@ class NormPoolReLU(_BatchNorm):
 
 @torch.no_grad()
 def _valid_statistics(chunks, frames):
-    """Give mean and biased variance of each channel at valid frames, and their number."""
+    """Compute mean and biased variance of each channel over valid frames, and their number."""
     parts = []
     for x, valid in zip(chunks, frames, strict=True):
         x = valid.fill_(x.detach())
-        # running statistics that are thrown away: they make the kernel answer in float32
+        # these running statistics are not used, but make the kernel return float32
         dtype = torch.promote_types(x.dtype, torch.float32)
         unused = torch.zeros(2, x.shape[1], device=x.device, dtype=dtype)
         mean, variance = torch.batch_norm_update_stats(x, *unused, 0.0)
         n_values = valid.n_frames.sum().to(dtype) * x.shape[2]
         if valid.padded:
-            # zeros add nothing to the sums over all frames: those are the sums over the valid ones
+            # padding is zero, so that sums over all frames are sums over the valid ones
             excess = x.numel() / x.shape[1] / n_values
             power = (variance + mean**2) * excess
             mean = mean * excess
@@ -278,9 +299,9 @@ def _valid_statistics(chunks, frames):
 
 
 class _NormPoolReLUFunction(torch.autograd.Function):
-    """[max-pooling ->] batch norm -> 0 beyond the clips' frames -> ReLU, of chunks of a batch.
+    """[Max-pooling,] batch norm, zeros beyond the frames of the clips, ReLU; for chunks of a batch.
 
-    The gradient passes through the statistics of the whole batch.
+    The gradient includes that of the statistics, which are those of the whole batch.
     """
 
     @staticmethod
@@ -290,8 +311,8 @@ class _NormPoolReLUFunction(torch.autograd.Function):
         saved, outputs = [gamma], []
         for x, valid in zip(chunks, frames, strict=True):
             pooled = (x,)
-            if pool:  # by twos of frames, of which one may be padding
-                valid.fill_(x, _LEAST)
+            if pool:  # a pair of frames can have one of padding, which must not be the maximum
+                valid.fill_(x, _LOWEST)
                 pooled = F.max_pool2d(x, 2, ceil_mode=True, return_indices=True)
             y = F.batch_norm(pooled[0], mean, variance, gamma, beta, training=False, eps=EPS)
             y = (valid.halved() if pool else valid).fill_(y).relu_()
@@ -308,7 +329,7 @@ class _NormPoolReLUFunction(torch.autograd.Function):
         saved = [saved[i : i + n_saved] for i in range(0, len(saved), n_saved)]
         of_norm = []
         for dy, (x, y, *pooled) in zip(grads, saved, strict=True):
-            # 0 beyond the clips' frames, as y is
+            # 0 beyond the frames of the clips, because y is 0 there
             dy = torch.ops.aten.threshold_backward(dy, y, 0)
             tensors = dy, pooled[0] if pooled else x, gamma, mean, variance
             of_norm.append(
@@ -317,7 +338,7 @@ class _NormPoolReLUFunction(torch.autograd.Function):
                 )
             )
         dgamma, dbeta = (sum(part[i] for part in of_norm) for i in (1, 2))
-        # what changes through the mean and the variance, as an affine function of x
+        # the gradient by way of mean and variance is an affine function of x
         deviation = torch.rsqrt(variance + EPS)
         scale = gamma * deviation / n_values
         slope = scale * deviation * dgamma

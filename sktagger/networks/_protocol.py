@@ -1,6 +1,6 @@
-"""What every network offers: settings, and the torch module that they build.
+"""Base classes of all networks: settings, and the torch module that is built from them.
 
-The pipeline, training, persistence and commands ask this of a network, never its class.
+The rest of the package uses networks through these classes only.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from sktagger.audio.spectral import STFTSizes
 
 
 class NetworkInput(NamedTuple):
-    """What a network takes.
+    """Input of a network.
 
     Attributes
     ----------
     sample_rate : int
         In Hz.
     stft : STFTSizes
-        In samples.
+        Sizes of the short-time Fourier transform, in samples.
     n_mels : int
-        Number of mel bands, along which features are masked.
+        Number of mel bands of the features.
     scale : {"peak", "raw"}
-        Of waveforms, after their channels are averaged. "peak": centered, with a peak just below 1.
-        "raw": as they are.
+        How waveforms are scaled after their channels are averaged. "peak": centered, with a peak
+        just below 1. "raw": not at all.
     distortions : tuple of str
-        Which of "warp", "time_mask" and "mel_mask" the front end can apply.
+        Distortions that the front end can apply: any of "warp", "time_mask" and "mel_mask".
     """
 
     sample_rate: int
@@ -42,17 +42,17 @@ class NetworkInput(NamedTuple):
 
 
 class ScoreGrid(NamedTuple):
-    """Where the scores of a clip lie in time. All sizes are in frames of the STFT.
+    """Positions of segment scores in time, in frames of the STFT.
 
     Attributes
     ----------
     length : int
-        Frames that a score spans.
+        Number of frames of a segment.
     step : int
-        Distance between the first frames of neighboring scores.
+        Number of frames from the start of one segment to the start of the next.
     context : int or None
-        Frames on either side that a score depends on as well. None: the whole clip, which is then
-        scored at once, however long it is.
+        Number of frames before and after a segment that its score also depends on. None: scores
+        depend on the whole clip. Long clips are then not scored in chunks.
     """
 
     length: int
@@ -60,15 +60,17 @@ class ScoreGrid(NamedTuple):
     context: int | None
 
     def n_scores(self, n_frames: int) -> int:
-        """Count the scores of a clip, which has at least one.
+        """Count the segments of a clip.
 
         Parameters
         ----------
         n_frames : int
+            Number of frames of the clip, at least 1.
 
         Returns
         -------
         int
+            At least 1.
 
         Examples
         --------
@@ -79,25 +81,25 @@ class ScoreGrid(NamedTuple):
 
 
 class Network(BaseEstimator):
-    """Settings of a network, from which it is built.
+    """Settings of a network.
 
-    A subclass has settings as parameters, stores them in its constructor as scikit-learn's
-    estimators do, and defines :meth:`get_input`, :meth:`get_grid` and :meth:`_make`.
+    A subclass takes its settings as keyword parameters and stores them, as estimators of
+    scikit-learn do. It defines :meth:`get_input`, :meth:`get_grid`, :meth:`resolve` and ``_make``,
+    which makes the module.
 
     Attributes
     ----------
     version : int
-        Of the names and shapes of the weights.
+        Version of the names and shapes of the weights.
     head : str
-        Name of the layer whose output is the events; row k of its ``weight`` and its ``bias``
-        belongs to event k.
+        Name of the last layer. Row k of its ``weight`` and ``bias`` belongs to event k.
     n_stages : int
         Number of stages, see :attr:`NetworkModule.stages`.
     adjustable : tuple of str
-        Settings that can be changed after training, since the weights do not depend on them.
+        Settings that can be changed after training, because the weights do not depend on them.
     criterion : class
-        Loss of clip scores: a torch module that takes scores and events of shape
-        (n_clips, n_events), and `reduction`.
+        Loss of clip scores: a torch module whose constructor takes `reduction`, and which takes
+        scores and targets of shape (n_clips, n_events).
     """
 
     version: ClassVar[int] = 1
@@ -113,13 +115,13 @@ class Network(BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            If one is not allowed.
+            If a setting is not allowed.
         """
         check_params(self)
         self.get_input()
 
     def get_input(self) -> NetworkInput:
-        """Say what the network takes.
+        """Return what the input must be.
 
         Returns
         -------
@@ -128,7 +130,7 @@ class Network(BaseEstimator):
         raise NotImplementedError
 
     def get_grid(self) -> ScoreGrid:
-        """Say where the scores lie in time.
+        """Return the positions of segment scores in time.
 
         Returns
         -------
@@ -137,7 +139,7 @@ class Network(BaseEstimator):
         raise NotImplementedError
 
     def resolve(self) -> Network:
-        """Copy the settings, with each default replaced by the value that it stands for.
+        """Copy the settings, and replace defaults such as None by the values they stand for.
 
         Returns
         -------
@@ -146,7 +148,7 @@ class Network(BaseEstimator):
         raise NotImplementedError
 
     def _make(self, n_events: int) -> NetworkModule:
-        """Make the module, with weights that are not drawn yet."""
+        """Make the module without drawing its weights."""
         raise NotImplementedError
 
     def build(
@@ -157,7 +159,7 @@ class Network(BaseEstimator):
         Parameters
         ----------
         n_events : int
-            Number of events, which are its outputs.
+            Number of outputs.
         random_state : int, default=0
             Seed of the initial weights.
         precision : {"float32", "bfloat16"}, default="float32"
@@ -173,16 +175,17 @@ class Network(BaseEstimator):
         return module
 
     def shapes(self, n_events: int) -> dict[str, Tensor]:
-        """Give the tensors of the network without their data.
+        """Return the names, shapes and types of the weights without their data.
 
         Parameters
         ----------
         n_events : int
+            Number of outputs.
 
         Returns
         -------
         dict of str to Tensor
-            On the device "meta": they take no memory.
+            A state dict on the device "meta", whose tensors take no memory.
         """
         with torch.device("meta"):
             return self._make(n_events).state_dict()
@@ -193,38 +196,39 @@ class Network(BaseEstimator):
         Parameters
         ----------
         state : dict of str to Tensor
-            May come from anywhere.
+            Not trusted: it may come from any file.
 
         Returns
         -------
         int or None
-            None: these are no weights of this network, since its head is missing.
+            None if the head is missing, so that these cannot be weights of this network.
         """
         weight = state.get(f"{self.head}.weight")
         return len(weight) if isinstance(weight, Tensor) and weight.ndim else None
 
     def explain_mismatch(self, state: Mapping[str, Any]) -> str:
-        """Say what weights of unknown settings tell to be other than these settings.
+        """Tell which settings weights were trained with, if their shapes or values show it.
 
         Parameters
         ----------
         state : dict of str to Tensor
-            May come from anywhere.
+            Weights of unknown settings. Not trusted: they may come from any file.
 
         Returns
         -------
         str
-            Such as "was trained with n_fft=512, but ..."; empty if nothing is.
+            How these settings differ, such as "was trained with n_fft=512, but ...". Empty if no
+            difference is known.
         """
         return ""
 
     def fixed_settings(self) -> dict[str, Any]:
-        """Give the settings that trained weights depend on.
+        """Return the settings that trained weights depend on.
 
         Returns
         -------
         dict
-            Resolved; those of groups under names such as ``stft__n_fft``.
+            Resolved settings. Those of nested objects have names such as ``stft__n_fft``.
         """
         params = self.resolve().get_params(deep=True)
         return {
@@ -235,17 +239,19 @@ class Network(BaseEstimator):
 
 
 class NetworkModule(nn.Module):
-    """The torch module of a network: STFTs of a batch of clips in, scores of events out.
+    """The torch module of a network. It takes STFTs of clips and returns scores of events.
 
-    Padding a clip, or the other clips of a batch, must not change its scores.
+    Neither padding nor the other clips of a batch may change the scores of a clip.
 
     Parameters
     ----------
     n_events : int
+        Number of outputs.
 
     Attributes
     ----------
     precision : {"float32", "bfloat16"}
+        See :meth:`set_precision`.
     """
 
     def __init__(self, n_events: int):
@@ -255,12 +261,12 @@ class NetworkModule(nn.Module):
 
     @property
     def front_end(self) -> list[nn.Module]:
-        """Parts without a gradient whose statistics stay where any stage is frozen."""
+        """Parts without gradient. If a stage is frozen, their statistics are frozen, too."""
         return []
 
     @property
     def stages(self) -> list[nn.Module]:
-        """Parts before the head, from the input on, which can be frozen from the first one on."""
+        """Parts before the head, in order. The first n of them can be frozen."""
         raise NotImplementedError
 
     def reset_parameters(self, random_state: int = 0) -> None:
@@ -269,27 +275,27 @@ class NetworkModule(nn.Module):
         Parameters
         ----------
         random_state : int, default=0
-            Seed; PyTorch's global generator is neither used nor changed.
+            Seed. The global generator of PyTorch is neither used nor changed.
         """
         raise NotImplementedError
 
     def set_precision(self, precision: str) -> None:
-        """Set what hidden layers compute in.
+        """Set the number format that hidden layers compute in.
 
         Parameters
         ----------
         precision : {"float32", "bfloat16"}
-            Features, statistics, head, scores, weights and gradients are float32 in either case.
+            Features, statistics, head, scores, weights and gradients are always float32.
         """
         self.precision = precision
 
     def adjust(self, network: Network) -> None:
-        """Take the `adjustable` settings of a network.
+        """Set the settings in `adjustable` to those of a network.
 
         Parameters
         ----------
         network : Network
-            Its other settings are those that the module was built with.
+            Its other settings must be those that the module was built with.
         """
         for name in network.adjustable:
             setattr(self, name, getattr(network, name))
@@ -297,7 +303,7 @@ class NetworkModule(nn.Module):
     def segment_embeddings(
         self, stft: Tensor, n_frames: Tensor, **distortions: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Give what the head takes, for each segment.
+        """Compute the input of the head for each segment.
 
         Parameters
         ----------
@@ -309,6 +315,7 @@ class NetworkModule(nn.Module):
         embeddings : Tensor of shape (n_clips, n_features, n_segments), float32
             0 beyond the segments of a clip.
         n_segments : Tensor of shape (n_clips,), integer
+            Number of segments of each clip.
         """
         raise NotImplementedError
 
@@ -322,27 +329,29 @@ class NetworkModule(nn.Module):
         stft : Tensor of shape (n_clips, 1, n_frames, n_bins, 2), float32
             Real and imaginary part, 0 beyond the frames of a clip.
         n_frames : Tensor of shape (n_clips,), integer
-            Valid frames of each clip.
+            Number of valid frames of each clip.
         **distortions : Tensor of shape (n_clips, 2)
-            Those of `NetworkInput.distortions`, see :meth:`sktagger.networks.LogMel.forward`.
+            Any of those in `NetworkInput.distortions`, see
+            :meth:`sktagger.networks.LogMel.forward`.
 
         Returns
         -------
         scores : Tensor of shape (n_clips, n_events, n_segments), float32, in [0, 1]
             0 beyond the segments of a clip.
         n_segments : Tensor of shape (n_clips,), integer
-            As the network's grid counts them.
+            Number of segments of each clip, as in :meth:`ScoreGrid.n_scores`.
         """
         raise NotImplementedError
 
     def pool(self, scores: Tensor, n_segments: Tensor) -> Tensor:
-        """Compute the scores of clips from those of their segments.
+        """Compute the scores of clips from the scores of their segments.
 
         Parameters
         ----------
         scores : Tensor of shape (n_clips, n_events, n_segments), float32
             0 beyond the segments of a clip.
         n_segments : Tensor of shape (n_clips,), integer
+            Number of segments of each clip.
 
         Returns
         -------
@@ -366,17 +375,20 @@ class NetworkModule(nn.Module):
 
 
 def skip_init(layer: type[nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
-    """Make a layer without drawing its weights, also on the device "meta" of the context.
+    """Make a layer without drawing its weights.
+
+    Unlike :func:`torch.nn.utils.skip_init`, it respects ``with torch.device(...)``.
 
     Parameters
     ----------
     layer : class
-        Of :mod:`torch.nn`.
+        A layer of :mod:`torch.nn`.
     *args, **kwargs
-        Of the layer.
+        Arguments of the layer.
 
     Returns
     -------
     Module
+        Its weights are not initialized.
     """
     return nn.utils.skip_init(layer, *args, device=torch.get_default_device(), **kwargs)

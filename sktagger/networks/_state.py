@@ -1,4 +1,6 @@
-"""Comparing a state dict, which may come from anywhere, with what a network needs."""
+"""Check whether a state dict fits a network."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 
@@ -20,21 +22,22 @@ def check_state(
     Parameters
     ----------
     state : dict of str to Tensor
+        Not trusted: it may come from any file.
     expected : dict of str to Tensor
-        Of the network that `state` is for; their values do not matter, and they may be on the
-        device "meta", which has none.
+        Tensors of the network, of which only shapes and types count. They may be on the device
+        "meta", see :meth:`Network.shapes`.
     source : str
         Where `state` comes from, for messages.
     finite : bool, default=True
-        Whether NaN and infinity are refused.
+        Whether NaN and infinity are errors.
     others : bool, default=False
         Whether `state` may have further tensors.
 
     Raises
     ------
     ValueError
-        If a tensor is missing, is one too many, has another shape or type of numbers, or holds
-        NaN or infinity; the message names it.
+        If a tensor is missing or unknown, has another shape or type of numbers, or holds NaN or
+        infinity. The message names the tensor.
     """
     if not isinstance(state, Mapping):
         raise ValueError(
@@ -52,14 +55,14 @@ def check_state(
         else:
             continue
         raise ValueError(
-            f"{source}: the weights do not fit this network, for {name!r} {got}; needed is "
+            f"{source}: the weights do not fit this network. {name!r} {got}; needed is "
             f"{needed}. Give weights of the same network, events, sample rate and STFT."
         )
     unknown = [str(name) for name in state if name not in expected]
     if unknown and not others:
         raise ValueError(
-            f"{source}: the weights do not fit this network, for it has no {unknown[0]!r:.200}. "
-            "Give the weights of that network, and nothing else."
+            f"{source}: the weights do not fit this network. It has no {unknown[0]!r:.200}. "
+            "Give only the weights of this network."
         )
 
 
@@ -71,23 +74,23 @@ def find_state(
     Parameters
     ----------
     checkpoint : dict
-        A state dict, or a dict that has one under "model".
+        A state dict, or a dict with a state dict under "model".
     network : Network
-        Which network it should be.
+        Network that the weights should belong to.
     source : str
         Where the checkpoint comes from, for messages.
 
     Returns
     -------
     state : dict of str to Tensor
-        Only its head is checked.
+        Only the head of the network is checked.
     n_events : int
-        Number of its outputs.
+        Number of outputs of the head.
 
     Raises
     ------
     ValueError
-        If there is no such dict.
+        If the head of the network is missing.
     """
     state = checkpoint.get("model", checkpoint)
     n_events = network.count_events(state) if isinstance(state, Mapping) else None
@@ -95,7 +98,7 @@ def find_state(
         name = type(network).__name__
         found = state if isinstance(state, Mapping) else [type(state).__name__]
         raise ValueError(
-            f"{source} holds no {name}: the tensor '{network.head}.weight' is missing. Found are "
+            f"{source} holds no {name}: the tensor '{network.head}.weight' is missing. It has "
             f"{sorted(map(str, found))[:5]}. Give a checkpoint of {name}."
         )
     return state, n_events

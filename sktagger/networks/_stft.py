@@ -1,30 +1,41 @@
 """Short-time Fourier transform of a whole batch at once, for a GPU."""
 
+from __future__ import annotations
+
 import torch
+from torch import Tensor
 
 
-def stft_of_frames(samples, onsets, places, shape, window, n_fft):
+def stft_of_frames(
+    samples: Tensor,
+    onsets: Tensor,
+    places: Tensor,
+    shape: tuple[int, int],
+    window: Tensor,
+    n_fft: int,
+) -> Tensor:
     """Transform frames of waveforms, and add them up at their places in a batch.
 
     Parameters
     ----------
     samples : Tensor of shape (n_samples,), float32
-        The waveforms of the batch, end to end.
+        All waveforms of the batch, concatenated.
     onsets : Tensor of shape (n_frames_in_all,), int64
         First sample of each frame.
     places : Tensor of shape (n_frames_in_all,), int64
-        ``row * n_frames + frame`` of each frame in the batch. Two frames may have the same place:
-        then they are mixed.
+        ``row * n_frames + frame`` of each frame in the batch. Frames at the same place are added
+        up, which mixes them.
     shape : tuple of int
         (n_clips, n_frames) of the batch.
-    window : Tensor of shape (n,), float32
-        n is at most `n_fft`.
+    window : Tensor of shape (win_length,), float32
+        At most `n_fft` samples.
     n_fft : int
-        Length of the FFT; frames are zero-padded to it.
+        Length of the FFT in samples. Frames are zero-padded to it.
 
     Returns
     -------
     Tensor of shape (n_clips, 1, n_frames, n_fft // 2 + 1, 2), float32
+        Real and imaginary part.
 
     Examples
     --------

@@ -21,9 +21,9 @@ from sktagger.networks._features import LogMel, mel_filterbank
 from sktagger.networks._masking import Frames, NormPoolReLU
 from sktagger.networks._protocol import Network, NetworkInput, NetworkModule, ScoreGrid, skip_init
 
-__all__ = ["WALNet", "WALNetModule"]
+__all__ = ["LAYERS", "WALNet", "WALNetModule"]
 
-# (output channels, kernel size, same padding, pool after); the output layer follows
+# (output channels, kernel size, same padding, pool after) of the layers before the head
 LAYERS = (
     (16, 3, True, False),
     (16, 3, True, True),
@@ -39,11 +39,11 @@ LAYERS = (
     (1024, 2, False, False),
 )
 _STEP = 2 ** sum(pool for *_, pool in LAYERS)  # frames from one segment to the next
-_LEAST_FRAMES = _STEP + 1  # the last 2x2 kernel needs two positions
+_MIN_FRAMES = _STEP + 1  # the last 2x2 kernel needs two positions
 
 
 def _count_context():
-    """Count the frames on either side of a segment that its score depends on."""
+    """Count the frames before and after a segment that its score depends on."""
     context, step = 0, 1
     for _, kernel_size, same, pool in LAYERS:
         context += step * (kernel_size // 2) if same else 0
@@ -51,35 +51,33 @@ def _count_context():
     return context
 
 
-GRID = ScoreGrid(length=2 * _STEP, step=_STEP, context=_count_context())
-N_LAYERS = len(LAYERS)  # before the output layer
-N_MELS = 2 * _STEP  # so that two bands are left for that kernel
+_GRID = ScoreGrid(length=2 * _STEP, step=_STEP, context=_count_context())
+_N_MELS = 2 * _STEP  # two bands are then left for that kernel
 
-
-# Where layers are large, a batch passes them in chunks of so many values: the tensors then stay
-# below the size from which the allocator of the CPU asks the system for fresh memory each time,
-# which takes longer than the arithmetic
+# A batch passes the first layers, whose outputs are large, in chunks of at most this many values.
+# For larger tensors, the CPU allocator asks the system for memory each time, which takes longer
+# than the arithmetic.
 _CHUNK_VALUES = 2**22
 _N_CHUNKED = 4  # layers
 
 
 class _ConvBlock(nn.Module):
-    """Convolution, batch norm, max-pooling, ReLU. The output layer is the convolution alone."""
+    """Convolution, batch norm, max-pooling, ReLU; the head is a convolution only."""
 
-    def __init__(self, n_in, n_out, kernel_size, same, pool, *, output=False):
+    def __init__(self, n_in, n_out, kernel_size, same, pool, *, head=False):
         super().__init__()
-        # weights are drawn by WALNetModule.reset_parameters, from its own generator
+        # WALNetModule.reset_parameters draws the weights from its own generator
         self.conv = skip_init(
             nn.Conv2d, n_in, n_out, kernel_size, padding=kernel_size // 2 if same else 0
         )
-        self.norm = None if output else NormPoolReLU(n_out)
+        self.norm = None if head else NormPoolReLU(n_out)
         self.same = same
         self.pool = pool
 
     def forward(self, chunks, frames):
-        """Turn chunks of a batch, and the valid frames of each, into the next ones.
+        """Compute the output of the block, and its valid frames, for each chunk of a batch.
 
-        Pooling comes before the ReLU, with which it commutes: a quarter of the values.
+        Pooling and ReLU commute. Pooling comes first, so that the ReLU has fewer values.
         """
         sign = None
         weight, bias = self.conv.weight, self.conv.bias
@@ -108,10 +106,10 @@ class _CNN(nn.Module):
         for n_out, kernel_size, same, pool in LAYERS:
             self.convs.append(_ConvBlock(n_in, n_out, kernel_size, same, pool))
             n_in = n_out
-        self.convs.append(_ConvBlock(n_in, n_events, 1, True, False, output=True))
+        self.convs.append(_ConvBlock(n_in, n_events, 1, True, False, head=True))
 
     def hidden(self, x, frames, bfloat16=False):
-        """Give the output of the layer before the last, and its valid frames."""
+        """Compute the output of the layer before the head, and its valid frames."""
         n_values = LAYERS[0][0] * x[0].numel()
         size = max(1, _CHUNK_VALUES // n_values) if x.device.type == "cpu" else len(x)
         chunks, frames = x.split(size), frames.split(size)
@@ -125,23 +123,24 @@ class _CNN(nn.Module):
 
 
 class WALNet(Network):
-    """Settings of WALNet [1]_: log-mel features, twelve convolutions, scores of segments.
+    """Settings of WALNet [1]_, a convolutional network that scores segments of a clip.
 
-    Features of 128 mel bands pass eleven 3x3 convolutions and six poolings. Each score then spans a
-    segment of 128 frames, and a segment begins every 64 frames (1.28 s at a hop of 20 ms).
+    The features are log-mel spectra of 128 bands. Eleven 3x3 convolutions, one 2x2 convolution and
+    six poolings follow. A segment has 128 frames, and one begins every 64 frames (1.28 s at a hop
+    of 20 ms).
 
     Parameters
     ----------
     sample_rate : int, default=44100
         In Hz.
     stft : STFT or None, default=None
-        Settings of the short-time Fourier transform. None: windows of 40 ms every 20 ms.
+        Settings of the short-time Fourier transform. None: a window of 40 ms every 20 ms.
     fmin : float, default=50.0
-        Lower end of the mel axis in Hz; the upper one is half the sample rate.
+        Lower end of the mel axis in Hz. The upper end is half the sample rate.
     pooling : {"mean", "linear_softmax"}, default="linear_softmax"
-        How the score of a clip is computed from those of its segments. "mean" is as published.
-        "linear_softmax", their mean weighted by themselves [2]_, suits events that fill a small
-        part of a clip.
+        How the score of a clip is computed from the scores of its segments. "mean" is the
+        published setting. "linear_softmax", the mean of the scores weighted by themselves [2]_, is
+        better for events that fill a small part of a clip.
 
     References
     ----------
@@ -161,8 +160,8 @@ class WALNet(Network):
     """
 
     version: ClassVar[int] = 1
-    head: ClassVar[str] = f"cnn.convs.{N_LAYERS}.conv"
-    n_stages: ClassVar[int] = N_LAYERS
+    head: ClassVar[str] = f"cnn.convs.{len(LAYERS)}.conv"
+    n_stages: ClassVar[int] = len(LAYERS)
     adjustable: ClassVar[tuple[str, ...]] = ("pooling",)
     _parameter_constraints: ClassVar[dict[str, list]] = {
         "sample_rate": [Interval(Integral, 1, None, closed="left")],
@@ -185,28 +184,43 @@ class WALNet(Network):
         self.pooling = pooling
 
     def get_input(self) -> NetworkInput:
-        """Say what the network takes: STFTs of waveforms with a peak just below 1."""
-        return NetworkInput(self.sample_rate, self._stft_sizes(), N_MELS)
+        """Return what the input must be: STFTs of waveforms with a peak just below 1.
+
+        Returns
+        -------
+        NetworkInput
+        """
+        return NetworkInput(self.sample_rate, self._stft_sizes(), _N_MELS)
 
     def get_grid(self) -> ScoreGrid:
-        """Say where the scores lie in time."""
-        return GRID
+        """Return the positions of segment scores in time.
+
+        Returns
+        -------
+        ScoreGrid
+        """
+        return _GRID
 
     def resolve(self) -> WALNet:
-        """Copy the settings, with those of the STFT in samples."""
+        """Copy the settings, and give those of the STFT in samples.
+
+        Returns
+        -------
+        WALNet
+        """
         return clone(self).set_params(stft=STFT(**self._stft_sizes()._asdict()))
 
-    def set_params(self, **params) -> WALNet:
-        """Set parameters, also those of ``stft``, such as ``stft__hop_length``.
+    def set_params(self, **params: Any) -> WALNet:
+        """Set parameters, including those of ``stft``, such as ``stft__hop_length``.
 
         Parameters
         ----------
         **params : dict
-            Where ``stft`` is None, it becomes ``STFT()`` first.
+            If ``stft`` is None and one of its parameters is set, it becomes ``STFT()`` first.
 
         Returns
         -------
-        self
+        self : WALNet
         """
         nested = any(name.startswith("stft__") for name in params)
         if nested and params.get("stft", self.stft) is None:
@@ -214,16 +228,27 @@ class WALNet(Network):
         return super().set_params(**params)
 
     def explain_mismatch(self, state: Mapping[str, Any]) -> str:
-        """Compare the mel filters: they tell the FFT's length, and about sample rate and fmin."""
+        """Compare the mel filters, which depend on the length of the FFT, sample rate and fmin.
+
+        Parameters
+        ----------
+        state : dict of str to Tensor
+            Weights of unknown settings. Not trusted: they may come from any file.
+
+        Returns
+        -------
+        str
+            How these settings differ. Empty if no difference is known.
+        """
         name = "feature_extractor.mel_transform.fbanks"
         filters = state.get(name)
         n_fft = self._stft_sizes().n_fft
         if getattr(filters, "ndim", 0) != 2 or filters.dtype != torch.float32:
-            return ""  # what is wrong is found when all tensors are compared
+            return ""  # check_state tells what is wrong
         if len(filters) != n_fft // 2 + 1:
             trained = 2 * (len(filters) - 1)
             return f"was trained with n_fft={trained}, but this tagger has n_fft={n_fft}"
-        expected = mel_filterbank(self.sample_rate, n_fft, N_MELS, self.fmin)
+        expected = mel_filterbank(self.sample_rate, n_fft, _N_MELS, self.fmin)
         if filters.shape == expected.shape and torch.allclose(filters.cpu(), expected, atol=1e-3):
             return ""
         return (
@@ -255,11 +280,11 @@ class WALNetModule(NetworkModule):
     Parameters
     ----------
     n_events : int
-        Number of events, which are its outputs.
+        Number of outputs.
     sample_rate : float, default=44100
         In Hz.
     n_fft : int, default=2048
-        Length of the FFT in samples; n_bins is ``n_fft // 2 + 1``.
+        Length of the FFT in samples. The input has ``n_fft // 2 + 1`` bins.
     fmin : float, default=50.0
         Lower end of the mel axis in Hz.
     pooling : {"mean", "linear_softmax"}, default="mean"
@@ -278,13 +303,13 @@ class WALNetModule(NetworkModule):
         super().__init__(n_events)
         self.n_bins = n_fft // 2 + 1
         self.pooling = pooling
-        self.feature_extractor = LogMel(sample_rate, n_fft, N_MELS, fmin)
+        self.feature_extractor = LogMel(sample_rate, n_fft, _N_MELS, fmin)
         self.cnn = _CNN(n_events)
         self.to(memory_format=torch.channels_last)
 
     @property
     def front_end(self) -> list[nn.Module]:
-        """The features, whose statistics stay where any layer is frozen."""
+        """The features. If a stage is frozen, their statistics are frozen, too."""
         return [self.feature_extractor]
 
     @property
@@ -293,16 +318,16 @@ class WALNetModule(NetworkModule):
         return list(self.cnn.convs[:-1])
 
     def reset_parameters(self, random_state: int = 0) -> None:
-        """Draw initial weights: Kaiming-uniform, those of the head Xavier-uniform.
+        """Draw initial weights: Xavier-uniform for the head, Kaiming-uniform for other layers.
 
         Parameters
         ----------
         random_state : int, default=0
-            Seed; PyTorch's global generator is neither used nor changed.
+            Seed. The global generator of PyTorch is neither used nor changed.
         """
         generator = torch.Generator().manual_seed(random_state)
         for block in self.cnn.convs:
-            # drawn in one memory layout, whatever that of the weight is
+            # the memory layout of the weight must not change what is drawn
             drawn = torch.empty(block.conv.weight.shape)
             if block.norm is None:
                 nn.init.xavier_uniform_(drawn, generator=generator)
@@ -323,6 +348,7 @@ class WALNetModule(NetworkModule):
         Returns
         -------
         Tensor of shape (n_clips, 1, n_mels, n_frames), float32, in [-6, 6]
+            0 beyond the frames of a clip.
         """
         return self.feature_extractor(stft, n_frames, **distortions)
 
@@ -333,7 +359,7 @@ class WALNetModule(NetworkModule):
                 f"(n_clips, 1, n_frames, {self.n_bins}, 2). Check n_fft and the axes."
             )
         x = self.features(stft, n_frames, **distortions)
-        x = F.pad(x, (0, max(0, _LEAST_FRAMES - x.shape[-1])))
+        x = F.pad(x, (0, max(0, _MIN_FRAMES - x.shape[-1])))
         x = x.contiguous(memory_format=torch.channels_last)
         frames = Frames.of(n_frames, x.shape[-1])
         return self.cnn.hidden(x, frames, bfloat16=self.precision == "bfloat16")
@@ -341,7 +367,7 @@ class WALNetModule(NetworkModule):
     def segment_embeddings(
         self, stft: Tensor, n_frames: Tensor, **distortions: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Give the 1024 features of each segment that the head takes.
+        """Compute the 1024 inputs of the head for each segment.
 
         Parameters
         ----------
@@ -353,6 +379,7 @@ class WALNetModule(NetworkModule):
         embeddings : Tensor of shape (n_clips, 1024, n_segments), float32
             0 beyond the segments of a clip.
         n_segments : Tensor of shape (n_clips,), integer
+            Number of segments of each clip.
         """
         hidden, segments = self._hidden(stft, n_frames, distortions)
         return hidden[:, :, 0], segments.n_frames
@@ -362,9 +389,9 @@ class WALNetModule(NetworkModule):
     ) -> tuple[Tensor, Tensor]:
         """Score each segment.
 
-        Segment i spans frames ``64 * i`` to ``64 * i + 128``. Its score depends on these, on 94
-        frames on either side, and on nothing else. A long clip can therefore be scored in
-        overlapping chunks.
+        Segment i has the frames from ``64 * i`` up to, but not including, ``64 * i + 128``. Its
+        score depends only on them and on the 94 frames before and after. Long clips can therefore
+        be scored in overlapping chunks.
 
         Parameters
         ----------
@@ -376,20 +403,21 @@ class WALNetModule(NetworkModule):
         scores : Tensor of shape (n_clips, n_events, n_segments), float32, in [0, 1]
             0 beyond the segments of a clip.
         n_segments : Tensor of shape (n_clips,), integer
-            ``ceil(n_frames / 64) - 1``, and at least 1.
+            Number of segments of each clip: ``ceil(n_frames / 64) - 1``, and at least 1.
         """
         hidden, segments = self._hidden(stft, n_frames, distortions)
         logits = self.cnn.convs[-1].conv(hidden)
         return segments.fill_(logits[:, :, 0], -torch.inf).sigmoid(), segments.n_frames
 
     def pool(self, scores: Tensor, n_segments: Tensor) -> Tensor:
-        """Compute the scores of clips from those of their segments.
+        """Compute the scores of clips from the scores of their segments.
 
         Parameters
         ----------
         scores : Tensor of shape (n_clips, n_events, n_segments), float32
             0 beyond the segments of a clip.
         n_segments : Tensor of shape (n_clips,), integer
+            Number of segments of each clip.
 
         Returns
         -------

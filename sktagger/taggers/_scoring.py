@@ -9,12 +9,12 @@ from threadpoolctl import threadpool_limits
 
 from sktagger._utils.progress import TaskProgress
 from sktagger._utils.threads import prefetch
-from sktagger.batching.dataset import n_frames_of
+from sktagger.batching.dataset import count_frames
 from sktagger.batching.device_transfer import to_device
-from sktagger.batching.long_clips import CHUNK_FRAMES, LEAST_CHUNK_FRAMES
+from sktagger.batching.long_clips import CHUNK_FRAMES, MIN_CHUNK_FRAMES
 from sktagger.batching.plain import PlainBatches
 from sktagger.batching.plans import FRAMES_PER_CLIP
-from sktagger.batching.smaller_batches import ClipLimit, take_clips
+from sktagger.batching.smaller_batches import BatchSplitter, select_clips
 from sktagger.networks import NetworkInput, NetworkModule, ScoreGrid
 
 # Frames of all batches that go through the network side by side, or those of one batch if it has
@@ -79,13 +79,13 @@ def run(module: NetworkModule, batches: PlainBatches, verbose: int, *, segments:
     """
     device = next(module.parameters()).device
     dataset = batches.dataset
-    limit = ClipLimit("scores do not change")
+    splitter = BatchSplitter("scores do not change")
     function = module.segment_scores if segments else module
 
     @torch.inference_mode()
     def score_parts(inputs, parts):
         return [
-            (part, function(**to_device(take_clips(inputs, part), device, dataset.sizes)))
+            (part, function(**to_device(select_clips(inputs, part), device, dataset.sizes)))
             for part in parts
         ]
 
@@ -93,12 +93,12 @@ def run(module: NetworkModule, batches: PlainBatches, verbose: int, *, segments:
         if not len(batch.rows):
             return ()
         function = partial(score_parts, batch.inputs)
-        scored = limit.call(function, len(batch.rows), batch.longest)
+        scored = splitter.run(function, len(batch.rows), batch.longest)
         return [(batch.rows[part], output) for part, output in scored]
 
     @torch.inference_mode()
     def score_long(examples, chunk_frames=CHUNK_FRAMES):
-        output = batches.long_clip(examples).segment_scores(module, limit, chunk_frames)
+        output = batches.long_clip(examples).segment_scores(module, splitter, chunk_frames)
         if output is None:  # the clip cannot be read
             return ()
         return [(dataset.rows_of(examples), output if segments else module.pool(*output))]
@@ -113,18 +113,20 @@ def run(module: NetworkModule, batches: PlainBatches, verbose: int, *, segments:
 
         long_clips = [examples for examples in batches.plan if batches.is_long(examples)]
         if 1 < n_workers <= len(long_clips):
-            chunk_frames = min(max(share, LEAST_CHUNK_FRAMES), CHUNK_FRAMES)
+            chunk_frames = min(max(share, MIN_CHUNK_FRAMES), CHUNK_FRAMES)
             work = partial(score_long, chunk_frames=chunk_frames)
             scored = side_by_side(work, long_clips, size=lambda _: chunk_frames)
         else:
             scored = map(score_long, long_clips)
         yield from zip(map(len, long_clips), scored, strict=True)
 
-        plan = [examples for examples in batches.limited(share) if not batches.is_long(examples)]
+        plan = [
+            examples for examples in batches.plan_batches(share) if not batches.is_long(examples)
+        ]
         if 1 < n_workers <= len(plan):
             # each batch is read and scored by one thread, so that none waits for another
             work = lambda examples: score(dataset.load(examples))  # noqa: E731
-            scored = side_by_side(work, plan, size=n_frames_of)
+            scored = side_by_side(work, plan, size=count_frames)
         else:
             plan = [examples for examples in batches.plan if not batches.is_long(examples)]
             scored = map(score, batches.load(plan))

@@ -41,7 +41,7 @@ class TrainingIntervals:
         self.started = not validated
         self.ends = ends
         if ends and plan.augmentation is not None:
-            plan.weaken_from(unit, self.total - plan.augmentation.final_weak_fraction * length)
+            plan.set_weak_start(unit, self.total - plan.augmentation.final_weak_fraction * length)
 
     @property
     def done(self) -> int:

@@ -14,7 +14,7 @@ from torch import nn
 
 from sktagger.audio.unreadable import no_clip_left
 from sktagger.batching.device_transfer import to_device
-from sktagger.batching.smaller_batches import ClipLimit, take_clips
+from sktagger.batching.smaller_batches import BatchSplitter, select_clips
 
 _LEAST_SCORE = 1e-7  # whose logarithm is taken
 _OF_HISTORY = (EpochTimer, PassthroughScoring)  # skorch's own, which write to the history
@@ -88,7 +88,7 @@ class TaggerNet(NeuralNet):
     ----------
     completed_ : bool
         Whether the last training ran to its end, by plan or by early stopping.
-    training_limit_, validation_limit_ : ClipLimit
+    training_splitter_, validation_splitter_ : BatchSplitter
         How many clips go through the network at once.
     sizes_ : STFTSizes
         Of the clips.
@@ -202,10 +202,10 @@ class TaggerNet(NeuralNet):
         """Train for the validation intervals that are left."""
         self.completed_ = False
         self.sizes_ = X.intervals.dataset.sizes
-        self.training_limit_ = ClipLimit(
+        self.training_splitter_ = BatchSplitter(
             "gradients add up to those of the whole batch, while batch normalisation sees its parts"
         )
-        self.validation_limit_ = ClipLimit("scores do not change")
+        self.validation_splitter_ = BatchSplitter("scores do not change")
         try:
             with suppress(EarlyStop):
                 super().fit_loop(X, y, X.intervals.n_left if epochs is None else epochs, **kwargs)
@@ -245,7 +245,7 @@ class TaggerNet(NeuralNet):
         self._set_training(True)
         for part in self.frozen:
             part.eval()
-        return self.training_limit_.call(step, len(batch.rows), batch.longest)
+        return self.training_splitter_.run(step, len(batch.rows), batch.longest)
 
     def validation_step(self, batch, **fit_params):
         """Compute scores and loss, in parts if memory asks for it; None if a clip is unreadable."""
@@ -257,12 +257,12 @@ class TaggerNet(NeuralNet):
         self._set_training(False)
         if "long_clip" in batch.inputs:
             return self._long_step(batch)
-        return self.validation_limit_.call(step, len(batch.rows), batch.longest)
+        return self.validation_splitter_.run(step, len(batch.rows), batch.longest)
 
     def _long_step(self, batch):
         """Compute scores and loss of a long clip, chunk by chunk."""
         long_clip = batch.inputs["long_clip"]
-        segments = long_clip.segment_scores(self.module_, self.validation_limit_)
+        segments = long_clip.segment_scores(self.module_, self.validation_splitter_)
         if segments is None:
             return None
         with torch.no_grad():
@@ -274,7 +274,7 @@ class TaggerNet(NeuralNet):
         n_clips = len(batch.rows)
         losses, scores = [], []
         for part in parts:
-            part_inputs = to_device(take_clips(inputs, part), self.device, self.sizes_)
+            part_inputs = to_device(select_clips(inputs, part), self.device, self.sizes_)
             y_pred = self.infer(part_inputs)
             y_true = tuple(target[part] for target in targets)
             share = len(part_inputs["n_frames"]) / n_clips
