@@ -1,3 +1,5 @@
+"""Taggers: fit, predict, evaluate, and what scikit-learn's tools do with them."""
+
 import threading
 import warnings
 
@@ -7,7 +9,7 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
-from _networks import make_walnet
+from _networks import TinyNet, make_walnet
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError, UndefinedMetricWarning
@@ -15,15 +17,19 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline
 from skorch.callbacks import Callback
 
-from sktagger import STFT, Augmentation, ThresholdTuner, WALNetTagger
+from sktagger import STFT, AudioTagger, Augmentation, ThresholdTuner, WALNetTagger
 from sktagger.batching.devices import resolve_precision
 from sktagger.metrics import map_scorer, mean_average_precision
 from sktagger.networks import WALNetModule
 from sktagger.training.callbacks import Checkpoint, load_checkpoint
 
-pytestmark = pytest.mark.usefixtures("each_precision")
-
 SETTINGS = {"sample_rate": 8000, "batch_size": 4, "max_epochs": 1, "random_state": 0}
+
+
+def tiny_tagger(**settings):
+    """Make a tagger that trains in milliseconds, for tests that are not about WALNet."""
+    defaults = {"batch_size": 4, "max_epochs": 1, "random_state": 0}
+    return AudioTagger(TinyNet(rate=8000), **defaults | settings)
 
 
 def weights(tagger):
@@ -34,6 +40,12 @@ def weights(tagger):
 def fitted(scenes, each_precision):
     X, Y = scenes.to_xy("balanced_train")
     return WALNetTagger(**SETTINGS).fit(X, Y)
+
+
+@pytest.fixture(scope="module")
+def tiny(scenes):
+    """A fitted tagger with a tiny network."""
+    return tiny_tagger().fit(*scenes.to_xy("balanced_train"))
 
 
 @pytest.mark.bfloat16
@@ -73,7 +85,7 @@ def test_segments_have_times_in_seconds(fitted):
     np.testing.assert_allclose(offset, [2.56, 3.84, 5.0])
 
 
-def test_predict_is_the_scores_above_a_half(fitted, scenes):
+def test_predicted_events_have_scores_above_a_half(fitted, scenes):
     X, _ = scenes.to_xy("validate")
     np.testing.assert_array_equal(fitted.predict(X), fitted.predict_proba(X) > 0.5)
 
@@ -83,10 +95,11 @@ def test_score_is_the_mean_average_precision(fitted, scenes):
     assert fitted.score(X, Y) == mean_average_precision(Y, fitted.predict_proba(X))
 
 
-def test_learns_to_tell_noise_from_a_tone():
+@pytest.mark.usefixtures("each_precision")
+def test_learns_to_distinguish_noise_and_tones():
     rng = np.random.default_rng(0)
-    noise = rng.standard_normal((20, 8000))
-    tone = np.sin(2 * np.pi * rng.uniform(300, 1000, (20, 1)) * np.arange(8000) / 8000)
+    noise = rng.standard_normal((20, 2000))
+    tone = np.sin(2 * np.pi * rng.uniform(300, 1000, (20, 1)) * np.arange(2000) / 8000)
     X = np.concatenate([noise, tone, 0.3 * noise + tone])
     Y = np.repeat([[1, 0], [0, 1], [1, 1]], 20, axis=0)
     tagger = WALNetTagger(
@@ -103,10 +116,10 @@ def test_same_seed_gives_the_same_weights_whatever_the_number_of_threads(fitted,
     assert torch.equal(weights(again), weights(fitted))
 
 
-def test_another_seed_gives_other_weights(fitted, scenes):
+def test_another_seed_gives_other_weights(tiny, scenes):
     X, Y = scenes.to_xy("balanced_train")
-    other = WALNetTagger(**SETTINGS | {"random_state": 1}).fit(X, Y)
-    assert not torch.equal(weights(other), weights(fitted))
+    other = tiny_tagger(random_state=1).fit(X, Y)
+    assert not torch.equal(weights(other), weights(tiny))
 
 
 def test_global_random_state_is_neither_used_nor_changed(scenes):
@@ -120,6 +133,7 @@ def test_global_random_state_is_neither_used_nor_changed(scenes):
 
 
 @pytest.mark.bfloat16
+@pytest.mark.usefixtures("each_precision")
 def test_best_weights_are_restored(scenes, tmp_path):
     X, Y = scenes.to_xy("balanced_train")
     X_val, Y_val = scenes.to_xy("validate")
@@ -135,7 +149,7 @@ def test_best_weights_are_restored(scenes, tmp_path):
 
 def test_history_has_a_row_per_validation(scenes):
     X, Y = scenes.to_xy("balanced_train")
-    tagger = WALNetTagger(**SETTINGS, max_iterations=3, validate_every=2)
+    tagger = tiny_tagger(max_iterations=3, validate_every=2)
     tagger.fit(X, Y, X_val=X, Y_val=Y)
     assert tagger.history_["n_iterations"].tolist() == [0, 2, 3]
     assert tagger.n_iter_ == 3
@@ -145,11 +159,12 @@ def test_history_has_a_row_per_validation(scenes):
 
 def test_every_clip_is_used_in_every_epoch(scenes):
     X, Y = scenes.to_xy("balanced_train")
-    tagger = WALNetTagger(**SETTINGS | {"batch_size": 5}).fit(X, Y)
+    tagger = tiny_tagger(batch_size=5).fit(X, Y)
     assert sum(tagger.net_.history[-1, "batches", :, "train_batch_size"]) == len(X)
 
 
 @pytest.mark.bfloat16
+@pytest.mark.usefixtures("each_precision")
 def test_interrupted_training_continues_to_the_same_weights(scenes, tmp_path):
     X, Y = scenes.to_xy("balanced_train")
     X_val, Y_val = scenes.to_xy("validate")
@@ -174,19 +189,20 @@ def test_interrupted_training_continues_to_the_same_weights(scenes, tmp_path):
     )
 
 
-def test_sample_weight_zero_is_as_good_as_leaving_out_of_the_loss(scenes):
+def test_events_of_clips_of_weight_zero_do_not_matter(scenes):
     X, Y = scenes.to_xy("balanced_train")
     flipped = Y.copy()
     flipped.iloc[0] = 1 - flipped.iloc[0]
     weight = np.ones(len(X))
     weight[0] = 0
-    settings = SETTINGS | {"augmentation": None}
-    first, second = (WALNetTagger(**settings).fit(X, y, sample_weight=weight) for y in (Y, flipped))
+    first, second = (
+        tiny_tagger(augmentation=None).fit(X, y, sample_weight=weight) for y in (Y, flipped)
+    )
     assert torch.equal(weights(first), weights(second))
 
 
 @pytest.mark.parametrize("form", ["array", "sparse", "lists", "frame"])
-def test_forms_of_targets(scenes, form, fitted):
+def test_forms_of_targets(scenes, form, tiny):
     X, Y = scenes.to_xy("balanced_train")
     lists = [[event for event in Y.columns if row[event]] for _, row in Y.iterrows()]
     y = {
@@ -195,10 +211,11 @@ def test_forms_of_targets(scenes, form, fitted):
         "lists": lists,
         "frame": Y,
     }[form]
-    tagger = WALNetTagger(**SETTINGS).fit(X, y)
-    assert torch.equal(weights(tagger), weights(fitted))
+    tagger = tiny_tagger().fit(X, y)
+    assert torch.equal(weights(tagger), weights(tiny))
 
 
+@pytest.mark.usefixtures("each_precision")
 def test_labels_give_a_classifier(scenes):
     X, _ = scenes.to_xy("balanced_train")
     labels = np.array(["b", "a", "c"] * (len(X) // 3))
@@ -210,21 +227,21 @@ def test_labels_give_a_classifier(scenes):
 
 def test_unknown_label_counts_with_scores_of_zero():
     X = np.random.default_rng(0).standard_normal((4, 4000))
-    tagger = WALNetTagger(**SETTINGS).fit(X, ["a", "b"] * 2)
+    tagger = tiny_tagger().fit(X, ["a", "b"] * 2)
     scores = tagger.predict_proba(X)
     truth = np.array([[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1]])
     expected = mean_average_precision(truth, np.column_stack([scores, np.zeros(4)]))
     assert tagger.score(X, ["a", "b", "a", "z"]) == expected
 
 
-def test_score_names_unknown_events(fitted, scenes):
+def test_score_names_unknown_events(tiny, scenes):
     X, Y = scenes.to_xy("validate")
-    assert fitted.score(X, Y.iloc[:, ::-1]) == fitted.score(X, Y)
+    assert tiny.score(X, Y.iloc[:, ::-1]) == tiny.score(X, Y)
     with pytest.raises(ValueError, match="y: clip 0 has the event 'fog'"):
-        fitted.score(X[:2], [["fog"], []])
+        tiny.score(X[:2], [["fog"], []])
 
 
-def test_files_and_their_samples_score_alike(fitted, scenes):
+def test_files_and_their_samples_have_the_same_scores(fitted, scenes):
     X, _ = scenes.to_xy("validate")
     waveforms = [soundfile.read(path, dtype="float32")[0] for path in X]
     np.testing.assert_allclose(fitted.predict_proba(waveforms), fitted.predict_proba(X), atol=1e-6)
@@ -245,14 +262,15 @@ def test_any_length_is_scored(fitted, n_samples):
     assert np.isfinite(fitted.predict_proba([rng.standard_normal(n_samples)])).all()
 
 
-def test_silence_is_scored_and_learnt():
+@pytest.mark.usefixtures("each_precision")
+def test_silence_is_scored_and_trained_on():
     X = np.zeros((4, 8000))
     tagger = WALNetTagger(**SETTINGS).fit(X, [["a"], [], ["a"], []])
     assert np.isfinite(tagger.predict_proba(X)).all()
 
 
 @pytest.mark.bfloat16
-def test_pickled_tagger_scores_alike(fitted, scenes, tmp_path):
+def test_pickled_tagger_gives_the_same_scores(fitted, scenes, tmp_path):
     X, _ = scenes.to_xy("validate")
     joblib.dump(fitted, tmp_path / "tagger.joblib")
     loaded = joblib.load(tmp_path / "tagger.joblib")
@@ -261,28 +279,27 @@ def test_pickled_tagger_scores_alike(fitted, scenes, tmp_path):
 
 def test_works_in_a_pipeline_and_cross_validation(scenes):
     X, Y = scenes.to_xy("balanced_train")
-    pipe = Pipeline([("tagger", WALNetTagger(**SETTINGS)), ("tuner", ThresholdTuner())])
+    pipe = Pipeline([("tagger", tiny_tagger()), ("tuner", ThresholdTuner())])
     with pytest.warns(UserWarning, match="cross_fit=5"):
         assert pipe.fit(X, Y).predict(X).shape == Y.shape
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)
-        scores = cross_val_score(WALNetTagger(**SETTINGS), X, Y, scoring=map_scorer, cv=2)
+        scores = cross_val_score(tiny_tagger(), X, Y, scoring=map_scorer, cv=2)
     assert scores.shape == (2,)
     assert np.isfinite(scores).all()
 
 
 def test_nested_parameters_can_be_searched(scenes):
     X, Y = scenes.to_xy("balanced_train")
-    grid = {"augmentation__mixup_prob": [0.0, 0.5]}
+    grid = {"augmentation__mixup_prob": [0.0, 0.5], "network__sharpness": [1.0, 3.0]}
+    search = GridSearchCV(tiny_tagger(), grid, scoring=map_scorer, cv=2, refit=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)
-        search = GridSearchCV(
-            WALNetTagger(**SETTINGS), grid, scoring=map_scorer, cv=2, refit=False
-        ).fit(X, Y)
-    assert len(search.cv_results_["mean_test_score"]) == 2
+        search.fit(X, Y)
+    assert len(search.cv_results_["mean_test_score"]) == 4
 
 
-def test_nested_parameters_do_not_leak_into_other_taggers():
+def test_nested_parameters_do_not_change_other_taggers():
     tagger = WALNetTagger().set_params(augmentation__mixup_prob=0.1, stft__n_fft=4096)
     assert tagger.augmentation.mixup_prob == 0.1
     assert tagger.stft.n_fft == 4096
@@ -290,7 +307,7 @@ def test_nested_parameters_do_not_leak_into_other_taggers():
     assert Augmentation().mixup_prob == 0.5
 
 
-def test_unfitted_tagger_says_so():
+def test_unfitted_tagger_raises():
     with pytest.raises(NotFittedError):
         WALNetTagger().predict([np.ones(100)])
 
@@ -306,7 +323,7 @@ def test_padertorch_checkpoint_file_loads(tmp_path):
     assert tagger.predict_proba([np.ones(20000)]).shape == (1, 3)
 
 
-def test_checkpoint_with_code_in_it_is_refused(tmp_path):
+def test_checkpoint_with_code_raises(tmp_path):
     torch.save({"model": {"x": print}}, tmp_path / "evil.pth")
     with pytest.raises(ValueError, match=r"evil\.pth.*refused"):
         WALNetTagger.from_padertorch(tmp_path / "evil.pth", classes=["a"])
@@ -319,7 +336,7 @@ def test_checkpoint_with_code_in_it_is_refused(tmp_path):
         ({"stft": STFT(n_fft=4096)}, "do not fit"),
     ],
 )
-def test_checkpoint_that_does_not_fit_is_refused(changes, message):
+def test_checkpoint_that_does_not_fit_raises(changes, message):
     state = make_walnet(2).state_dict()
     with pytest.raises(ValueError, match=message):
         WALNetTagger.from_padertorch(state, **{"classes": ["a", "b"], **changes})
@@ -356,9 +373,9 @@ def test_bad_parameters(changes, message):
         (sparse.csr_array(np.ones((2, 3))), TypeError, "sparse"),
     ],
 )
-def test_bad_clips_are_named(fitted, X, error, message):
+def test_bad_clips_are_named(tiny, X, error, message):
     with pytest.raises(error, match=message):
-        fitted.predict(X)
+        tiny.predict(X)
 
 
 @pytest.mark.parametrize(
@@ -383,17 +400,15 @@ def test_unknown_event_of_validation_is_named():
 
 def test_validation_events_come_in_any_order(scenes):
     X, Y = scenes.to_xy("balanced_train")
-    one, other = (
-        WALNetTagger(**SETTINGS).fit(X, Y, X_val=X, Y_val=Y_val) for Y_val in (Y, Y.iloc[:, ::-1])
-    )
+    one, other = (tiny_tagger().fit(X, Y, X_val=X, Y_val=Y_val) for Y_val in (Y, Y.iloc[:, ::-1]))
     assert one.history_["valid_mAP"].tolist() == other.history_["valid_mAP"].tolist()
 
 
-def test_events_without_validation_clips_are_told_once(scenes):
+def test_events_without_validation_clips_are_named_once(scenes):
     X, Y = scenes.to_xy("balanced_train")
     Y_val = Y.assign(**{Y.columns[0]: 0})
     with pytest.warns(UndefinedMetricWarning, match=f"1 of .* events .*{Y.columns[0]}") as caught:
-        WALNetTagger(**SETTINGS | {"max_epochs": 2}).fit(X, Y, X_val=X, Y_val=Y_val)
+        tiny_tagger(max_epochs=2).fit(X, Y, X_val=X, Y_val=Y_val)
     assert len(caught) == 1
 
 
@@ -408,14 +423,14 @@ def test_events_without_validation_clips_are_told_once(scenes):
         ("cuda", "auto", False, "float32"),
     ],
 )
-def test_precision_is_what_the_device_is_made_for(monkeypatch, device, precision, units, expected):
+def test_auto_precision_depends_on_the_device(monkeypatch, device, precision, units, expected):
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: units, raising=False)
     capability = (9, 0) if units else (7, 5)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     assert resolve_precision(precision, torch.device(device)) == expected
 
 
-def test_precision_without_a_way_to_ask_is_float32(monkeypatch):
+def test_auto_precision_of_an_unknown_cpu_is_float32(monkeypatch):
     monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported", raising=False)
     assert resolve_precision("auto", torch.device("cpu")) == "float32"
 
@@ -439,7 +454,7 @@ def two_threads():
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_batches_side_by_side_give_the_same_scores(fitted, scenes, monkeypatch):
+def test_batches_in_parallel_give_the_same_scores(fitted, scenes, monkeypatch):
     X, _ = scenes.to_xy("balanced_train")
     threads, forward = set(), WALNetModule.forward
 
@@ -454,7 +469,7 @@ def test_batches_side_by_side_give_the_same_scores(fitted, scenes, monkeypatch):
     assert threads
     assert torch.get_num_threads() == 2
     threads.clear()
-    fitted.predict_proba(X[:1])  # a single batch is for all threads
+    fitted.predict_proba(X[:1])  # all threads share a single batch
     assert threads == {("MainThread", 2)}
     torch.set_num_threads(1)
     np.testing.assert_allclose(fitted.predict_proba(X), scores, rtol=0, atol=1e-6)
@@ -463,7 +478,7 @@ def test_batches_side_by_side_give_the_same_scores(fitted, scenes, monkeypatch):
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_unreadable_clip_is_named_also_by_batches_side_by_side(fitted, scenes, tmp_path):
+def test_unreadable_clip_is_named_by_batches_in_parallel(fitted, scenes, tmp_path):
     X = list(scenes.to_xy("balanced_train")[0])
     soundfile.write(tmp_path / "bad.wav", np.full(8000, np.nan, np.float32), 8000, subtype="FLOAT")
     with pytest.raises(ValueError, match=r"bad\.wav"):

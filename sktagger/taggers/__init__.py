@@ -1,4 +1,4 @@
-"""The estimators: taggers, and taggers with tuned thresholds."""
+"""Estimators: taggers, and a tagger with tuned thresholds."""
 
 from sktagger.taggers.audio_tagger import AudioTagger
 from sktagger.taggers.tuned import TunedThresholdTagger

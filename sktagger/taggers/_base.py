@@ -1,12 +1,17 @@
-"""What a fitted tagger does: score clips and segments, decide, and be kept."""
+"""Methods of a fitted tagger: predict scores and events, evaluate, pickle."""
+
+from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
 from joblib import effective_n_jobs
+from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from skorch.history import History
@@ -21,13 +26,17 @@ from sktagger.batching.devices import resolve_device
 from sktagger.batching.plain import PlainBatches
 from sktagger.metrics import mean_average_precision
 from sktagger.metrics._scored import check_scored, scored
-from sktagger.networks import Network, check_state
+from sktagger.networks import Network, NetworkModule, check_state
 from sktagger.taggers._parameters import TaggerParameters
-from sktagger.taggers._scoring import read_lengths, run, segment_table
+from sktagger.taggers._scoring import read_lengths, score_batches, segment_table
 from sktagger.targets import align_score_targets
 from sktagger.training.callbacks import copy_state
-from sktagger.training.setup import make_net, to_machine
+from sktagger.training.net import TaggerNet
+from sktagger.training.setup import make_net, move_to_device
 from sktagger.training.weighting import mean_one
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _HISTORY_COLUMNS = [
     "n_epochs",
@@ -41,14 +50,20 @@ _HISTORY_COLUMNS = [
 
 
 class BaseTagger(ClassifierMixin, TransformerMixin, TaggerParameters):
-    """Everything of a tagger but its parameters and its training.
+    """Tagger without a constructor and without training.
 
     A subclass has the parameters of a :class:`sktagger.AudioTagger`. Its `fit` sets ``classes_``,
-    ``net_``, ``_network`` (resolved settings of the network that was trained) and ``_multilabel``.
+    ``net_``, ``_network`` (the resolved settings of the trained network) and ``_multilabel``.
     """
 
-    def predict_proba(self, X):
-        """Score each event in each clip.
+    classes_: np.ndarray
+    net_: TaggerNet
+    n_iter_: int
+    _network: Network
+    _multilabel: bool
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Predict the score of each event in each clip.
 
         Parameters
         ----------
@@ -58,40 +73,40 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerParameters):
         Returns
         -------
         ndarray of shape (n_clips, n_events), float32, in [0, 1]
-            Columns in the order of ``classes_``. NaN in the rows of clips that cannot be read,
-            unless that is an error (`on_error`).
+            Columns in the order of ``classes_``. With ``on_error="warn"`` or "skip", the rows of
+            clips that cannot be read are NaN.
 
         Raises
         ------
         FileNotFoundError, ValueError
-            If a clip cannot be read; the message names it. The scores that were computed until
-            then are in the attribute ``scores`` of the error, which has NaN in the other rows.
+            If a clip cannot be read; the message names it. The attribute ``scores`` of the error
+            has the scores that were computed before, and NaN in the other rows.
         FloatingPointError
-            If the network's scores are not finite, for its training diverged.
+            If the network's scores are not finite because its training diverged.
         """
         check_is_fitted(self)
         clips = check_clips(self, X, reset=False)
         scores = np.full((len(clips), len(self.classes_)), np.nan, dtype=np.float32)
         dataset = self._dataset(clips, self._network)
         try:
-            for rows, output in self._run(dataset, "have scores of NaN"):
-                scores[rows] = self._of_labels(output.cpu().numpy())
+            for rows, output in self._score_dataset(dataset, "have scores of NaN"):
+                scores[rows] = self._normalize_label_scores(output.cpu().numpy())
         except (Exception, KeyboardInterrupt) as error:
-            error.scores = scores
+            error.scores = scores  # type: ignore[union-attr]
             raise
         return scores
 
-    def _of_labels(self, scores):
-        """Let the scores of a clip sum to 1 if it has one label."""
+    def _normalize_label_scores(self, scores):
+        """Divide the scores of each clip by their sum, if each clip has one label."""
         if self._multilabel:
             return scores
         total = scores.sum(axis=1, keepdims=True)
-        # all scores can be 0, of logits below -100: then they tell nothing
-        shares = np.full_like(scores, 1 / scores.shape[1])
-        return np.divide(scores, total, out=shares, where=total != 0)
+        # logits below -100 have scores of 0; if all are 0, no label is preferred
+        uniform = np.full_like(scores, 1 / scores.shape[1])
+        return np.divide(scores, total, out=uniform, where=total != 0)
 
-    def predict(self, X):
-        """Decide which events occur in each clip.
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict which events occur in each clip.
 
         Parameters
         ----------
@@ -101,23 +116,29 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerParameters):
         Returns
         -------
         ndarray of shape (n_clips, n_events), int, or of shape (n_clips,)
-            1 where the score exceeds 0.5; after training on 1-D labels the label with the best
-            score. See :class:`ThresholdTuner` for better thresholds. Clips that were left out
-            because they cannot be read (`on_error`) have no events; where each clip has a label,
-            they are an error.
+            1 if the score is above 0.5. After training on 1-D labels, the label with the highest
+            score. See :class:`ThresholdTuner` for better thresholds.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If a clip cannot be read. With ``on_error="warn"`` or "skip", such clips have no events
+            instead; after training on 1-D labels, they are always an error.
         """
         return self.predict_from_scores(self.predict_proba(X))
 
-    def predict_from_scores(self, scores):
-        """Decide as `predict` does, from scores that `predict_proba` gave.
+    def predict_from_scores(self, scores: np.ndarray) -> np.ndarray:
+        """Predict events as `predict` does, from given scores.
 
         Parameters
         ----------
         scores : ndarray of shape (n_clips, n_events), float
+            Scores that `predict_proba` returned.
 
         Returns
         -------
         ndarray of shape (n_clips, n_events), int, or of shape (n_clips,)
+            As `predict` returns it.
         """
         check_is_fitted(self)
         if self._multilabel:
@@ -125,8 +146,8 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerParameters):
         check_scored(scores)
         return self.classes_[scores.argmax(axis=1)]
 
-    def transform(self, X):
-        """Score each event in each clip; `predict_proba` as a step of a pipeline.
+    def transform(self, X: Any) -> np.ndarray:
+        """Predict the score of each event in each clip, as a step of a pipeline.
 
         Parameters
         ----------
@@ -136,11 +157,12 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerParameters):
         Returns
         -------
         ndarray of shape (n_clips, n_events), float32, in [0, 1]
+            As `predict_proba` returns it.
         """
         return self.predict_proba(X)
 
-    def predict_segments(self, X):
-        """Score each event in each segment of each clip.
+    def predict_segments(self, X: Any) -> list[pd.DataFrame]:
+        """Predict the score of each event in each segment of each clip.
 
         Parameters
         ----------
@@ -150,9 +172,17 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerParameters):
         Returns
         -------
         list of DataFrame of shape (n_segments, n_events), float32
-            One per clip, indexed by `onset` and `offset` in seconds, which the network's grid
-            determines. WALNet's segments span 128 frames (2.56 s by default), and one begins every
-            64 frames. The table of a clip that cannot be read (`on_error`) has no rows.
+            One table per clip, indexed by `onset` and `offset` in seconds. The network determines
+            the segments: those of WALNet span 128 frames (2.56 s by default) and start every 64
+            frames. With ``on_error="warn"`` or "skip", the table of a clip that cannot be read has
+            no rows.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If a clip cannot be read; the message names it.
+        FloatingPointError
+            If the network's scores are not finite because its training diverged.
         """
         check_is_fitted(self)
         clips = check_clips(self, X, reset=False)
@@ -164,28 +194,34 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerParameters):
             grid=self._network.get_grid(),
             events=self.classes_,
         )
-        nothing = np.empty((0, len(self.classes_)), np.float32)
-        segments = [table(nothing, 0) for _ in range(len(clips))]
-        for rows, output in self._run(dataset, "have no segments", segments=True):
+        no_scores = np.empty((0, len(self.classes_)), np.float32)
+        segments = [table(no_scores, 0) for _ in range(len(clips))]
+        for rows, output in self._score_dataset(dataset, "have no segments", segments=True):
             for row, scores, n_segments in zip(rows, *output, strict=True):
-                of_clip = scores[:, : int(n_segments)].cpu().numpy().T
-                segments[row] = table(of_clip, lengths[row])
+                clip_scores = scores[:, : int(n_segments)].cpu().numpy().T
+                segments[row] = table(clip_scores, lengths[row])
         return segments
 
-    def score(self, X, y):
-        """Give the mean average precision.
+    def score(self, X: Any, y: Any) -> float:
+        """Compute the mean average precision.
 
         Parameters
         ----------
         X : array-like of clips
-        y : array-like
-            Events of the clips, in the form of training.
+            See Notes of the class.
+        y : array-like of shape (n_clips, n_events) or (n_clips,), or list of event lists
+            Events of the clips, in the same form as in training.
 
         Returns
         -------
         float
-            Mean over the events that occur in `y`. A label that training had not counts with
-            scores of 0. Clips that cannot be read (`on_error`) do not count.
+            Mean over the events that occur in `y`. A label that did not occur in training has
+            scores of 0. With ``on_error="warn"`` or "skip", clips that cannot be read are left out.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If a clip cannot be read, or `y` does not fit `X` and the events of training.
         """
         check_is_fitted(self)
         events = align_score_targets(y, self.classes_, self._multilabel)
@@ -193,62 +229,71 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerParameters):
         check_lengths(scores, events, ("X", "y"))
         kept = scored(scores)
         scores = np.pad(scores, ((0, 0), (0, events.shape[1] - scores.shape[1])))
-        return mean_average_precision(events[kept], scores[kept])
+        return float(mean_average_precision(events[kept], scores[kept]))
 
     @property
-    def module_(self):
+    def module_(self) -> NetworkModule:
         """The trained network."""
         return self.net_.module_
 
     @property
     def network_(self) -> Network:
-        """The settings that the network was trained with, with defaults resolved."""
+        """The settings of the trained network, with defaults resolved."""
         return self._network
 
     @property
     def stft_(self) -> STFTSizes:
-        """The sizes of the STFT, in samples, that the network was trained with."""
+        """The sizes of the trained network's STFT, in samples."""
         return self._network.get_input().stft
 
     @property
-    def history_(self):
-        """One row per validation."""
+    def history_(self) -> pd.DataFrame:
+        """One row per validation interval."""
         rows = [
             {key: value for key, value in row.items() if key in _HISTORY_COLUMNS}
             for row in self.net_.history
         ]
         return pd.DataFrame(rows).reindex(columns=_HISTORY_COLUMNS).dropna(axis=1, how="all")
 
-    def get_feature_names_out(self, input_features=None):
-        """Give the names of the columns of `transform`.
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
+        """Return the names of the columns of `transform`.
 
         Parameters
         ----------
-        input_features : ignored
+        input_features : array-like or None, default=None
+            Ignored; present for compatibility with scikit-learn.
 
         Returns
         -------
         ndarray of shape (n_events,), object
+            The events as strings.
         """
         check_is_fitted(self)
         return np.array([str(event) for event in self.classes_], dtype=object)
 
     def __sklearn_is_fitted__(self):
-        # a training that failed may have set `n_features_in_`
+        # the default looks for any fitted attribute, and a failed training sets `n_features_in_`
         return hasattr(self, "net_")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
-        tags.classifier_tags.poor_score = True  # on the few-sample "waveforms" of the checks
+        tags.classifier_tags.poor_score = True  # the checks' "waveforms" have a few samples only
         tags.input_tags.string = True
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
-    def _restore(self, classes, state, *, multilabel=True, source="The state"):
-        """Become fitted by weights that were trained earlier, and come from anywhere."""
+    def _restore(
+        self,
+        classes: np.ndarray,
+        state: Mapping[str, torch.Tensor],
+        *,
+        multilabel: bool = True,
+        source: str = "The state",
+    ) -> Self:
+        """Set the fitted attributes from untrusted weights; `source` names them in messages."""
         network = self._get_network().resolve()
-        # before a network is built, which may be larger than memory where they do not agree
+        # shapes are compared before the network is built, because wrong ones may exceed the memory
         check_state(state, network.shapes(len(classes)), source)
         self.classes_ = classes
         self._network = network
@@ -266,10 +311,10 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerParameters):
 
     def __getstate__(self):
         state = dict(super().__getstate__())
-        state.pop("_raises_interrupt", None)  # a clone is the same as what it was made from
-        if "net_" in state:  # without optimiser, callbacks and batches
+        state.pop("_raises_interrupt", None)  # the pickle of a clone equals that of its original
+        if "net_" in state:  # optimizer, callbacks and batches are left out
             rows = [{**row, "batches": []} for row in self.net_.history]
-            # as arrays: the pickle of a tensor tells where it lay, so that no two are alike
+            # arrays, because the pickle of a tensor depends on its address in memory
             arrays = {key: tensor.numpy() for key, tensor in copy_state(self.module_).items()}
             state["net_"] = {"state": arrays, "history": rows}
         return state
@@ -282,13 +327,13 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerParameters):
                 resolve_device(self.device)
             except ValueError:
                 warnings.warn(
-                    f"The tagger was trained with device={self.device!r}, which is not there; it "
-                    'goes on with device="auto".',
+                    f"The tagger was trained with device={self.device!r}, which this machine does "
+                    'not have. It now uses device="auto".',
                     UserWarning,
                     stacklevel=2,
                 )
                 self.device = "auto"
-            # copies, for joblib's processes are given arrays that lie in read-only files
+            # copies, because joblib gives its processes arrays in read-only files
             tensors = {key: torch.tensor(array) for key, array in net["state"].items()}
             self._load_state(tensors, "The pickle", finite=False)
             self.net_.history = History(net["history"])
@@ -297,17 +342,20 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerParameters):
         return effective_n_jobs(self.n_jobs)
 
     def _dataset(self, clips, network, indicator=None, weights=None, *, container="X"):
-        """Make a dataset of the clips that can be read and count; it needs the length of each."""
+        """Make a dataset of the clips that can be read and have a weight above 0.
+
+        The header of each clip is read for its length.
+        """
         sample_rate, sizes, _, scale, distortions = network.get_input()
         if weights is not None and not weights.all():
-            counting = np.flatnonzero(weights)
-            if not len(counting):
+            used = np.flatnonzero(weights)
+            if not len(used):
                 raise ValueError(
                     f"sample_weight is 0 for all {len(clips)} clips to train on. Give some of them "
                     "a weight above 0."
                 )
-            clips, weights = clips.take(counting), weights[counting]
-            indicator = None if indicator is None else indicator[counting]
+            clips, weights = clips.take(used), weights[used]
+            indicator = None if indicator is None else indicator[used]
         if self.memory is not None:
             clips = clips.cached(self.memory)
         unreadable = Unreadable(self.on_error, container, len(clips))
@@ -334,16 +382,21 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerParameters):
             distortions=distortions,
         )
 
-    def _run(self, dataset, consequence, *, segments=False):
-        """Yield what the network makes of clips, and which they are."""
-        to_machine(self, self.net_)
+    def _score_dataset(
+        self, dataset: ClipDataset, consequence: str, *, segments: bool = False
+    ) -> Iterator[tuple[np.ndarray, Any]]:
+        """Yield the positions of clips and the network's output for them.
+
+        `consequence` completes the warning about clips that cannot be read.
+        """
+        move_to_device(self, self.net_)
         grid = self._network.get_grid()
         batches = PlainBatches(dataset, self.batch_size, self._n_threads(), grid)
-        for rows, output in run(self.module_, batches, self.verbose, segments=segments):
+        for rows, output in score_batches(self.module_, batches, self.verbose, segments=segments):
             if not (output[0] if segments else output).isfinite().all():
                 raise FloatingPointError(
-                    f"The network's scores of clip {min(rows)} are not finite: its training "
-                    f"diverged. Train anew with a lower lr (it is {self.lr:g}), or set "
+                    f"The network's scores of clip {min(rows)} are not finite because its training "
+                    f"diverged. Train again with a lower lr (it is {self.lr:g}), or set "
                     "gradient_clip."
                 )
             yield rows, output

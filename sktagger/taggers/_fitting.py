@@ -1,22 +1,25 @@
-"""The training of a tagger: check, begin a network, train it, set the fitted attributes."""
+"""Training of a tagger: check arguments, build a network, train it, set the fitted attributes."""
+
+from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from sktagger._utils.text import quoted, short
-from sktagger._utils.validation import (
-    check_lengths,
-    check_weights,
-)
+from sktagger._utils.validation import check_lengths, check_weights
 from sktagger.audio.clip_input import check_clips, reusable
 from sktagger.audio.unreadable import no_clip_left, skipped_table
+from sktagger.batching.dataset import ClipDataset
 from sktagger.batching.plain import PlainBatches
 from sktagger.model_selection import MultilabelStratifiedGroupKFold, check_groups
+from sktagger.networks import Network, NetworkModule
 from sktagger.taggers._base import BaseTagger
 from sktagger.taggers.out_of_fold import out_of_fold_scores
 from sktagger.taggers.persistence import warn_unless_savable
@@ -32,72 +35,88 @@ from sktagger.targets import (
 )
 from sktagger.training._record import describe_training
 from sktagger.training.callbacks import Checkpoint
-from sktagger.training.fine_tuning import start_from
+from sktagger.training.fine_tuning import Weights, start_from
 from sktagger.training.intervals import TrainingData
+from sktagger.training.net import TaggerNet
 from sktagger.training.setup import make_intervals, make_net, split_validation
 from sktagger.training.weighting import check_class_weight, event_weights, label_weights
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 
 class FittingTagger(BaseTagger):
-    """A tagger that can be trained.
+    """Tagger that can be trained.
 
     A subclass has the parameters of a :class:`sktagger.AudioTagger`, and defines `_read_init_from`.
     """
 
-    # Wherever groups of clips are routed to, this is where they belong. A fit without
-    # `validation_fraction` does not need them, and does not mind.
+    # Metadata routing passes groups to `fit` without being asked. Without `validation_fraction`,
+    # `fit` only checks them.
     __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True}
 
-    def fit(self, X, y, *, sample_weight=None, groups=None, X_val=None, Y_val=None):
-        """Learn to tag.
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        X_val: Any = None,
+        Y_val: Any = None,
+    ) -> Self:
+        """Train the tagger.
 
         Parameters
         ----------
         X : array-like of clips
-            See Notes.
+            See Notes of the class.
         y : array-like of shape (n_clips, n_events) or (n_clips,), or list of event lists
-            Events of the clips, the `Y` of the Notes.
+            Events of the clips, the `Y` in Notes of the class.
         sample_weight : array-like of shape (n_clips,) or None, default=None
-            Weights of the clips in the loss, not negative; only their ratios matter. A clip of
-            weight 3 counts as three such clips of weight 1 would, alone and in mixtures. One of
-            weight 0 is left out of training and of what `validation_fraction` sets apart; an event
-            that has no other clips keeps its column. Validation counts its clips alike.
+            Weights of the clips in the loss, not negative. Only their ratios matter. A clip of
+            weight 3 counts like three copies of weight 1, alone and in mixtures. Clips of weight 0
+            are left out of training and of the clips that `validation_fraction` holds out. An event
+            that occurs only in such clips keeps its column. All validation clips count equally.
         groups : array-like of shape (n_clips,) or None, default=None
-            Group of each clip, strings or numbers: clips of one recording, say. Those of one group
-            are not split by `validation_fraction`, nor by `cross_fit` in `fit_transform`.
-        X_val, Y_val : as `X` and `y`, or None
-            Clips to validate on. With them, the weights with the best validation mAP are kept,
-            among equals those with the lowest validation loss; without, the last ones.
+            Group of each clip, a string or a number; for example, the recording that it is cut
+            from. `validation_fraction`, and `cross_fit` in `fit_transform`, do not split groups.
+        X_val : array-like of clips or None, default=None
+            Clips to validate on, in the form of `X`. With validation, the tagger keeps the weights
+            with the best validation mAP; if several have the same mAP, those with the lowest
+            validation loss. Without validation, it keeps the last weights.
+        Y_val : array-like or None, default=None
+            Events of `X_val`, in the form of `y`.
 
         Returns
         -------
         self
+            The fitted tagger.
 
         Raises
         ------
         ValueError, TypeError
-            If a parameter, a container or the targets are not as described, `init_from` holds no
-            weights that fit, or `sample_weight` is 0 for all clips that are left to train on.
+            If a parameter, the clips or the targets are not as described, the weights in
+            `init_from` do not fit, or `sample_weight` is 0 for all clips to train on.
         FileNotFoundError, ValueError
             If a clip cannot be read; the message names it. Headers are read before training
             starts.
         FloatingPointError
             If training diverges: the loss, weights, or validation scores are not finite. The
-            message says at which iteration, and what to try.
+            message names the iteration and says what to try.
         MemoryError
-            If memory does not suffice for a single clip. Where it does not suffice for a batch,
-            a warning is given, and batches go through the network in parts: gradients add up to
-            those of the whole batch, and batch normalisation sees the parts.
+            If a single clip does not fit into memory. If a batch does not fit, `fit` warns and
+            passes it through the network in parts. Gradients add up to those of the whole batch,
+            but batch normalization uses the statistics of each part.
 
         Notes
         -----
-        After an error (or Ctrl-C) in the midst of training, the tagger has the best weights of
-        the validation intervals that were finished, or the last ones if there are no validation
-        clips. If an error comes before the end of the first interval, the tagger is as it was
-        before.
+        After an error or Ctrl-C during training, the tagger has the best weights of the validation
+        intervals that were finished, or the last ones if there are no validation clips. If no
+        interval was finished, the tagger is unchanged.
 
-        Ctrl-C ends `fit` with a warning. In a clone, as cross-validation, searches and
-        `TunedThresholdTagger` make them, KeyboardInterrupt goes on, so that it ends all of it.
+        Ctrl-C ends `fit` with a warning. In a clone, it raises KeyboardInterrupt, so that it also
+        ends the cross-validation, the search or the `TunedThresholdTagger` that made the clone.
         """
         self._check_settings()
         clips = check_clips(self, X, reset=True)
@@ -105,18 +124,18 @@ class FittingTagger(BaseTagger):
         check_lengths(clips, targets.indicator, ("X", "y"))
         weights = self._clip_weights(sample_weight, targets)
         warn_unless_savable(self, targets.classes, multilabel=targets.multilabel)
-        going_on = self.warm_start and hasattr(self, "net_")
+        continued = self.warm_start and hasattr(self, "net_")
         network = self._get_network().resolve()
-        if going_on:
+        if continued:
             self._check_same_events(targets)
             self._check_same_network(network)
             self._check_same_source()
-        seed = self._draw_seed(going_on)
+        seed = self._draw_seed(continued)
         kept, clips_val, events_val = split_validation(
             self, clips, targets, X_val, Y_val, seed, groups=groups, weights=weights
         )
 
-        module = self._begin_module(seed, targets.classes, network, going_on=going_on)
+        module = self._make_module(seed, targets.classes, network, continued=continued)
         train = clips.take(kept), targets.indicator[kept], weights[kept]
         train_set = self._dataset(train[0], network, *train[1:])
         validation = valid = None
@@ -134,8 +153,15 @@ class FittingTagger(BaseTagger):
         self._train(module, network, targets, train_set, validation, seed, record)
         return self
 
-    def partial_fit(self, X, y, classes=None, *, sample_weight=None):
-        """Train for one epoch, going on from the present weights and optimiser.
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any,
+        classes: ArrayLike | None = None,
+        *,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Train for one epoch, starting from the current weights and optimizer.
 
         Parameters
         ----------
@@ -144,18 +170,24 @@ class FittingTagger(BaseTagger):
         y : array-like of shape (n_clips, n_events) or (n_clips,), or list of event lists
             Events of the clips.
         classes : array-like of shape (n_events,) or None, default=None
-            All events that will ever come. None: those of `y` in the first call.
+            All events, including those of later calls. None: the events of `y` in the first call.
         sample_weight : array-like of shape (n_clips,) or None, default=None
             Weights of the clips, see `fit`.
 
         Returns
         -------
         self
+            The fitted tagger.
+
+        Raises
+        ------
+        ValueError, TypeError, FileNotFoundError, FloatingPointError, MemoryError
+            As in `fit`; also if `classes` or the network's settings are not those of earlier calls.
         """
         self._check_settings()
-        going_on = hasattr(self, "net_")
-        clips = check_clips(self, X, reset=not going_on)
-        if going_on:
+        continued = hasattr(self, "net_")
+        clips = check_clips(self, X, reset=not continued)
+        if continued:
             if classes is not None:
                 check_same_classes(classes, self.classes_)
             classes, multilabel = self.classes_, self._multilabel
@@ -169,12 +201,12 @@ class FittingTagger(BaseTagger):
         targets = Targets(indicator, classes, multilabel)
         check_lengths(clips, targets.indicator, ("X", "y"))
         weights = self._clip_weights(sample_weight, targets)
-        seed = self._draw_seed(going_on)
+        seed = self._draw_seed(continued)
         network = self._get_network().resolve()
-        if going_on:
+        if continued:
             self._check_same_network(network)
             self._check_same_source()
-        module = self._begin_module(seed, targets.classes, network, going_on=going_on)
+        module = self._make_module(seed, targets.classes, network, continued=continued)
         train = clips, targets.indicator, weights
         train_set = self._dataset(clips, network, *train[1:])
 
@@ -182,36 +214,41 @@ class FittingTagger(BaseTagger):
         self._train(module, network, targets, train_set, None, seed, record, n_epochs=1)
         return self
 
-    def fit_transform(self, X, y, **fit_params):
-        """Learn to tag, and score the training clips.
+    def fit_transform(self, X: Any, y: Any, **fit_params: Any) -> np.ndarray:
+        """Train the tagger and score the training clips.
 
         Parameters
         ----------
         X : array-like of clips
             See Notes of the class.
-        y : array-like
-            See `fit`.
+        y : array-like of shape (n_clips, n_events) or (n_clips,), or list of event lists
+            Events of the clips.
         **fit_params : dict
-            Further arguments of `fit`. With `cross_fit`, weights and groups go with their clips,
-            clips of one group are in one fold, and the validation clips serve each fold.
+            Further arguments of `fit`. With `cross_fit`, `sample_weight` and `groups` are split
+            like the clips, groups stay in one fold, and all folds use the same validation clips.
 
         Returns
         -------
         ndarray of shape (n_clips, n_events), float32, in [0, 1]
-            With `cross_fit`, the scores of each clip come from a network that was not trained
-            on it. Without, they are those of `transform`.
+            With `cross_fit`, out-of-fold scores: those of a network that was not trained on the
+            clip. Without it, the scores of `transform`.
+
+        Raises
+        ------
+        ValueError, TypeError, FileNotFoundError, FloatingPointError, MemoryError
+            As in `fit`; also if there are fewer clips or groups than folds.
 
         Warns
         -----
         UserWarning
-            Without `cross_fit`.
+            If `cross_fit` is None.
         """
         X = reusable(X)
         if self.cross_fit is None:
             warnings.warn(
-                "fit_transform scores the clips that the network was just trained on. Such scores "
-                "are too good, and thresholds tuned on them too high. Set cross_fit=5 for scores "
-                "of networks not trained on the clip, or use TunedThresholdTagger.",
+                "fit_transform scores the clips that the network was just trained on. These scores "
+                "are too good, and thresholds tuned on them are too high. Set cross_fit=5 to get "
+                "out-of-fold scores, or use TunedThresholdTagger.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -234,7 +271,7 @@ class FittingTagger(BaseTagger):
             raise ValueError(
                 f"y has the events {quoted(targets.classes)}, but with warm_start=True they must "
                 f"be those of the earlier training, {quoted(self.classes_)}, in the same order "
-                "and form. Set warm_start=False to begin anew."
+                "and form. Set warm_start=False to start a new training."
             )
 
     def _check_same_network(self, network):
@@ -243,28 +280,28 @@ class FittingTagger(BaseTagger):
                 f"network={short(network)}: training continues with a "
                 f"{type(self._network).__name__}. Set network back, or set warm_start=False."
             )
-        there, here = self._network.fixed_settings(), network.fixed_settings()
-        changed = [name for name in here if here[name] != there[name]]
+        old, new = self._network.fixed_settings(), network.fixed_settings()
+        changed = [name for name in new if new[name] != old[name]]
         if changed:
             raise ValueError(
-                f"{_list_settings(changed, here)}: training continues with a network that was "
-                f"trained with {_list_settings(changed, there)}, and its weights fit these only. "
+                f"{_list_settings(changed, new)}: training continues with a network that was "
+                f"trained with {_list_settings(changed, old)}, and its weights fit these only. "
                 f"Set {', '.join(sorted({name.partition('__')[0] for name in changed}))} back, or "
                 "set warm_start=False."
             )
 
     def _check_same_source(self):
-        # taggers that were pickled before it was noted are taken at their word
+        # pickles of earlier versions do not have `_began_with`
         if self.init_from not in (None, getattr(self, "_began_with", self.init_from)):
             raise ValueError(
-                f"init_from={short(self.init_from)}: only a new training begins with it, but this "
-                "one goes on from the tagger's own weights. Set init_from back, or "
-                "warm_start=False; instead of partial_fit, begin with a clone."
+                f"init_from={short(self.init_from)}: only a new training starts from it, but this "
+                "training continues from the tagger's own weights. Set init_from back or set "
+                "warm_start=False. Instead of calling partial_fit, fit a clone."
             )
 
-    def _draw_seed(self, going_on):
-        """Draw the seed of a training, which one that a checkpoint continues has already."""
-        if self.random_state is None and not going_on:
+    def _draw_seed(self, continued):
+        """Draw the seed of a training, or take that of the checkpoint that it continues."""
+        if self.random_state is None and not continued:
             for callback in self.callbacks or ():
                 callback = callback[-1] if isinstance(callback, tuple) else callback
                 if isinstance(callback, Checkpoint):
@@ -277,49 +314,60 @@ class FittingTagger(BaseTagger):
         check_class_weight(self.class_weight, targets.classes)
         return check_weights(sample_weight, len(targets.indicator))
 
-    def _begin_module(self, seed, classes, network, *, going_on):
-        """Give the module with the weights that training begins with."""
-        if going_on:
+    def _make_module(
+        self, seed: int, classes: np.ndarray, network: Network, *, continued: bool
+    ) -> NetworkModule:
+        """Return the module with its initial weights."""
+        if continued:
             self.module_.adjust(network)
             return self.module_
         if self.init_from is None and self.freeze:
             raise ValueError(
                 f"freeze={self.freeze!r} with init_from=None would keep random weights. Set "
-                "init_from to what training begins with, or freeze=None."
+                "init_from to trained weights, or set freeze=None."
             )
         module = network.build(len(classes), random_state=seed)
         if self.init_from is not None:
             start_from(module, network, classes, self._read_init_from(network))
         return module
 
-    def _read_init_from(self, network):
-        """Read the weights that training begins with."""
+    def _read_init_from(self, network: Network) -> Weights:
+        """Read the weights that `init_from` names."""
         raise NotImplementedError
 
     def _train(
-        self, module, network, targets, train_set, validation, seed, record, *, n_epochs=None
-    ):
-        """Train a new network, or the present one further."""
-        for part in (train_set, None if validation is None else validation.dataset):
-            if part is not None and not len(part):
-                raise no_clip_left(part.unreadable)
-        after = getattr(self, "net_", None)
-        if after is not None and after.module_ is not module:
-            after = None
-        began = 0 if after is None else self.n_iter_
+        self,
+        module: NetworkModule,
+        network: Network,
+        targets: Targets,
+        train_set: ClipDataset,
+        validation: PlainBatches | None,
+        seed: int,
+        record: Callable[..., dict],
+        *,
+        n_epochs: int | None = None,
+    ) -> None:
+        """Train a module and set the fitted attributes."""
+        for dataset in (train_set, None if validation is None else validation.dataset):
+            if dataset is not None and not len(dataset):
+                raise no_clip_left(dataset.unreadable)
+        earlier_net = getattr(self, "net_", None)
+        if earlier_net is not None and earlier_net.module_ is not module:
+            earlier_net = None
+        began = 0 if earlier_net is None else self.n_iter_
         event_weight = label_weight = None
-        weighing = self.class_weight, train_set.targets, targets.classes, train_set.weights
+        weight_arguments = self.class_weight, train_set.targets, targets.classes, train_set.weights
         if targets.multilabel:
-            event_weight = event_weights(*weighing)
+            event_weight = event_weights(*weight_arguments)
         elif self.class_weight is not None:
-            label_weight = label_weights(*weighing)
+            label_weight = label_weights(*weight_arguments)
         net = make_net(
             self,
             network,
             module,
             event_weight=event_weight,
             single_label=self.loss == "auto" and not targets.multilabel,
-            after=after,
+            earlier_net=earlier_net,
         )
         intervals = make_intervals(
             self,
@@ -330,39 +378,41 @@ class FittingTagger(BaseTagger):
             seed,
             validated=validation is not None,
             n_epochs=n_epochs,
-            after=after,
+            earlier_net=earlier_net,
             label_weight=label_weight,
         )
         data = TrainingData(intervals, validation, partial(record, began=began))
         try:
             net.partial_fit(data)
         finally:
-            # after an error, as after Ctrl-C, what has been learned is kept; a new network that has
-            # learned nothing replaces none
-            learned = after is not None or _finished_iterations(net) > 0
+            # Finished validation intervals count, also after an error. A new network without any
+            # does not replace an earlier one.
+            learned = earlier_net is not None or _finished_iterations(net) > 0
             if learned:
-                self._set_fitted(net, network, targets, data, new=after is None)
+                self._set_fitted(net, network, targets, data, new=earlier_net is None)
         if learned:
             for unreadable in data.unreadable:
                 unreadable.summarise("were left out, see skipped_")
         if not net.completed_:
-            self._tell_interruption(learned, validated=validation is not None)
+            self._report_interruption(learned, validated=validation is not None)
 
-    def _tell_interruption(self, learned, *, validated):
-        """Warn of an interruption, or let it end what fits the tagger as a part."""
+    def _report_interruption(self, learned, *, validated):
+        """Warn that Ctrl-C ended the training; in a clone, raise KeyboardInterrupt."""
         if self._raises_interrupt:
             raise KeyboardInterrupt
         if not learned:
-            left = "before the first validation interval ended; the tagger is as it was before"
+            result = "before the first validation interval ended; the tagger is unchanged"
         elif validated:
-            left = "the tagger has the best weights so far"
+            result = "the tagger has the best weights so far"
         else:
-            left = "the tagger has the weights of the last validation interval that ended"
-        message = f"Training was interrupted{'; ' if learned else ' '}{left}."
+            result = "the tagger has the weights of the last validation interval that ended"
+        message = f"Training was interrupted{'; ' if learned else ' '}{result}."
         warnings.warn(message, UserWarning, stacklevel=4)
 
-    def _set_fitted(self, net, network, targets, data, *, new):
-        """Set the fitted attributes."""
+    def _set_fitted(
+        self, net: TaggerNet, network: Network, targets: Targets, data: TrainingData, *, new: bool
+    ) -> None:
+        """Set the fitted attributes; `new`: training did not continue an earlier one."""
         if new:
             self._began_with = self.init_from
         self.net_ = net
@@ -378,7 +428,7 @@ def _list_settings(names, values):
 
 
 def _finished_iterations(net):
-    """Drop the interval that was not finished, and count the batches of those that were."""
+    """Drop an unfinished validation interval from the history; count the batches of the others."""
     while net.history and "n_iterations" not in net.history[-1]:
         net.history.pop()
     return net.history[-1]["n_iterations"] if net.history else 0

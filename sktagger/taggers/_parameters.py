@@ -1,6 +1,8 @@
-"""The parameters of a tagger: groups of them set by name, checked, and resolved."""
+"""Parameters of a tagger: get, set, check and resolve them."""
 
-from typing import ClassVar
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from sklearn.base import BaseEstimator
 
@@ -10,72 +12,86 @@ from sktagger.audio.spectral import STFT
 from sktagger.batching.devices import resolve_device
 from sktagger.networks import Network, WALNet
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 AUGMENTATIONS = {"default": Augmentation, "reference": Augmentation.reference}
-
-
-_DEFAULTS = {"stft": STFT, "network": WALNet}  # what None stands for
+_DEFAULTS: dict[str, type] = {"stft": STFT, "network": WALNet}  # used instead of None
 
 
 class TaggerParameters(BaseEstimator):
-    """The parameters of a tagger, among them groups, and names that stand for groups.
+    """Estimator with parameters that are groups of settings, or names of such groups.
 
-    A subclass has the parameters of a :class:`sktagger.AudioTagger`. If it does not have `network`
-    itself, it defines `_get_network` and `_with_network`.
+    A subclass has the parameters of a :class:`sktagger.AudioTagger`. If it does not have the
+    parameter `network`, it defines `_get_network` and `_with_network`.
     """
+
+    network: Network | None
+    augmentation: Augmentation | str | None
+    freeze: int | Literal["backbone"] | None
+    init_from: Any
+    device: str
 
     _network_parameters: ClassVar[tuple[str, ...]] = ("network",)
     _raises_interrupt = False
 
     def _get_network(self) -> Network:
-        """Give the settings of the network."""
+        """Return the settings of the network."""
         return WALNet() if self.network is None else self.network
 
     @classmethod
-    def _with_network(cls, network, **params):
+    def _with_network(cls, network: Network, **params: Any) -> Self:
         """Make a tagger from the settings of its network and its other parameters."""
         return cls(network=network, **params)
 
     def __sklearn_clone__(self):
-        # `init_from` is a source of weights, not a part to be trained: it stays fitted
+        # clones share `init_from`, because a clone of it would have no weights
         copy = super().__sklearn_clone__()
         copy.init_from = self.init_from
-        # clones are fitted by others, as cross-validation, which Ctrl-C is to end as a whole
+        # Ctrl-C must end the whole cross-validation or search that fits the clone
         copy._raises_interrupt = True
         return copy
 
-    def get_params(self, deep=True):
-        """Get parameters; those of a tagger given as ``init_from`` are its own.
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Get the parameters, without those of a tagger given as ``init_from``.
 
         Parameters
         ----------
         deep : bool, default=True
-            Whether to include those of ``network``, ``stft`` and ``augmentation``.
+            Whether to include the settings of ``network``, ``stft`` and ``augmentation``.
 
         Returns
         -------
         dict
+            Values of the parameters by name.
         """
         params = super().get_params(deep)
         return {name: params[name] for name in params if not name.startswith("init_from__")}
 
-    def set_params(self, **params):
-        """Set parameters, also those of ``network``, ``stft`` and ``augmentation``.
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, including the settings of ``network``, ``stft`` and ``augmentation``.
 
         Parameters
         ----------
         **params : dict
-            Such as ``lr=1e-3`` or ``augmentation__mixup_prob=0.8``. A group that is None or a name
-            is first replaced by the settings that it stands for.
+            For example ``lr=1e-3`` or ``augmentation__mixup_prob=0.8``. If a group is None or a
+            name, it is first replaced by the settings that this means.
 
         Returns
         -------
         self
+            The tagger with the new parameters.
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter, or it is one of the tagger in ``init_from``.
         """
         prefixes = {name.partition("__")[0] for name in params if "__" in name}
         if "init_from" in prefixes:
             raise ValueError(
                 f"{sorted(name for name in params if name.startswith('init_from__'))} would change "
-                "the tagger that init_from only reads. Set parameters of that tagger itself."
+                "the tagger in init_from, which is only read. Call set_params of that tagger."
             )
         for group, default in _DEFAULTS.items():
             if group in prefixes and params.get(group, getattr(self, group, None)) is None:
@@ -90,7 +106,7 @@ class TaggerParameters(BaseEstimator):
             params = {**params, "augmentation": AUGMENTATIONS[name]()}
         return super().set_params(**params)
 
-    def _check_settings(self):
+    def _check_settings(self) -> None:
         check_params(self)
         network = self._get_network()
         network.validate()
@@ -111,7 +127,7 @@ class TaggerParameters(BaseEstimator):
                 )
         resolve_device(self.device)
 
-    def _resolve_augmentation(self):
+    def _resolve_augmentation(self) -> Augmentation | None:
         if isinstance(self.augmentation, str):
             return AUGMENTATIONS[self.augmentation]()
         return self.augmentation

@@ -1,6 +1,10 @@
-"""Running a trained network over clips, batch by batch."""
+"""Score clips with a trained network, batch by batch."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,6 +13,8 @@ from threadpoolctl import threadpool_limits
 
 from sktagger._utils.progress import TaskProgress
 from sktagger._utils.threads import prefetch
+from sktagger.audio.clips import ArrayClips, FileClips
+from sktagger.audio.unreadable import Unreadable
 from sktagger.batching.dataset import count_frames
 from sktagger.batching.device_transfer import to_device
 from sktagger.batching.long_clips import CHUNK_FRAMES, MIN_CHUNK_FRAMES
@@ -17,13 +23,19 @@ from sktagger.batching.plans import FRAMES_PER_CLIP
 from sktagger.batching.smaller_batches import BatchSplitter, select_clips
 from sktagger.networks import NetworkInput, NetworkModule, ScoreGrid
 
-# Frames of all batches that go through the network side by side, or those of one batch if it has
-# more: about a gigabyte at 44.1 kHz, in float32
+# Maximum number of frames in all batches that are scored in parallel, unless one batch has more.
+# They take about a gigabyte at 44.1 kHz in float32.
 _LEAST_BUDGET = 2**15
 
 
-def read_lengths(clips, sample_rate: int, unreadable, n_threads: int, verbose: int) -> np.ndarray:
-    """Read from headers how long clips are.
+def read_lengths(
+    clips: FileClips | ArrayClips,
+    sample_rate: int,
+    unreadable: Unreadable,
+    n_threads: int,
+    verbose: int,
+) -> np.ndarray:
+    """Read the lengths of clips from their headers.
 
     Parameters
     ----------
@@ -31,7 +43,7 @@ def read_lengths(clips, sample_rate: int, unreadable, n_threads: int, verbose: i
     sample_rate : int
         In Hz.
     unreadable : Unreadable
-        Gets those whose header cannot be read.
+        Collects the clips whose header cannot be read.
     n_threads, verbose : int
         See :class:`sktagger.AudioTagger`.
 
@@ -41,23 +53,25 @@ def read_lengths(clips, sample_rate: int, unreadable, n_threads: int, verbose: i
         In samples at `sample_rate`; 0 for clips that cannot be read.
     """
 
-    def length(index):
+    def read_length(index):
         read = partial(clips.n_samples, index, sample_rate)
         return unreadable.read(clips.positions[index], read) or 0
 
     lengths = np.empty(len(clips), dtype=np.int64)
     with TaskProgress("Reading headers", len(clips), verbose=verbose, delay=2, leave=False) as bar:
-        for index, n_samples in enumerate(prefetch(length, range(len(clips)), n_threads)):
+        for index, n_samples in enumerate(prefetch(read_length, range(len(clips)), n_threads)):
             lengths[index] = n_samples
             bar.update()
     return lengths
 
 
-def run(module: NetworkModule, batches: PlainBatches, verbose: int, *, segments: bool = False):
-    """Apply a network to batches of clips, or parts of them where memory runs out.
+def score_batches(
+    module: NetworkModule, batches: PlainBatches, verbose: int, *, segments: bool = False
+) -> Iterator[tuple[np.ndarray, Any]]:
+    """Score batches of clips. If memory runs out, a batch is scored in parts.
 
-    On a CPU, batches go through the network side by side where there are enough of them; their
-    frames, together, are limited. Long clips go first, each in chunks.
+    On a CPU, several batches are scored in parallel, if there are enough of them. Their total
+    number of frames is limited. Long clips come first, each in chunks.
 
     Parameters
     ----------
@@ -67,15 +81,14 @@ def run(module: NetworkModule, batches: PlainBatches, verbose: int, *, segments:
     verbose : int
         0: no progress is shown.
     segments : bool, default=False
-        Whether segments are scored, not clips.
+        Whether to score segments instead of clips.
 
     Yields
     ------
     rows : ndarray of int
-        The clips of the batch, or of its part, that could be read, by their positions in the
-        container that they come from.
-    output : Tensor, or tuple of Tensor
-        Scores of clips, or what ``module.segment_scores`` gives.
+        Positions in the container of the clips that could be read, for the batch or its part.
+    output : Tensor or tuple of Tensor
+        Scores of the clips, or the result of ``module.segment_scores``.
     """
     device = next(module.parameters()).device
     dataset = batches.dataset
@@ -107,15 +120,15 @@ def run(module: NetworkModule, batches: PlainBatches, verbose: int, *, segments:
         n_workers = torch.get_num_threads() if device.type == "cpu" else 1
         budget = max(_LEAST_BUDGET, batches.batch_size * FRAMES_PER_CLIP)
         share = budget // n_workers
-        side_by_side = partial(
-            prefetch, n_threads=n_workers, initializer=_compute_alone, max_size=budget
+        in_parallel = partial(
+            prefetch, n_threads=n_workers, initializer=_use_one_thread, max_size=budget
         )
 
         long_clips = [examples for examples in batches.plan if batches.is_long(examples)]
         if 1 < n_workers <= len(long_clips):
             chunk_frames = min(max(share, MIN_CHUNK_FRAMES), CHUNK_FRAMES)
-            work = partial(score_long, chunk_frames=chunk_frames)
-            scored = side_by_side(work, long_clips, size=lambda _: chunk_frames)
+            score_chunks = partial(score_long, chunk_frames=chunk_frames)
+            scored = in_parallel(score_chunks, long_clips, size=lambda _: chunk_frames)
         else:
             scored = map(score_long, long_clips)
         yield from zip(map(len, long_clips), scored, strict=True)
@@ -124,9 +137,9 @@ def run(module: NetworkModule, batches: PlainBatches, verbose: int, *, segments:
             examples for examples in batches.plan_batches(share) if not batches.is_long(examples)
         ]
         if 1 < n_workers <= len(plan):
-            # each batch is read and scored by one thread, so that none waits for another
-            work = lambda examples: score(dataset.load(examples))  # noqa: E731
-            scored = side_by_side(work, plan, size=count_frames)
+            # one thread reads and scores a batch, so that threads do not wait for each other
+            load_and_score = lambda examples: score(dataset.load(examples))  # noqa: E731
+            scored = in_parallel(load_and_score, plan, size=count_frames)
         else:
             plan = [examples for examples in batches.plan if not batches.is_long(examples)]
             scored = map(score, batches.load(plan))
@@ -139,14 +152,17 @@ def run(module: NetworkModule, batches: PlainBatches, verbose: int, *, segments:
             bar.update(n_clips)
 
 
-def _compute_alone():
-    """Let the calling thread alone compute its operations, whatever other threads do."""
-    torch.get_num_threads()  # a thread's first question sets its number to that of the process
+def _use_one_thread():
+    """Let PyTorch's operations in the calling thread use this thread only."""
+    # the first call in a thread resets the limit to that of the process, so it comes before
+    torch.get_num_threads()
     threadpool_limits(1, user_api="openmp")
 
 
-def segment_table(scores, n_samples: int, input: NetworkInput, grid: ScoreGrid, events):
-    """Lay out the scores of a clip's segments with their times.
+def segment_table(
+    scores: np.ndarray, n_samples: int, input: NetworkInput, grid: ScoreGrid, events: np.ndarray
+) -> pd.DataFrame:
+    """Make a table of the scores of a clip's segments, indexed by time.
 
     Parameters
     ----------
@@ -154,9 +170,9 @@ def segment_table(scores, n_samples: int, input: NetworkInput, grid: ScoreGrid, 
     n_samples : int
         Length of the clip.
     input : NetworkInput
-        Of the network that scored.
+        Input of the network that made the scores.
     grid : ScoreGrid
-        Of the network that scored.
+        Grid of the same network.
     events : ndarray of shape (n_events,)
 
     Returns

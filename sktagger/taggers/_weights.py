@@ -1,9 +1,11 @@
-"""Reading what `init_from` names: the weights that a training begins with."""
+"""Read the initial weights of a training from a tagger or a file (`init_from`)."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
@@ -21,20 +23,22 @@ from sktagger.training.callbacks import load_checkpoint
 from sktagger.training.fine_tuning import Weights
 
 
-def read_weights(init_from, network: Network, estimators: dict) -> Weights:
-    """Read the weights that a training begins with.
+def read_weights(
+    init_from: Any, network: Network, estimators: Mapping[str, type[BaseTagger]]
+) -> Weights:
+    """Read the initial weights of a training.
 
     Parameters
     ----------
     init_from : tagger, FrozenEstimator, str or PathLike
-        Fitted tagger (as it is, or frozen), file of :meth:`sktagger.AudioTagger.save`, or
-        checkpoint. The events of a checkpoint that does not hold them are read from an
-        ``events.json`` in its directory or the one above, and its settings from a ``config.json``
-        there, if there are any. Nothing in a file is executed.
+        Fitted tagger (frozen or not), file of :meth:`sktagger.AudioTagger.save`, or checkpoint. If
+        a checkpoint has no events, they are read from ``events.json`` in its directory or the one
+        above, and the settings from ``config.json`` there, if these files exist. Nothing in a file
+        is executed.
     network : Network
-        Of the training.
+        Settings of the network to be trained.
     estimators : dict of str to class
-        Taggers that a file may name.
+        Classes of taggers that a file may name.
 
     Returns
     -------
@@ -45,31 +49,31 @@ def read_weights(init_from, network: Network, estimators: dict) -> Weights:
     FileNotFoundError, NotFittedError
         If there is no such file, or the tagger is not fitted.
     TypeError
-        If an estimator is frozen that is no tagger.
+        If a frozen estimator is not a tagger.
     ValueError
-        If the file cannot be read safely, or holds no weights of this network.
+        If the file cannot be read safely, or has no weights of such a network.
     """
     if isinstance(init_from, FrozenEstimator):
         init_from = init_from.estimator
     if isinstance(init_from, BaseTagger):
         check_is_fitted(
             init_from,
-            msg="init_from: this %(name)s is not fitted, but only a fitted one has weights to "
-            "begin with. Call its fit first; in the grid of a search, which clones, give "
+            msg="init_from: this %(name)s is not fitted, so it has no weights. Call its fit first. "
+            "In the grid of a search, which clones estimators, give "
             "sklearn.frozen.FrozenEstimator(tagger) or a path.",
         )
         return _from_tagger(init_from, "the tagger")._replace(trusted=True)
     if not isinstance(init_from, str | os.PathLike):
         raise TypeError(
             f"init_from: the frozen estimator is a {type(init_from).__name__}, but it must be a "
-            "fitted tagger, such as a WALNetTagger."
+            "fitted tagger, for example a WALNetTagger."
         )
     path = expand_path(init_from)
     if not path.is_file():
         best = [find_checkpoint(folder, "best") for folder in (path / "checkpoints", path)]
         hint = "".join(f" Give {str(file)!r}." for file in best if file is not None)
         raise FileNotFoundError(
-            f"init_from: {str(path)!r} is no file. Give one that the method save of a tagger "
+            f"init_from: {str(path)!r} is not a file. Give a file that the method save of a tagger "
             f"wrote, or a checkpoint of a training.{hint}"
         )
     networks = () if type(network).__module__.startswith("sktagger.") else (type(network),)
@@ -95,29 +99,29 @@ def _from_checkpoint(path, network, networks):
     classes = _read_beside(path, "events.json")
     if classes is not None and not are_events(classes):
         raise ValueError(
-            f"init_from: the events.json beside {name} is no list of distinct names. Correct it, "
+            f"init_from: the events.json of {name} is not a list of distinct names. Correct it, "
             "or remove it: then only the layers before the head are used."
         )
     if classes is not None and len(classes) != n_outputs:
         raise ValueError(
-            f"init_from: {name} has {n_outputs} outputs, but the events.json beside it names "
+            f"init_from: {name} has {n_outputs} outputs, but its events.json names "
             f"{len(classes)} events. Correct events.json, or remove it: then only the layers "
             "before the head are used."
         )
     config = _read_beside(path, "config.json")
     try:
         ours = isinstance(config, dict) and isinstance(config.get("tagger"), dict)
-        trained = _network_of(config["tagger"]) if ours else None
+        trained = _network_from_params(config["tagger"]) if ours else None
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"init_from: the config.json beside {name} does not describe the network "
+            f"init_from: the config.json of {name} does not describe the network "
             f"({type(error).__name__}: {error}). Restore it, or remove it."
         ) from error
     return Weights(name, state, classes, trained)
 
 
 def _read_beside(path, name):
-    """Read a JSON file of the checkpoint's experiment; None if there is none."""
+    """Read a JSON file next to the checkpoint or one directory above; None if there is none."""
     files = [directory / name for directory in list(path.absolute().parents)[:2]]
     file = next(filter(Path.is_file, files), None)
     if file is None:
@@ -126,13 +130,13 @@ def _read_beside(path, name):
         return parse_json(file.read_bytes())
     except ValueError as error:
         raise ValueError(
-            f"init_from: {str(file)!r}, which belongs to the checkpoint {path.name!r}, cannot be "
-            f"read as JSON ({error}). Restore it, or remove it."
+            f"init_from: {str(file)!r}, which belongs to the checkpoint {path.name!r}, is not "
+            f"valid JSON ({error}). Restore it, or remove it."
         ) from error
 
 
-def _network_of(params):
-    """Give the network of an experiment's settings."""
+def _network_from_params(params):
+    """Make the network's settings from the parameters in an experiment's configuration."""
     if "network" in params:
         network = network_from_json(params["network"])
     else:

@@ -1,9 +1,13 @@
-"""Scores of clips by estimators that were not trained on them."""
+"""Out-of-fold scores: scores of clips by estimators that were not trained on them."""
+
+from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import UndefinedMetricWarning
 
 from sktagger._utils.text import listed, quoted
@@ -11,54 +15,65 @@ from sktagger._utils.validation import safe_indexing
 from sktagger.targets import Targets
 from sktagger.targets.responses import event_scores
 
+__all__ = ["out_of_fold_scores"]
 
-def out_of_fold_scores(estimator, X, targets: Targets, splits, *, fitted=None, **fit_params):
-    """Fit clones on the training part of splits, and score the other part.
+
+def out_of_fold_scores(
+    estimator: BaseEstimator,
+    X: Any,
+    targets: Targets,
+    splits: Iterable[tuple[np.ndarray, np.ndarray]],
+    *,
+    fitted: list | None = None,
+    **fit_params: Any,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fit a clone on the training part of each split, and score the test part.
 
     Parameters
     ----------
     estimator : estimator
-        With `predict_proba`; not fitted itself.
+        Has `predict_proba`. It is cloned, not fitted.
     X : array-like of clips
+        Clips of all splits.
     targets : Targets
         Events of the clips.
     splits : iterable of (ndarray of int, ndarray of int)
-        Clips to train on and to score.
+        Positions of the training and the test clips.
     fitted : list or None, default=None
-        Gets the fitted clones.
+        The fitted clones are appended to it.
     **fit_params : dict
-        Arguments of `fit`; `sample_weight` and `groups`, also those of a step of a pipeline
-        (``step__groups``), are split like `X`.
+        Arguments of `fit`. `sample_weight` and `groups` are split like `X`, also if they belong to
+        a step of a pipeline (``step__groups``).
 
     Returns
     -------
     rows : ndarray of shape (n_scored,), int
-        The clips that were scored.
+        Positions of the scored clips.
     scores : ndarray of shape (n_scored, n_events), float
-        0 for labels that a training part lacked.
+        Their scores; 0 for labels that are missing from the training part.
 
     Raises
     ------
     ValueError
-        If a training part has one label only.
+        If a training part has only one label.
 
     Warns
     -----
     UndefinedMetricWarning
-        If a training part lacks labels that its other part has; names them.
+        If labels of a test part are missing from its training part. The message names them.
     """
-    # under their names, events keep their columns also where a fold has no clip with some
+    # with names, each event keeps its column, even if a fold has no clip of it
     Y, splits = targets.to_y(), list(splits)
     if not targets.multilabel:
-        _check_labels_of_parts(targets, splits)
-    of_clips = {
+        _check_training_labels(targets, splits)
+    clip_params = {
         name: values
         for name, values in fit_params.items()
         if values is not None and name.rpartition("__")[2] in ("sample_weight", "groups")
     }
     rows, scores = [], []
     for train, test in splits:
-        for name, values in of_clips.items():
+        for name, values in clip_params.items():
             fit_params[name] = safe_indexing(values, train)
         fold = clone(estimator).fit(safe_indexing(X, train), safe_indexing(Y, train), **fit_params)
         proba = event_scores(fold, safe_indexing(X, test), len(targets.classes))
@@ -74,24 +89,24 @@ def out_of_fold_scores(estimator, X, targets: Targets, splits, *, fitted=None, *
     return np.concatenate(rows), np.concatenate(scores)
 
 
-def _check_labels_of_parts(targets, splits):
-    """Look for labels that training parts lack."""
-    lacking = np.zeros(len(targets.classes), dtype=bool)
+def _check_training_labels(targets, splits):
+    """Check that the training parts have the labels of the test parts."""
+    missing = np.zeros(len(targets.classes), dtype=bool)
     for train, test in splits:
         trained, tested = (targets.indicator[part].any(axis=0) for part in (train, test))
         if trained.sum() == 1 and len(targets.classes) > 1:
             raise ValueError(
                 f"y has too few clips of the label {quoted(targets.classes[tested & ~trained])}: a "
                 f"training part of the folds has {quoted(targets.classes[trained])} only. Give "
-                "each label two clips or more (or groups, if clips are grouped), or take fewer "
+                "each label at least two clips (or groups, if clips are grouped), or use fewer "
                 "folds."
             )
-        lacking |= tested & ~trained
-    if lacking.any():
+        missing |= tested & ~trained
+    if missing.any():
         warnings.warn(
-            f"{lacking.sum()} of {len(lacking)} labels occur in no clip of the training part of "
-            f"a fold, and score 0 in its other clips: {listed(targets.classes[lacking])}. Give "
-            "each label two clips or more (or groups, if clips are grouped).",
+            f"{missing.sum()} of {len(missing)} labels are missing from the training part of a "
+            f"fold, and score 0 in its test part: {listed(targets.classes[missing])}. Give each "
+            "label at least two clips (or groups, if clips are grouped).",
             UndefinedMetricWarning,
             stacklevel=4,
         )

@@ -1,14 +1,18 @@
-"""Saving taggers as tensors and JSON, in one file that can be loaded without running code.
+"""Save taggers as tensors and JSON in one file, which can be loaded without running code.
 
-The JSON names the estimator, the network and its version. Which estimators a file can hold is told
-by the caller; networks are those of :mod:`sktagger.networks`, and further ones that it is given.
+The JSON names the estimator, the network and its version. The caller passes the estimators that a
+file may name. Networks are those of :mod:`sktagger.networks` and others that the caller passes.
 """
 
+from __future__ import annotations
+
 import json
+import os
 import re
 import struct
 import warnings
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -19,7 +23,7 @@ from sktagger import __version__
 from sktagger._utils.files import expand_path, replacing
 from sktagger._utils.json import parse_json
 from sktagger._utils.schema import Field, check_object, is_count
-from sktagger.networks import find_state
+from sktagger.networks import Network, find_state
 from sktagger.targets._names import are_events
 from sktagger.training._checkpoints import load_checkpoint, training_record
 from sktagger.training._file_kinds import find_tagger, is_checkpoint
@@ -35,30 +39,40 @@ from sktagger.training._params import (
     upgrade_params,
 )
 
+if TYPE_CHECKING:
+    from sktagger.taggers._base import BaseTagger
+
 __all__ = ["FORMAT", "load", "save", "warn_unless_savable"]
 
-FORMAT = 2  # 1: the parameters of a WALNetTagger, without the names of estimator and network
+# Version of the file format. Format 1 had the parameters of a WALNetTagger, and did not name the
+# estimator and the network.
+FORMAT = 2
 _KEY = "sktagger"
-_MAX_HEADER = 2**24  # bytes; names of events take most of it
+_MAX_HEADER = 2**24  # bytes; most of them are names of events
 _DTYPES = re.compile(r"object|[<>=|]?(U\d{1,3}|[iu][1248]|f[248]|b1)")
-# what readers raise on damaged files
+# errors that damaged files cause
 _FAULTS = (SafetensorError, struct.error, LookupError, TypeError, ValueError, ArithmeticError)
 
 
-def save(path, tagger, *, thresholds=None) -> None:
-    """Write a fitted tagger.
+def save(
+    path: str | os.PathLike[str], tagger: BaseTagger, *, thresholds: np.ndarray | None = None
+) -> None:
+    """Write a fitted tagger to a file.
 
     Parameters
     ----------
     path : str or PathLike
+        An existing file is replaced in one step.
     tagger : AudioTagger
-        Fitted.
+        Fitted tagger.
     thresholds : ndarray of shape (n_events,) or None, default=None
+        Thresholds of the events, if they were tuned.
 
     Raises
     ------
     ValueError
-        If the file could not be loaded, as with names of events of 1000 characters.
+        If the file could not be loaded again; for example, if the name of an event has 1000
+        characters.
     """
     try:
         text = _header(
@@ -71,44 +85,53 @@ def save(path, tagger, *, thresholds=None) -> None:
         )
     except _FAULTS as error:
         raise ValueError(
-            f"This tagger cannot be saved, for it could not be loaded ({error}). Correct it, or "
-            "keep it by joblib.dump."
+            f"This tagger cannot be saved because the file could not be loaded ({error}). Correct "
+            "this, or save the tagger with joblib.dump."
         ) from error
     tensors = {key: x.detach().cpu().contiguous() for key, x in tagger.module_.state_dict().items()}
     with replacing(path) as file:
         file.write(to_bytes(tensors, metadata={_KEY: text}))
 
 
-def warn_unless_savable(tagger, classes, *, multilabel) -> None:
-    """Warn, before a tagger is trained, if :func:`save` would refuse it.
+def warn_unless_savable(tagger: BaseTagger, classes: np.ndarray, *, multilabel: bool) -> None:
+    """Warn before training if :func:`save` would raise an error.
 
     Parameters
     ----------
     tagger : AudioTagger
-        Its settings are checked; it need not be fitted.
+        Fitted or not; only its settings are checked.
     classes : ndarray of shape (n_events,)
+        Events of the training.
     multilabel : bool
+        Whether a clip may have several events.
     """
     try:
         _header(tagger, tagger._get_network(), classes, multilabel, 0, None)
     except _FAULTS as error:
         warnings.warn(
-            f"After training, this tagger cannot be saved by its method save ({error}); only "
-            "joblib.dump will keep it. Correct that now to save it.",
+            f"After training, this tagger cannot be saved by its method save ({error}), but only "
+            "by joblib.dump. To use save, correct this now.",
             UserWarning,
             stacklevel=3,
         )
 
 
 def _trained_network(tagger):
-    """Give the settings that the network was trained with, whatever has been set since."""
+    """Return the settings that the network was trained with, even if others were set later."""
     network, trained = tagger._get_network(), tagger.network_
     same = type(network) is type(trained) and plain(network.resolve()) == plain(trained)
     return network if same else trained
 
 
-def _header(tagger, network, classes, multilabel, n_iter, thresholds):
-    """Make the header of a file, and check that it could be read."""
+def _header(
+    tagger: BaseTagger,
+    network: Network,
+    classes: np.ndarray,
+    multilabel: bool,
+    n_iter: int,
+    thresholds: np.ndarray | None,
+) -> str:
+    """Make the header of a file, and check that it can be read."""
     header = {
         "format": FORMAT,
         "version": __version__,
@@ -119,7 +142,7 @@ def _header(tagger, network, classes, multilabel, n_iter, thresholds):
         "classes_dtype": dtype_name(classes),
         "multilabel": multilabel,
         "n_iter": n_iter,
-        # JSON has no infinity; its name has one
+        # strings, because JSON has no infinity
         "thresholds": None if thresholds is None else [repr(float(x)) for x in thresholds],
     }
     text = json.dumps(header)
@@ -130,56 +153,65 @@ def _header(tagger, network, classes, multilabel, n_iter, thresholds):
 
 
 def load(
-    path, estimators, *, base=BaseEstimator, device="auto", precision=None, tuned=False, networks=()
-):
-    """Read a tagger, and its thresholds if it is to have some; nothing in the file is executed.
+    path: str | os.PathLike[str],
+    estimators: Mapping[str, type[BaseTagger]],
+    *,
+    base: type[Any] = BaseEstimator,
+    device: str = "auto",
+    precision: str | None = None,
+    tuned: bool | None = False,
+    networks: Sequence[type[Network]] = (),
+) -> tuple[Any, np.ndarray | None]:
+    """Read a tagger and its thresholds, if it has any. Nothing in the file is executed.
 
-    Time and memory are bounded by the size of the file, whatever it says.
+    The size of the file limits time and memory, also for a malicious file.
 
     Parameters
     ----------
     path : str or PathLike
-        File of :func:`save`; or, for the tagger alone, a checkpoint; or the directory of an
-        experiment or of checkpoints: its best checkpoint is read, or for thresholds the tagger
-        of the latest evaluation.
+        File of :func:`save`, or, without thresholds, a checkpoint. For a directory of an experiment
+        or of checkpoints, the best checkpoint is read; with thresholds, the tagger of the latest
+        evaluation.
     estimators : dict of str to class
-        Taggers that a file may name.
+        Classes of taggers that a file may name.
     base : class, default=BaseEstimator
-        What the tagger must be an instance of.
+        Class that the tagger must be an instance of.
     device : str, default="auto"
+        Parameter of the tagger.
     precision : {"auto", "float32", "bfloat16"} or None, default=None
-        None: as saved.
+        Parameter of the tagger. None: as saved.
     tuned : bool or None, default=False
-        Whether there must be thresholds; None: they may be there or not.
+        Whether the file must have thresholds. None: both are allowed.
     networks : sequence of class, default=()
-        Networks besides those of :mod:`sktagger.networks` that a file may name.
+        Networks that the file may name, in addition to those of :mod:`sktagger.networks`.
 
     Returns
     -------
     tagger : AudioTagger
-        Fitted.
+        Fitted tagger.
     thresholds : ndarray of shape (n_events,), float64, or None
+        Thresholds of the events, if the file has them.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        If the file is missing, damaged, of a newer format, holds another estimator, or is read by
-        another call, which the message names.
+        If the file is missing, damaged, has a newer format, holds another estimator, or another
+        method reads it, which the message names.
     """
     path = find_tagger(expand_path(path), tuned=tuned)
     read = _read_checkpoint if is_checkpoint(path) else _read_saved
     content, state = read(path, estimators, networks)
     if tuned is not None and tuned != (content.thresholds is not None):
-        which = f"a tagger without thresholds: {type(content.tagger).__name__}.load reads it"
+        kind = f"a tagger without thresholds: {type(content.tagger).__name__}.load reads it"
         if content.thresholds is not None:
-            which = "a tagger with thresholds: TunedThresholdTagger.load reads it"
-        raise ValueError(f"{str(path)!r} holds {which}.")
+            kind = "a tagger with thresholds: TunedThresholdTagger.load reads it"
+        raise ValueError(f"{str(path)!r} holds {kind}.")
     if not isinstance(content.tagger, base):
         raise ValueError(
             f"{str(path)!r} holds an {type(content.tagger).__name__}, not a {base.__name__}: "
             f"{type(content.tagger).__name__}.load reads it."
         )
-    tagger = content.tagger.set_params(device=device)
+    tagger: Any = content.tagger.set_params(device=device)
     if precision is not None:
         tagger.set_params(precision=precision)
     tagger._check_settings()
@@ -189,7 +221,7 @@ def load(
 
 
 def _read_saved(path, estimators, networks):
-    """Read what `save` wrote."""
+    """Read a file that `save` wrote."""
     try:
         header, state = _read(path)
         version = header["format"]
@@ -199,8 +231,8 @@ def _read_saved(path, estimators, networks):
         content = _read_header(header, state, estimators, networks) if known else None
     except _FAULTS as error:
         raise ValueError(
-            f"{str(path)!r} is no saved tagger, or is damaged ({type(error).__name__}: {error}). "
-            "Files are written by WALNetTagger.save and TunedThresholdTagger.save."
+            f"{str(path)!r} is not a saved tagger, or is damaged ({type(error).__name__}: "
+            f"{error}). AudioTagger.save and TunedThresholdTagger.save write such files."
         ) from error
     if not known:
         raise ValueError(
@@ -212,25 +244,25 @@ def _read_saved(path, estimators, networks):
 
 
 def _upgrade(header):
-    """Bring a header of format 1, which a WALNetTagger wrote, to that of today."""
+    """Convert a header of format 1, which a WALNetTagger wrote, to the current format."""
     network, params = split_network(upgrade_params(header["params"]))
     return {**header, "estimator": "WALNetTagger", "network": network, "params": params}
 
 
 def _read_checkpoint(path, estimators, networks):
-    """Read a checkpoint, with the settings and events of the training that it belongs to."""
+    """Read a checkpoint and the settings and events of its training."""
     source = repr(str(path))
     checkpoint = load_checkpoint(path)
     if "format" not in checkpoint:
         raise ValueError(
-            f"{source} is a checkpoint of another program: WALNetTagger.from_padertorch reads "
-            "those of padertorch's WALNet, and init_from takes their weights."
+            f"{source} is a checkpoint of another program. If it is padertorch's WALNet, read it "
+            "with WALNetTagger.from_padertorch, or fine-tune it with init_from."
         )
     record = training_record(checkpoint, source)
     if record is None:
         raise ValueError(
-            f"{source} is of an earlier version of sktagger, which noted no settings and events in "
-            "checkpoints. `sktagger evaluate` reads its experiment, and writes a tagger."
+            f"{source} is of an earlier version of sktagger, whose checkpoints have no settings "
+            "and events. Run `sktagger evaluate` on its experiment, which writes a tagger."
         )
     params = {k: v for k, v in record["settings"].items() if k not in LEFT_OUT}
     header = {
@@ -255,7 +287,7 @@ def _read_checkpoint(path, estimators, networks):
 
 
 class _Content(NamedTuple):
-    """What the header of a saved tagger says; the tagger is not yet fitted."""
+    """Content of the header of a saved tagger; the tagger is not yet fitted."""
 
     tagger: BaseEstimator
     classes: np.ndarray
@@ -265,7 +297,7 @@ class _Content(NamedTuple):
 
 
 def _read(path):
-    """Read header and tensors."""
+    """Read the header and the tensors of a file."""
     with open(path, "rb") as file:
         (n_bytes,) = struct.unpack("<Q", file.read(8))
     if n_bytes > _MAX_HEADER:
@@ -276,14 +308,14 @@ def _read(path):
     return header, state
 
 
-def _fault(place, got, allowed):
+def _fault(place: str, got: str, allowed: str) -> ValueError:
     return ValueError(f"at {place}: got {got}; allowed is {allowed}")
 
 
 def _read_header(header, state, estimators, networks):
-    """Check a header, and make what it describes.
+    """Check a header and make the tagger that it describes.
 
-    `state` holds the weights, or is the number of events.
+    `state` is the weights or the number of events.
     """
     check_object(
         header, {"network": Field("name and settings", lambda x: True)}, _fault, others=True
@@ -300,14 +332,14 @@ def _read_header(header, state, estimators, networks):
         ),
         "multilabel": Field("true or false", lambda x: type(x) is bool),
         "n_iter": Field("an integer from 0 up", is_count),
-        # their number first, for dtypes like U999 take far more memory than the names do here
+        # the number of names is checked before the array is made, because U999 takes much memory
         "classes": Field(
             "distinct names or numbers, one per output of the network",
             lambda x: are_events(x) and len(x) == n_outputs,
         ),
         "classes_dtype": Field(
             "object, or a type of strings, numbers or booleans",
-            lambda x: isinstance(x, str) and _DTYPES.fullmatch(x),
+            lambda x: isinstance(x, str) and _DTYPES.fullmatch(x) is not None,
         ),
         "thresholds": Field(
             numbers,
@@ -325,7 +357,7 @@ def _read_header(header, state, estimators, networks):
     events, dtype, thresholds = (header[key] for key in ("classes", "classes_dtype", "thresholds"))
     classes = np.array(events, dtype=dtype)
     if classes.tolist() != events:
-        raise _fault("classes", "others", f"what fits classes_dtype={dtype}")
+        raise _fault("classes", "other types", f"what fits classes_dtype={dtype}")
     if thresholds is not None:
         thresholds = np.array([float(x) for x in thresholds])
         if np.isnan(thresholds).any():

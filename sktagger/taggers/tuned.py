@@ -1,12 +1,17 @@
-"""TunedThresholdTagger: an estimator and thresholds tuned on clips it was not trained on."""
+"""TunedThresholdTagger: an estimator with thresholds tuned on out-of-fold scores."""
 
+from __future__ import annotations
+
+import os
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.model_selection import BaseCrossValidator, BaseShuffleSplit
 from sklearn.utils import check_random_state, get_tags, indexable
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
@@ -28,46 +33,52 @@ from sktagger.targets import align_score_targets, check_targets, event_columns, 
 from sktagger.targets.responses import event_scores, scores_and_targets
 from sktagger.thresholds.tuner import ThresholdTuner
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["TunedThresholdTagger"]
+
 
 class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
-    """Tagger with per-event thresholds, tuned on scores of clips that it was not trained on.
+    """Tagger with per-event thresholds that are tuned on out-of-fold scores.
 
-    The multi-label counterpart of scikit-learn's
+    Out-of-fold scores are those of clips that the estimator was not trained on. This is
+    the multi-label counterpart of scikit-learn's
     :class:`~sklearn.model_selection.TunedThresholdClassifierCV`.
 
     Parameters
     ----------
     estimator : estimator
-        With `predict_proba` of shape (n_clips, n_events), such as :class:`WALNetTagger`, or a list
-        of an array per event, as of forests.
+        Its `predict_proba` returns an array of shape (n_clips, n_events), as
+        :class:`WALNetTagger` does, or a list of one array per event, as forests do.
     tuner : ThresholdTuner or None, default=None
         Learns the thresholds. None: ``ThresholdTuner()``.
     cv : float, int, splitter or "prefit", default=5
-        Which scores the thresholds are tuned on. An int: out-of-fold scores of so many
-        stratified folds. A float in (0, 0.5]: scores of that part of the clips, to within a clip
-        and at least one, held out. A splitter of scikit-learn's interface. "prefit": scores of all
-        clips given to `fit` by the fitted `estimator`; give other clips than it was trained on.
+        Scores that the thresholds are tuned on. An int: out-of-fold scores of this number of
+        stratified folds. A float in (0, 0.5]: scores of this fraction of the clips, at least one
+        clip, which is held out. A splitter with scikit-learn's interface. "prefit": scores of all
+        clips given to `fit` by the fitted `estimator`, which must not be trained on them.
     refit : bool, default=True
-        Whether the estimator is fitted on all clips in the end. False takes a single split, whose
-        estimator is kept.
+        Whether to fit the estimator on all clips at the end. False keeps the estimator of a single
+        split.
     random_state : int, RandomState instance or None, default=None
-        Fixes the folds where `cv` is a number.
+        Determines the folds if `cv` is a number.
 
     Attributes
     ----------
     estimator_ : estimator
-        Fitted.
+        The fitted estimator.
     tuner_ : ThresholdTuner
-        Fitted.
+        The fitted tuner.
     thresholds_ : ndarray of shape (n_events,), float64
-        A clip has an event if its score is greater.
+        An event is predicted if its score is above its threshold.
     classes_ : ndarray of shape (n_events,)
-        Events, in the order of the columns: with ``cv="prefit"`` those of the estimator, if it has
-        such.
+        Events in the order of the columns. With ``cv="prefit"``, the events of the estimator, if
+        they have names.
 
     See Also
     --------
-    ThresholdTuner : The search for thresholds alone.
+    ThresholdTuner : Tunes thresholds on given scores.
 
     Examples
     --------
@@ -95,7 +106,15 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         "random_state": ["random_state"],
     }
 
-    def __init__(self, estimator, *, tuner=None, cv=5, refit=True, random_state=None):
+    def __init__(
+        self,
+        estimator: BaseEstimator,
+        *,
+        tuner: ThresholdTuner | None = None,
+        cv: float | BaseCrossValidator | BaseShuffleSplit | Literal["prefit"] = 5,
+        refit: bool = True,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.estimator = estimator
         self.tuner = tuner
         self.cv = cv
@@ -104,36 +123,37 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True}
 
-    def fit(self, X, y, *, groups=None, **fit_params):
+    def fit(self, X: Any, y: Any, *, groups: ArrayLike | None = None, **fit_params: Any) -> Self:
         """Tune the thresholds and fit the estimator.
 
         Parameters
         ----------
         X : array-like of clips
+            Clips, in a form that the estimator accepts.
         y : array-like of shape (n_clips, n_events) or (n_clips,), or list of event lists
             Events of the clips. With ``cv="prefit"``, they are matched with the events of the
-            estimator by name; those that event lists, or labels, do not have occur in no clip.
+            estimator by name. Event lists and labels need not contain all of them.
         groups : array-like of shape (n_clips,) or None, default=None
-            Clips of one group are not split between training and tuning, nor by the estimator, if
-            its `fit` takes groups, too.
+            Group of each clip. Groups are not split between training and tuning. If the
+            estimator's `fit` has the parameter `groups`, it gets them, too.
         **fit_params : dict
-            Further arguments of the estimator's `fit`. `sample_weight` goes with the clips.
+            Further arguments of the estimator's `fit`. `sample_weight` is split like the clips.
 
         Returns
         -------
         self
+            The fitted tagger.
 
         Raises
         ------
         ValueError
-            If a parameter is out of range, `refit` is False with more than one split, a label is
-            too rare to be in all training parts with another, or a fitted estimator has other
-            events.
+            If a parameter is out of range, `refit` is False with more than one split, a training
+            part has only one label, or a fitted estimator has other events.
 
         Warns
         -----
         UndefinedMetricWarning
-            If a label is missing from the training part of a fold: it scores 0 in the other part.
+            If a label is missing from the training part of a fold. It scores 0 in the test part.
         """
         check_params(self)
         (X,) = indexable(reusable(X))
@@ -145,16 +165,16 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         else:
             targets = check_targets(y, name="y")
             check_lengths(X, targets.indicator, ("X", "y"))
-            self._check_enough(targets)
+            self._check_sizes(targets)
             if groups is not None:
                 groups = check_groups(groups, len(targets.indicator))
-            splits = self._splits(X, targets.indicator, groups)
+            splits = self._make_splits(targets.indicator, groups)
             if groups is not None and has_fit_parameter(self.estimator, "groups"):
                 fit_params["groups"] = groups
             if not self.refit and len(splits) > 1:
                 raise ValueError(
-                    f"refit=False with cv={self.cv!r} leaves {len(splits)} estimators, but needs "
-                    "exactly one. Take cv=0.2 or another single split, or refit=True."
+                    f"refit=False with cv={self.cv!r} gives {len(splits)} estimators, but only one "
+                    "can be kept. Set cv=0.2 or another single split, or set refit=True."
                 )
             fits = []
             rows, scores = out_of_fold_scores(
@@ -173,44 +193,50 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         self._multilabel = targets.multilabel
         return self
 
-    def predict_proba(self, X):
-        """Score each event in each clip.
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Predict the score of each event in each clip.
 
         Parameters
         ----------
         X : array-like of clips
+            Clips, in a form that the estimator accepts.
 
         Returns
         -------
         ndarray of shape (n_clips, n_events), float
+            Columns in the order of ``classes_``.
         """
         check_is_fitted(self)
         return event_scores(self.estimator_, X, len(self.classes_))
 
-    def predict(self, X):
-        """Decide which events occur.
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict which events occur in each clip.
 
         Parameters
         ----------
         X : array-like of clips
+            Clips, in a form that the estimator accepts.
 
         Returns
         -------
         ndarray of shape (n_clips, n_events), int, or of shape (n_clips,)
-            After training on 1-D labels, the label whose score exceeds its threshold most.
+            1 if the score is above the threshold. After training on 1-D labels, the label whose
+            score exceeds its threshold most.
         """
         return self.predict_from_scores(self.predict_proba(X))
 
-    def predict_from_scores(self, scores):
-        """Decide as `predict` does, from scores that `predict_proba` gave.
+    def predict_from_scores(self, scores: np.ndarray) -> np.ndarray:
+        """Predict events as `predict` does, from given scores.
 
         Parameters
         ----------
         scores : ndarray of shape (n_clips, n_events), float
+            Scores that `predict_proba` returned.
 
         Returns
         -------
         ndarray of shape (n_clips, n_events), int, or of shape (n_clips,)
+            As `predict` returns it.
         """
         check_is_fitted(self)
         if self._multilabel:
@@ -218,33 +244,43 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         check_scored(scores)
         return self.classes_[(scores - self.thresholds_).argmax(axis=1)]
 
-    def score(self, X, y):
-        """Give the mean F1 of the decisions.
+    def score(self, X: Any, y: Any) -> float:
+        """Compute the mean F1 score of the predictions.
 
         Parameters
         ----------
         X : array-like of clips
+            Clips, in a form that the estimator accepts.
         y : array-like of shape (n_clips, n_events) or (n_clips,), or list of event lists
-            Events of the clips, in the form of training.
+            Events of the clips, in the same form as in training.
 
         Returns
         -------
         float
-            Mean over the events that occur in `y`. A label that training had not has an F1 of 0.
+            Mean over the events that occur in `y`. A label that did not occur in training has an F1
+            score of 0.
         """
         check_is_fitted(self)
         truth = align_score_targets(y, self.classes_, self._multilabel)
         check_lengths(X, truth, ("X", "y"))
-        decided = match_events(self.predict(X), self.classes_).indicator
-        n_unknown = truth.shape[1] - decided.shape[1]
-        return mean_f1(truth, np.pad(decided, ((0, 0), (0, n_unknown))))
+        predicted = match_events(self.predict(X), self.classes_).indicator
+        n_unknown = truth.shape[1] - predicted.shape[1]
+        return float(mean_f1(truth, np.pad(predicted, ((0, 0), (0, n_unknown)))))
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the tagger and its thresholds to a file without Python objects in it.
 
         Parameters
         ----------
         path : str or PathLike
+            An existing file is replaced in one step.
+
+        Raises
+        ------
+        TypeError
+            If the estimator is not an :class:`AudioTagger`.
+        ValueError
+            If the file could not be loaded again.
 
         See Also
         --------
@@ -253,40 +289,48 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         if not isinstance(self.estimator_, AudioTagger):
             raise TypeError(
-                "save takes an AudioTagger as estimator, such as a WALNetTagger, not a "
+                "save needs an AudioTagger as estimator, such as a WALNetTagger, not a "
                 f"{type(self.estimator_).__name__}. Use joblib.dump."
             )
         persistence.save(path, self.estimator_, thresholds=self.thresholds_)
 
     @classmethod
-    def load(cls, path, *, device="auto", precision=None, networks: Sequence[type[Network]] = ()):
-        """Read what `save` or ``sktagger evaluate`` wrote. Nothing in the file is executed.
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        device: str = "auto",
+        precision: Literal["auto", "float32", "bfloat16"] | None = None,
+        networks: Sequence[type[Network]] = (),
+    ) -> Self:
+        """Read a saved tagger with thresholds. Nothing in the file is executed.
 
         Parameters
         ----------
         path : str or PathLike
-            File of `save`, or ``tagger.safetensors`` of an evaluation; or the directory of an
-            experiment, whose latest evaluation is read.
+            File that `save` wrote, or ``tagger.safetensors`` of ``sktagger evaluate``. In a
+            directory of an experiment, the latest evaluation is read.
         device : str, default="auto"
-            See :class:`WALNetTagger`.
+            Parameter of the :class:`AudioTagger`, which is not in the file.
         precision : {"auto", "float32", "bfloat16"} or None, default=None
-            See :class:`WALNetTagger`. None: as saved.
+            Parameter of the :class:`AudioTagger`. None: as saved.
         networks : sequence of class, default=()
             See :meth:`AudioTagger.load`.
 
         Returns
         -------
         TunedThresholdTagger
-            Fitted, with ``cv="prefit"``.
+            Fitted tagger, with ``cv="prefit"``.
 
         Raises
         ------
         FileNotFoundError, ValueError
-            If the file is missing, damaged, of a newer format, or holds no thresholds.
+            If the file is missing, damaged, has a newer format, or has no thresholds.
         """
         tagger, thresholds = persistence.load(
             path, estimators(), device=device, precision=precision, tuned=True, networks=networks
         )
+        assert thresholds is not None  # tuned=True
         tuned = cls(tagger, cv="prefit")
         tuned.estimator_ = tagger
         tuned.tuner_ = ThresholdTuner()
@@ -296,16 +340,17 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         tuned._multilabel = tagger._multilabel
         return tuned
 
-    def _splits(self, X, indicator, groups):
+    def _make_splits(
+        self, indicator: np.ndarray, groups: np.ndarray | None
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        cv: Any = self.cv
         if isinstance(self.cv, Real):
             seed = check_random_state(self.random_state).randint(2**31 - 1)
             if not isinstance(self.cv, Integral):
-                return [
-                    stratified_hold_out(indicator, self.cv, groups, random_state=seed, name="cv")
-                ]
-            splitter = MultilabelStratifiedGroupKFold(self.cv, shuffle=True, random_state=seed)
+                return [stratified_hold_out(indicator, cv, groups, random_state=seed, name="cv")]
+            splitter = MultilabelStratifiedGroupKFold(cv, shuffle=True, random_state=seed)
             return list(splitter.split(indicator, indicator, groups))
-        return list(self.cv.split(np.arange(len(indicator)), indicator, groups))
+        return list(cv.split(np.arange(len(indicator)), indicator, groups))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -315,19 +360,19 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return tags
 
     @property
-    def n_features_in_(self):
-        """Number of features of the estimator, if it has such."""
+    def n_features_in_(self) -> int:
+        """Number of features of the estimator, if it has this attribute."""
         return self.estimator_.n_features_in_
 
-    def _check_enough(self, targets):
+    def _check_sizes(self, targets):
         n_clips, n_events = targets.indicator.shape
         if n_clips < 2:
             raise ValueError(
-                f"X has only {n_clips} clip (n_samples = {n_clips}), but some clips are needed to "
-                "fit the estimator and some to tune the thresholds."
+                f"X has only {n_clips} clip (n_samples = {n_clips}), but at least one clip is "
+                "needed to fit the estimator and another one to tune the thresholds."
             )
         if not targets.multilabel and n_events < 2:
             raise ValueError(
-                f"y has only 1 class, {short(targets.classes[0])}, but thresholds need clips of "
-                "two or more."
+                f"y has only 1 class, {short(targets.classes[0])}, but tuning thresholds needs "
+                "clips of at least two classes."
             )

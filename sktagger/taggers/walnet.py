@@ -12,7 +12,7 @@ from sklearn.frozen import FrozenEstimator
 
 from sktagger.audio.augmentation import Augmentation
 from sktagger.audio.spectral import STFT
-from sktagger.networks import WALNet, find_state
+from sktagger.networks import Network, WALNet, find_state
 from sktagger.taggers._parameters import TaggerParameters
 from sktagger.taggers.audio_tagger import AudioTagger
 from sktagger.training.callbacks import load_checkpoint
@@ -26,9 +26,9 @@ __all__ = ["WALNetTagger"]
 class WALNetTagger(AudioTagger):
     """Tag audio clips with the events that occur in them.
 
-    Learns from weak labels: which events occur in a clip, not when. The network, WALNet [1]_,
-    scores segments of a clip and pools their scores. Audio files are decoded batch by batch, so the
-    disk limits the size of the training set, not memory.
+    The tagger learns from weak labels: which events occur in a clip, not when. The network, WALNet
+    [1]_, scores segments of a clip and pools their scores. Audio files are decoded batch by batch,
+    so the disk limits the size of the training set, not memory.
 
     Parameters
     ----------
@@ -48,11 +48,11 @@ class WALNetTagger(AudioTagger):
     max_iterations : int or None, default=None
         Number of batches to train on. If given, it replaces `max_epochs`.
     batch_size : int, default=12
-        Number of clips in a batch. Where clips have more than 2048 frames on average, padding
-        included (41 s at a hop of 20 ms), a batch has fewer. In prediction and validation, clips
-        of more than 5120 frames (102 s) are scored in overlapping chunks, with the same scores, so
-        that memory does not grow with the length of a clip. (Networks whose scores depend on the
-        whole clip score it at once.)
+        Number of clips in a batch. If clips have more than 2048 frames on average, including
+        padding (41 s at a hop of 20 ms), a batch has fewer clips. In prediction and validation,
+        clips of more than 5120 frames (102 s) are scored in overlapping chunks. The scores are the
+        same, but memory does not grow with the length of a clip. If a network's scores depend on
+        the whole clip, it is scored at once.
     lr : float, default=2e-3
         Learning rate of AdamW; its maximum, if a schedule changes it.
     schedule : {"one_cycle", "constant"}, default="one_cycle"
@@ -66,7 +66,7 @@ class WALNetTagger(AudioTagger):
         "binary_cross_entropy": the loss of each event, as published. "auto": the same; for 1-D
         labels, plus the cross entropy of the normalized scores.
     weight_decay : float, default=0.01
-        Of AdamW. Each step takes this fraction, times the learning rate, off the weights.
+        Weight decay of AdamW: each step multiplies the weights by 1 - `lr` * `weight_decay`.
     gradient_clip : float or None, default=60.0
         Maximum norm of the gradient. None: no limit.
     validate_every : int or None, default=None
@@ -74,74 +74,75 @@ class WALNetTagger(AudioTagger):
         epochs. None: 1 epoch, 1000 iterations.
     validation_fraction : float or None, default=None
         Fraction of the training clips, in (0, 0.5], that is held out for validation if `fit` gets
-        no `X_val`: at least one clip. Every event keeps its share as far as possible; clips of one
-        group (`groups` of `fit`) are not split. None: there is no validation.
+        no `X_val`: at least one clip. The split is stratified by event, and groups (`groups` of
+        `fit`) are not split. None: no clips are held out.
     patience : int or None, default=None
-        Training ends after this many validations without a better mAP. None: it does not end early.
+        Training ends after this many validations without a better mAP. None: no early stopping.
     class_weight : dict, "balanced" or None, default=None
-        Weights of events: a dict from event to a number > 0 (1 for those not in it). It multiplies
-        the loss of the event's positive clips or, for 1-D labels, of all its clips. "balanced":
-        positives and negatives of each event get equal total weight; for 1-D labels, all labels do.
+        Weights of events. A dict maps events to numbers > 0; missing events have a weight of 1. The
+        weight multiplies the loss of the event's positive clips or, for 1-D labels, of all its
+        clips. "balanced": positives and negatives of each event get equal total weight; for 1-D
+        labels, each label gets equal total weight.
     sampler : "balanced" or None, default=None
         "balanced" draws clips with replacement. Every event is drawn equally often; its clips
         share that probability. Clips that `augmentation` mixes in are drawn in the same way. None:
-        every clip once an epoch.
+        every clip is drawn once per epoch.
     init_from : tagger, FrozenEstimator, str, PathLike or None, default=None
-        Weights that a new training begins with: a fitted tagger, a file that `save` wrote, or a
-        checkpoint (of an experiment, or of padertorch). All weights and statistics are used. From
-        the head, only the rows of events with the same name are used; a checkpoint of padertorch
-        has names if an ``events.json`` lies beside it. The network must be the same, with the same
-        settings. The source is not changed. In the grid of a search, which clones estimators, give
+        Initial weights of a new training: a fitted tagger, a file that `save` wrote, or a
+        checkpoint (of an experiment, or of padertorch). All weights and statistics are used, but
+        in the head only the rows of events with the same name. (A checkpoint of padertorch needs
+        an ``events.json`` in its directory for the names.) The network and its settings must be
+        the same. The source is not changed. In the grid of a search, which clones estimators, give
         a path or ``sklearn.frozen.FrozenEstimator(tagger)``. None: random weights.
     freeze : int, "backbone" or None, default=None
-        Number of stages of the network, from its input on, that are not trained. The statistics of
-        their normalization and of the input's stay as well. "backbone": all stages, so that only
-        the head learns. 0 or None: everything learns.
+        Number of stages of the network, counted from its input, that are not trained. Their
+        normalization statistics and those of the input do not change either. "backbone": all
+        stages, so that only the head is trained. 0 or None: everything is trained.
     warm_start : bool, default=False
-        Whether `fit` continues from the present weights and optimizer, instead of beginning a new
+        Whether `fit` continues from the current weights and optimizer instead of starting a new
         training.
     cross_fit : int or None, default=None
-        Number of folds, at least 2, by which `fit_transform` makes out-of-fold scores. A next step
-        that is tuned on scores needs these. None: `fit_transform` scores the training clips, which
-        gives scores that are too good, and warns.
+        Number of folds, at least 2, for the out-of-fold scores that `fit_transform` returns. A next
+        step that is tuned on scores needs them. None: `fit_transform` scores the training clips.
+        These scores are too good, so it warns.
     on_error : {"raise", "warn", "skip"}, default="raise"
-        What happens to clips that cannot be read: files that are missing, damaged, or change while
-        they are used, samples that are not finite, and None, NaN or "" in place of a clip. "raise":
-        the first one is an error, before training starts if its header shows it. "warn": each is
-        left out, with a warning. "skip": they are left out, with one warning at the end. Clips that
-        a training left out are listed in `skipped_`; their scores are NaN.
+        What to do with clips that cannot be read: files that are missing, damaged, or change during
+        use, samples that are not finite, and None, NaN or "" instead of a clip. "raise": raise an
+        error at the first one, before training starts if its header shows it. "warn": leave each
+        out with a warning. "skip": leave them out with one warning at the end. Their scores are
+        NaN. `skipped_` lists the clips that were left out of training.
     memory : str, PathLike, joblib.Memory or None, default=None
         Directory of a cache of decoded and resampled audio files, 4 bytes per sample. Its files are
-        pickles, so name one that only you can write to. It is not saved with the tagger.
+        pickles, so choose a directory that only you can write to. It is not saved with the tagger.
     device : str, default="auto"
-        "cpu", "cuda", "cuda:1", ...; "auto": a GPU if there is one.
+        "cpu", "cuda", "cuda:1" and so on. "auto": a GPU if there is one.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Of the network's hidden layers. "bfloat16" halves memory traffic and changes scores by some
-        thousandths. "auto" uses it where it is faster: on GPUs of compute capability 8 and higher,
-        and on CPUs with AMX. With "float32", scores agree to 1e-5 on all machines.
+        Precision of the network's hidden layers. "bfloat16" halves memory traffic and changes
+        scores by a few thousandths. "auto" uses it if it is faster: on GPUs of compute capability 8
+        or higher, and on CPUs with AMX. With "float32", scores agree to 1e-5 on all machines.
     n_jobs : int or None, default=None
-        Number of threads that read and transform audio ahead of the network. None: 1; -1: one per
+        Number of threads that read and transform audio ahead of the network. None: 1. -1: one per
         processor. Results do not depend on it.
     verbose : int, default=1
-        0: silent. 1: a progress bar on standard error, if that is a terminal or a notebook, else
+        0: no output. 1: a progress bar on standard error if it is a terminal or a notebook, else
         one line per validation interval.
     callbacks : list or None, default=None
-        Further skorch callbacks, or pairs (name, callback).
+        Additional skorch callbacks, or pairs (name, callback).
     random_state : int, RandomState instance or None, default=None
-        Determines initial weights, the order of clips, and their distortions. An int gives the same
-        model to the last bit in any process of a machine, for the same number of PyTorch threads:
-        the order of sums depends on it.
+        Determines the initial weights, the order of clips, and their distortions. With an int,
+        training on the same machine with the same number of PyTorch threads gives bit-identical
+        weights. The number of threads changes the order of sums.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_events,)
-        Events, in the order of the columns of scores.
+        Events in the order of the columns of scores.
     net_ : skorch.NeuralNet
-        The trained net.
+        The trained skorch net.
     module_ : NetworkModule
-        The network in it.
+        The trained network.
     network_ : Network
-        The settings of the network, with defaults resolved.
+        The settings of the trained network, with defaults resolved.
     stft_ : STFTSizes
         The sizes of the STFT in samples.
     history_ : DataFrame of shape (n_validation_intervals, n_columns)
@@ -150,10 +151,10 @@ class WALNetTagger(AudioTagger):
     n_iter_ : int
         Number of batches trained on.
     skipped_ : DataFrame of shape (n_skipped, 3)
-        Clips that the last training left out: `container` ("X", "X_val"), `position` in it, and
-        `cause`.
+        Clips that were left out of the last training: `container` ("X" or "X_val"), `position` in
+        it, and `cause`.
     n_features_in_ : int
-        Number of samples of a clip; only if `X` was a 2-D array of waveforms.
+        Number of samples per clip; only if `X` was a 2-D array of waveforms.
 
     See Also
     --------
@@ -167,20 +168,21 @@ class WALNetTagger(AudioTagger):
     also of polars or pyarrow. Clips are files or waveforms. Their channels are averaged.
 
     A file is given as its path, as its bytes or an open binary file, or as a section
-    ``(path, start, stop)`` in samples of the file; None stands for its beginning and its end.
+    ``(path, start, stop)`` in samples of the file; None means the start or the end of the file.
     Sections may also be the rows of a DataFrame with columns `path`, `start` and `stop`.
 
     Waveforms are a 2-D array (n_clips, n_samples), or a list of arrays of any lengths:
-    (n_samples,), (n_channels, n_samples) or (n_samples, n_channels), where the axis of at most 32
-    beside one of more is that of channels. They have the sample rate of the network, or come with
-    theirs and are resampled: ``(array, rate)``, ``(rate, array)`` or ``{"array": ...,
-    "sampling_rate": ...}``. Signed integers are divided by their range; those of 64 bits by that of
-    16 bits if all of `X` fit into it, else by that of 32.
+    (n_samples,), (n_channels, n_samples) or (n_samples, n_channels). Of two axes, the one of length
+    32 or less is the channel axis; the other one is longer. Waveforms have the network's sample
+    rate, or are given with their own rate and resampled: ``(array, rate)``, ``(rate, array)`` or
+    ``{"array": ..., "sampling_rate": ...}``. Signed integers are divided by their range. 64-bit
+    integers are divided by the range of 16 bits if all of `X` fits into it, else by the range of 32
+    bits.
 
     `Y` is an indicator matrix (array, sparse matrix, or DataFrame whose columns name the events), a
     list of event lists, or 1-D labels. With 1-D labels, each clip has one event, `predict` returns
     it, and the rows of `predict_proba` sum to 1. Tables and columns of polars and pyarrow are
-    accepted like those of pandas. Events of other clips are matched with those of training by name.
+    accepted like those of pandas. In `Y_val` and `score`, events are matched by name.
 
     References
     ----------
@@ -242,7 +244,7 @@ class WALNetTagger(AudioTagger):
         verbose: int = 1,
         callbacks: Sequence[Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
-    ):
+    ) -> None:
         super().__init__(
             max_epochs=max_epochs,
             max_iterations=max_iterations,
@@ -271,7 +273,7 @@ class WALNetTagger(AudioTagger):
             callbacks=callbacks,
             random_state=random_state,
         )
-        del self.network  # its settings are parameters here
+        del self.network  # its settings are parameters of this class
         self.sample_rate = sample_rate
         self.stft = stft
         self.fmin = fmin
@@ -281,7 +283,7 @@ class WALNetTagger(AudioTagger):
         return WALNet(**{name: getattr(self, name) for name in self._network_parameters})
 
     @classmethod
-    def _with_network(cls, network, **params):
+    def _with_network(cls, network: Network, **params: Any) -> Self:
         return cls(**network.get_params(deep=False), **params)
 
     @classmethod
@@ -298,34 +300,35 @@ class WALNetTagger(AudioTagger):
         Parameters
         ----------
         source : str, PathLike or dict
-            Checkpoint file, which is read without running code in it, or a state dict; either
-            may hold the state dict under the key "model".
+            Checkpoint file, or a state dict. In both, the state dict may be under the key "model".
+            No code in the file is executed.
         classes : sequence of str
-            The events in the order of the network's outputs (``events.json`` of the experiment).
+            Events in the order of the network's outputs (``events.json`` of the experiment).
         sample_rate : int, default=44100
-            In Hz.
+            Sample rate that the network was trained with, in Hz.
         stft : STFT or None, default=None
-            Settings that the network was trained with. None: the defaults, which are padertorch's
-            at 44.1 kHz.
+            Settings of the STFT that the network was trained with. None: the defaults, which are
+            those of padertorch at 44.1 kHz.
 
         Returns
         -------
         WALNetTagger
-            Fitted.
+            Fitted tagger.
 
         Raises
         ------
         FileNotFoundError, ValueError
-            If the file cannot be read safely, or its tensors are not those of a WALNet with these
-            events and this STFT, or not finite.
+            If the file cannot be read safely, or its tensors are not finite or do not fit a WALNet
+            with these events and this STFT.
         """
-        in_memory = isinstance(source, dict)
-        name = "source" if in_memory else f"source: {str(source)!r}"
-        checkpoint = source if in_memory else load_checkpoint(source)
+        if isinstance(source, dict):
+            name, checkpoint = "source", source
+        else:
+            name, checkpoint = f"source: {str(source)!r}", load_checkpoint(source)
         if "format" in checkpoint:
             raise ValueError(
                 f"{name} is a checkpoint of sktagger, not of padertorch: WALNetTagger.load reads "
-                "it, or its directory, with the settings and events of its training."
+                "it with the settings and events of its training."
             )
         state, n_outputs = find_state(checkpoint, WALNet(), name)
         if len(classes) != n_outputs:

@@ -1,1 +1,3 @@
-"""Training: the skorch net, its callbacks and checkpoints, and weights to begin with."""
+"""Training: the skorch net, its callbacks and checkpoints, and initial weights."""
+
+__all__: list[str] = []

@@ -1,7 +1,11 @@
-"""Parameters of a tagger as plain data, for files, and back."""
+"""Convert the parameters of a tagger to plain data, for files, and back."""
+
+from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -10,32 +14,32 @@ from sktagger.audio.augmentation import Augmentation
 from sktagger.audio.spectral import STFT
 from sktagger.networks import NETWORKS, Network
 
-# these belong to a training or a machine, not to the tagger
+# parameters of a training or a machine, not of the trained tagger
 LEFT_OUT = ("init_from", "freeze", "callbacks", "memory", "device", "n_jobs", "verbose")
 _GROUPS = {"stft": STFT, "augmentation": Augmentation}
 
 
-def params_to_json(tagger, left_out=LEFT_OUT) -> dict:
-    """Turn a tagger's parameters into plain data.
+def params_to_json(tagger: BaseEstimator, left_out: Iterable[str] = LEFT_OUT) -> dict[str, Any]:
+    """Convert a tagger's parameters to plain data.
 
     Parameters
     ----------
     tagger : BaseTagger
     left_out : iterable of str
-        Parameters that are not to be in it.
+        Parameters to leave out.
 
     Returns
     -------
     dict
-        What :func:`params_from_json` makes the same parameters of, types of numbers and of the
-        events in `class_weight` included.
+        From it, :func:`params_from_json` makes the same parameters, including the types of numbers
+        and of the events in `class_weight`.
     """
     params = tagger.get_params(deep=False)
     return {name: plain(value) for name, value in params.items() if name not in left_out}
 
 
-def plain(value):
-    """Turn a parameter into plain data.
+def plain(value: Any) -> Any:
+    """Convert a parameter to plain data.
 
     Parameters
     ----------
@@ -44,14 +48,15 @@ def plain(value):
     Returns
     -------
     dict, list, str, int, float, bool or None
-        What is none of these, and no group, path or number, as it is.
+        Values that are not groups, paths or numbers, and not plain data either, are returned
+        unchanged.
     """
     if isinstance(value, Network):
         return network_to_json(value)
     if isinstance(value, BaseEstimator):  # a group of settings
         params = value.get_params(deep=False)
         return {name: plain(setting) for name, setting in params.items()}
-    if isinstance(value, dict):  # class_weight; keys of JSON's objects are strings
+    if isinstance(value, dict):  # class_weight; JSON allows only strings as keys
         pairs = [[plain(key), plain(weight)] for key, weight in value.items()]
         named = all(type(key) is str for key, _ in pairs)
         return dict(pairs) if named else pairs
@@ -66,21 +71,23 @@ def plain(value):
     if isinstance(value, str):
         return str(value)
     if isinstance(value, Real) and not isinstance(value, int | float):
-        return float(value)  # such as a fraction
+        return float(value)  # for example a Fraction
     return value
 
 
-def params_from_json(params, known, networks=()) -> dict:
-    """Turn plain data into a tagger's parameters.
+def params_from_json(
+    params: object, known: Iterable[str], networks: Sequence[type[Network]] = ()
+) -> dict[str, Any]:
+    """Convert plain data to a tagger's parameters.
 
     Parameters
     ----------
     params : dict
         Plain data from a file.
     known : iterable of str
-        Parameters that it may set.
+        Names of parameters that are allowed.
     networks : sequence of class, default=()
-        Further networks that it may name.
+        Networks that are allowed, in addition to those of :mod:`sktagger.networks`.
 
     Returns
     -------
@@ -89,8 +96,7 @@ def params_from_json(params, known, networks=()) -> dict:
     Raises
     ------
     ValueError
-        If a parameter is not known, or the settings of a group are not its own. Their values are
-        left to the tagger to check.
+        If a parameter or a setting of a group is unknown. The tagger checks their values.
     """
     if not isinstance(params, dict):
         raise ValueError(f"got parameters of type {type(params).__name__}; allowed is an object")
@@ -103,7 +109,7 @@ def params_from_json(params, known, networks=()) -> dict:
     weights = params.get("class_weight")
     if isinstance(weights, list):
         if not all(isinstance(pair, list) and len(pair) == 2 for pair in weights):
-            raise ValueError("got a class_weight that is no list of pairs [event, weight]")
+            raise ValueError("got a class_weight that is not a list of pairs [event, weight]")
         result["class_weight"] = dict(weights)
     if isinstance(params.get("network"), dict):
         result["network"] = network_from_json(params["network"], networks)
@@ -111,8 +117,8 @@ def params_from_json(params, known, networks=()) -> dict:
     return result
 
 
-def network_to_json(network: Network) -> dict:
-    """Turn the settings of a network into plain data that says which network it is.
+def network_to_json(network: Network) -> dict[str, Any]:
+    """Convert the settings of a network to plain data that names the network.
 
     Parameters
     ----------
@@ -131,33 +137,36 @@ def network_to_json(network: Network) -> dict:
     }
 
 
-def network_from_json(content, networks=()) -> Network:
-    """Turn plain data into the settings of a network.
+def network_from_json(content: Any, networks: Sequence[type[Network]] = ()) -> Network:
+    """Convert plain data to the settings of a network.
 
     Parameters
     ----------
     content : object
-        What :func:`network_to_json` makes; it may come from anywhere. Without a version, it is the
-        latest.
+        Untrusted data in the form of :func:`network_to_json`. If the version is missing, the latest
+        one is meant.
     networks : sequence of class, default=()
-        Networks that it may name besides those of :mod:`sktagger.networks`.
+        Networks that are allowed, in addition to those of :mod:`sktagger.networks`.
 
     Returns
     -------
     Network
-        Its values are not checked.
+        The values of its settings are not checked.
 
     Raises
     ------
     ValueError
-        If the network is not known, of a newer version, or its settings are not its own.
+        If the network or a setting is unknown, or the version is newer than this one.
     """
-    known = {**NETWORKS, **{network.__name__: network for network in networks}}
+    known: dict[str, type[Network]] = {
+        **NETWORKS,
+        **{network.__name__: network for network in networks},
+    }
     name = content.get("name") if isinstance(content, dict) else content
     if not isinstance(name, str) or name not in known:
         raise ValueError(
-            f"got the network {name!r:.80}; known are {', '.join(known)}. Networks of other "
-            "packages are given as networks=[...] where a tagger is loaded."
+            f"got the network {name!r:.80}; known are {', '.join(known)}. Pass networks of other "
+            "packages as networks=[...] to the method load of a tagger."
         )
     network = known[name]
     version = content.get("version", network.version)
@@ -168,14 +177,14 @@ def network_from_json(content, networks=()) -> Network:
         )
     settings = content.get("settings", {})
     if not isinstance(settings, dict):
-        raise ValueError(f"got settings of {name} that are no object")
+        raise ValueError(f"got settings of {name} that are not an object")
     settings = dict(settings)
     _make_groups(settings)
     return _make("network", network, settings)
 
 
 def _make_groups(params):
-    """Replace the plain data of groups by the groups."""
+    """Replace the plain data of groups of settings by the groups."""
     for name, group in _GROUPS.items():
         if isinstance(params.get(name), dict):
             settings = dict(params[name])
@@ -192,12 +201,12 @@ def _make(name, group, settings):
 
 
 def upgrade_params(params: dict) -> dict:
-    """Bring the parameters in a file of an earlier format to today's names.
+    """Convert parameters in a file of an earlier format to the current names and values.
 
     Parameters
     ----------
     params : dict
-        Of a `WALNetTagger`, as files had them before they named the network.
+        Parameters of a `WALNetTagger`, from a file that does not name the network.
 
     Returns
     -------
@@ -225,9 +234,9 @@ def split_network(params: dict) -> tuple[dict, dict]:
     Returns
     -------
     network : dict
-        As :func:`network_to_json` makes it.
+        Settings in the form of :func:`network_to_json`.
     params : dict
-        The others.
+        The other parameters.
     """
     names = ("sample_rate", "stft", "fmin", "pooling")
     settings = {name: params[name] for name in names if name in params}
@@ -236,5 +245,5 @@ def split_network(params: dict) -> tuple[dict, dict]:
 
 
 def dtype_name(events: np.ndarray) -> str:
-    """Name the type of an array of events, from which NumPy makes the same again."""
+    """Return the name of the dtype of an array of events, as `numpy.dtype` reads it."""
     return "object" if events.dtype == object else events.dtype.str

@@ -1,9 +1,9 @@
-"""Fine-tuning: weights that training begins with, and stages that stay as they are."""
+"""Fine-tuning: initial weights from another training, and frozen stages."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from torch import Tensor, nn
@@ -14,19 +14,20 @@ __all__ = ["Weights", "freeze_stages", "start_from"]
 
 
 class Weights(NamedTuple):
-    """Trained weights from elsewhere, of which only the head is checked.
+    """Weights of another training. Only the shape of the head has been checked.
 
     Attributes
     ----------
     source : str
-        Where they come from, for messages.
+        Name of the source, for messages.
     state : dict of str to Tensor
+        The weights and statistics by name.
     classes : list or None
-        Events of the outputs, in their order. None: not known.
+        Events of the outputs, in their order. None: unknown.
     network : Network or None
-        What was trained. None: not known, but it has the head of the network that begins.
+        Settings of the trained network. None: unknown, but its head has the same name.
     trusted : bool, default=False
-        Whether they come from this process, so that they may be NaN or infinite.
+        Whether the weights come from this process. Then NaN and infinity are allowed.
     """
 
     source: str
@@ -39,50 +40,54 @@ class Weights(NamedTuple):
 def start_from(
     module: NetworkModule, network: Network, classes: np.ndarray, weights: Weights
 ) -> None:
-    """Give a fresh network the weights and statistics of a trained one.
+    """Copy the weights and statistics of a trained network to a new one.
 
     Parameters
     ----------
     module : NetworkModule
-        Its head keeps the rows of events that the weights do not know.
+        New network. The rows of its head stay for events that the trained network does not have.
     network : Network
         Settings of `module`.
     classes : ndarray of shape (n_events,)
         Events of `module`.
     weights : Weights
+        Weights of the trained network.
 
     Raises
     ------
     ValueError
-        If the weights are those of another network, of one with other settings, or are NaN or
-        infinite.
+        If the weights are those of another network or of other settings, or are not finite.
     """
     _check_settings(weights, network)
-    own = module.state_dict()
+    fresh = module.state_dict()
     n_outputs = network.count_events(weights.state)
+    assert n_outputs is not None  # the head has been checked
     expected = network.shapes(n_outputs)
     check_state(weights.state, expected, f"init_from: {weights.source}", finite=not weights.trusted)
-    module.load_state_dict({**weights.state, **_match_head(own, network, weights, classes)})
+    module.load_state_dict({**weights.state, **_match_head(fresh, network, weights, classes)})
 
 
-def freeze_stages(module: NetworkModule, freeze: int | str | None) -> list[nn.Module]:
+def freeze_stages(
+    module: NetworkModule, freeze: int | Literal["backbone"] | None
+) -> list[nn.Module]:
     """Exclude the first stages of a network from training, and include the others.
 
     Parameters
     ----------
     module : NetworkModule
+        Network to be trained.
     freeze : int, "backbone" or None
-        Number of stages that get no gradient; "backbone": all of them, so that only the head
-        learns. 0 or None: none.
+        Number of stages without gradient. "backbone": all stages, so that only the head is
+        trained. 0 or None: no stage.
 
     Returns
     -------
     list of Module
-        Those that have to stay in evaluation mode, so that their statistics do not move: the
+        Modules that must stay in evaluation mode, so that their statistics do not change: the
         frozen stages and, if there are any, the front end.
     """
     stages = module.stages
-    n_frozen = {None: 0, "backbone": len(stages)}.get(freeze, freeze)
+    n_frozen = len(stages) if freeze == "backbone" else freeze
     frozen = [*module.front_end, *stages[:n_frozen]] if n_frozen else []
     module.requires_grad_(True)
     for part in frozen:
@@ -91,28 +96,28 @@ def freeze_stages(module: NetworkModule, freeze: int | str | None) -> list[nn.Mo
 
 
 def _check_settings(weights, network):
-    """Raise ValueError if other settings of the network were trained."""
+    """Raise ValueError if the weights are those of another network or of other settings."""
     if weights.network is None:
         mismatch = network.explain_mismatch(weights.state)
         if mismatch:
             raise ValueError(
                 f"init_from: {weights.source} {mismatch}. Set "
-                f"{', '.join(network.get_params(False))} to the values that it was trained with."
+                f"{', '.join(network.get_params(False))} to the values of its training."
             )
         return
-    here, there = type(network).__name__, type(weights.network).__name__
-    if here != there:
+    name, trained_name = type(network).__name__, type(weights.network).__name__
+    if name != trained_name:
         raise ValueError(
-            f"init_from: {weights.source} holds a {there}, but this tagger has a {here}. Give "
-            f"weights of a {here}."
+            f"init_from: {weights.source} holds a {trained_name}, but this tagger has a {name}. "
+            f"Give weights of a {name}."
         )
     own, trained = network.fixed_settings(), weights.network.fixed_settings()
-    others = [name for name in own if trained[name] != own[name]]
-    if others:
+    different = [setting for setting in own if trained[setting] != own[setting]]
+    if different:
         raise ValueError(
-            f"init_from: {weights.source} was trained with {_list(others, trained)}, but this "
-            f"tagger has {_list(others, own)}. Weights fit the settings that they were trained "
-            "with: set these to the source's values."
+            f"init_from: {weights.source} was trained with {_list(different, trained)}, but this "
+            f"tagger has {_list(different, own)}. The weights fit the settings of their training "
+            "only: set these to the values of the source."
         )
 
 
@@ -121,13 +126,13 @@ def _list(names, values):
 
 
 def _match_head(fresh, network, weights, classes):
-    """Take the rows of the events that the weights know, and the fresh ones of the others."""
+    """Make a head with the trained rows of known events and the fresh rows of the others."""
     row = {event: k for k, event in enumerate(weights.classes or [])}
     shared = [(k, row[event]) for k, event in enumerate(classes.tolist()) if event in row]
     head = {}
     for name in (f"{network.head}.weight", f"{network.head}.bias"):
         if name in fresh:
             head[name] = fresh[name].detach().clone()
-            for here, there in shared:
-                head[name][here] = weights.state[name][there]
+            for new_row, trained_row in shared:
+                head[name][new_row] = weights.state[name][trained_row]
     return head

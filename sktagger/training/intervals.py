@@ -1,36 +1,54 @@
-"""The batches of a training, from one validation to the next."""
+"""Training batches, grouped by validation interval."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from sktagger.audio.unreadable import Unreadable
+from sktagger.batching.dataset import ClipDataset
 from sktagger.batching.plain import PlainBatches, load_ahead
 from sktagger.batching.plans import TrainingPlan
 
+__all__ = ["TrainingData", "TrainingIntervals"]
+
 
 class TrainingIntervals:
-    """Training batches by validation interval; after each interval the net is validated.
+    """Training batches, grouped by validation interval. The net is validated after each interval.
 
     Parameters
     ----------
     dataset : ClipDataset
+        Clips to train on.
     plan : TrainingPlan
-        Its position is where training begins.
+        Plan of the batches. Training starts at its position.
     n_threads : int
         Number of loader threads.
-    length, every : int
-        Length of the training and of a validation interval, in `unit`.
-    unit : "epoch" or "iteration"
+    length : int
+        Length of the training, in `unit`.
+    every : int
+        Length of a validation interval, in `unit`.
+    unit : {"epoch", "iteration"}
+        Unit of the lengths.
     validated : bool
-        Whether the first interval is empty, so that validation also comes before training. A fault
-        of the validation set then shows in seconds, not hours.
+        Whether the first interval is empty, so that the net is also validated before training.
+        Errors in the validation set then show in seconds instead of hours.
     ends : bool, default=True
         Whether the end of the training is known.
     """
 
     def __init__(
-        self, dataset, plan: TrainingPlan, n_threads, *, length, every, unit, validated, ends=True
-    ):
+        self,
+        dataset: ClipDataset,
+        plan: TrainingPlan,
+        n_threads: int,
+        *,
+        length: int,
+        every: int,
+        unit: str,
+        validated: bool,
+        ends: bool = True,
+    ) -> None:
         self.dataset = dataset
         self.plan = plan
         self.n_threads = n_threads
@@ -45,12 +63,12 @@ class TrainingIntervals:
 
     @property
     def done(self) -> int:
-        """Length of what has been trained, in `unit`."""
+        """Length of the training that is done, in `unit`, including earlier trainings."""
         return getattr(self.plan, self.unit)
 
     @property
     def progress(self) -> float:
-        """Fraction of this training that is done, without earlier ones that it continues."""
+        """Fraction of this training that is done, without earlier trainings."""
         return (self.done - self.first) / (self.total - self.first)
 
     @property
@@ -59,7 +77,7 @@ class TrainingIntervals:
         left = self.total - self.done
         return -(-max(left, 0) // self.every) + (not self.started)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         """Yield the batches of the next interval."""
         if not self.started:
             self.started = True
@@ -69,21 +87,21 @@ class TrainingIntervals:
         return load_ahead(self.dataset.load, batches, self.n_threads, self.plan.batch_size)
 
     def __len__(self) -> int:
-        """Count the clips of an interval, mixtures once."""
-        return self.every * self._n_together
+        """Return the number of clips in an interval; a mixture counts as one."""
+        return self.every * self._n_clips_per_unit
 
     @property
     def n_clips(self) -> int:
-        """Number of clips of the whole training, mixtures counted once."""
-        return self.total * self._n_together
+        """Number of clips in the whole training; a mixture counts as one."""
+        return self.total * self._n_clips_per_unit
 
     @property
-    def _n_together(self):
+    def _n_clips_per_unit(self):
         return len(self.dataset) if self.unit == "epoch" else self.plan.batch_size
 
 
 class TrainingData(NamedTuple):
-    """What :class:`sktagger.training.net.TaggerNet` is fitted on.
+    """Data that :class:`sktagger.training.net.TaggerNet` is fitted on.
 
     Attributes
     ----------
@@ -92,7 +110,7 @@ class TrainingData(NamedTuple):
     validation : PlainBatches or None
         Batches to validate on.
     record : callable
-        Gives the record of the training, as a checkpoint holds it: dict.
+        Returns the description of the training that checkpoints have: dict.
     """
 
     intervals: TrainingIntervals
@@ -101,6 +119,6 @@ class TrainingData(NamedTuple):
 
     @property
     def unreadable(self) -> list[Unreadable]:
-        """The clips that cannot be read."""
+        """Clips that cannot be read, by container."""
         batches = (self.intervals, self.validation)
         return [part.dataset.unreadable for part in batches if part is not None]

@@ -1,7 +1,11 @@
-"""The skorch net behind the tagger."""
+"""The skorch net that a tagger trains."""
+
+from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -10,34 +14,44 @@ from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping, EpochTimer, PassthroughScoring
 from skorch.callbacks.scoring import ScoringBase
 from skorch.utils import to_tensor
-from torch import nn
+from torch import Tensor, nn
 
 from sktagger.audio.unreadable import no_clip_left
 from sktagger.batching.device_transfer import to_device
 from sktagger.batching.smaller_batches import BatchSplitter, select_clips
 
-_LEAST_SCORE = 1e-7  # whose logarithm is taken
-_OF_HISTORY = (EpochTimer, PassthroughScoring)  # skorch's own, which write to the history
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from sktagger.batching.dataset import Batch
+    from sktagger.batching.plain import PlainBatches
+    from sktagger.training.intervals import TrainingData, TrainingIntervals
+
+__all__ = ["EarlyStop", "TaggerNet", "label_cross_entropy"]
+
+_MIN_SCORE = 1e-7  # lower scores are raised to it before taking their logarithm
+_HISTORY_CALLBACKS = (EpochTimer, PassthroughScoring)  # skorch's own, which write to the history
 
 if hasattr(os, "register_at_fork"):
-    # OpenMP's threads do not live on in a forked process, which would wait for them forever
+    # a forked process does not have OpenMP's threads, and would wait for them forever
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
-def label_cross_entropy(scores, events):
-    """Compute the cross entropy of labels, of which each clip has one, and a mixture several.
+def label_cross_entropy(scores: Tensor, events: Tensor) -> Tensor:
+    """Compute the cross entropy of labels, if each clip has one label.
 
     Parameters
     ----------
     scores : Tensor of shape (n_clips, n_events), in [0, 1]
-        Divided by their sum, they are the probabilities of the labels.
+        The probabilities of the labels are the scores divided by their sum.
     events : Tensor of shape (n_clips, n_events)
-        1 at the label of a clip, or at both labels of a mixture of two clips, which then are
-        equally probable: the case of equal loudness in [1]_.
+        1 for the label of a clip, or for both labels of a mixture of two clips. Both are then
+        equally probable, as in [1]_ for equal loudness.
 
     Returns
     -------
     Tensor of shape (n_clips,)
+        Cross entropy of each clip.
 
     References
     ----------
@@ -51,81 +65,87 @@ def label_cross_entropy(scores, events):
     tensor([0.2877, 0.6931])
     """
     total = scores.sum(1, keepdim=True)
-    logs = scores.clamp_min(_LEAST_SCORE).log() - total.clamp_min(_LEAST_SCORE).log()
+    logs = scores.clamp_min(_MIN_SCORE).log() - total.clamp_min(_MIN_SCORE).log()
     return -(events * logs).sum(1) / events.sum(1)
 
 
 class EarlyStop(Exception):
-    """Raised by a callback to end training as planned."""
+    """A callback raises this exception to end training as planned."""
 
 
 class TaggerNet(NeuralNet):
-    """skorch net over ready batches.
+    """Net of skorch that trains on given batches.
 
     Its ``fit`` takes :class:`sktagger.training.intervals.TrainingData`.
 
-    The loss is the binary cross entropy of the clip scores, summed over events, plus, if asked for,
-    :func:`label_cross_entropy`, averaged over the clips by their weights.
+    The loss of a clip is the binary cross entropy of its scores, summed over events. If each clip
+    has one label, :func:`label_cross_entropy` is added. The loss of a batch is the mean over clips,
+    multiplied by their weights.
 
-    Where memory runs out, batches go through the network in parts from then on. In training, the
-    parts' gradients, weighted by their clips, add up to that of the whole batch; batch
-    normalisation, though, normalises each part by the part's own statistics. (Running statistics
-    that the failed attempt had moved stay moved: by a batch more, of the same clips.)
+    If memory runs out, batches go through the network in parts from then on. In training, the
+    gradients of the parts, weighted by their numbers of clips, add up to that of the whole batch.
+    Batch normalization, however, uses the statistics of each part. (If the failed attempt updated
+    running statistics, this is not undone: they have seen the same clips twice.)
 
     Parameters
     ----------
-    module : class
+    module : Module or class
+        The network.
+    criterion : class, default=BCELoss
+        Loss of each event.
     event_weight : ndarray of shape (2, n_events), float32, or None, default=None
-        Weights of the terms of clips without (first row) and with an event.
+        Weights in the loss of clips without (first row) and with an event.
     single_label : bool, default=False
-        Whether each clip has one event, so that the cross entropy of labels is part of the loss.
+        Whether each clip has one event. Then the cross entropy of labels is added to the loss.
     frozen : sequence of Module, default=()
-        Parts of the network that stay in evaluation mode in training, too.
+        Parts of the network that stay in evaluation mode during training.
     **kwargs
         See :class:`skorch.NeuralNet`.
 
     Attributes
     ----------
     completed_ : bool
-        Whether the last training ran to its end, by plan or by early stopping.
+        Whether the last training ran to its planned end or was stopped early by a callback.
     training_splitter_, validation_splitter_ : BatchSplitter
-        How many clips go through the network at once.
+        Maximum number of clips that go through the network at once.
     sizes_ : STFTSizes
-        Of the clips.
+        Sizes of the clips' STFT.
     """
 
-    before_training_ = False  # whether this is the validation before training
+    before_training_ = False  # whether the net is being validated before training
 
     def __init__(
         self,
-        module,
-        criterion=nn.BCELoss,
+        module: nn.Module | type[nn.Module],
+        criterion: type[nn.Module] = nn.BCELoss,
         *,
-        event_weight=None,
-        single_label=False,
-        frozen=(),
-        **kwargs,
-    ):
+        event_weight: np.ndarray | None = None,
+        single_label: bool = False,
+        frozen: Sequence[nn.Module] = (),
+        **kwargs: Any,
+    ) -> None:
         kwargs.setdefault("criterion__reduction", "none")
-        kwargs.setdefault("predict_nonlinearity", None)  # the module gives scores
+        kwargs.setdefault("predict_nonlinearity", None)  # the module's output are scores
         super().__init__(module, criterion, **kwargs)
         self.event_weight = event_weight
         self.single_label = single_label
         self.frozen = frozen
 
-    def initialize_callbacks(self):
-        """Make the callbacks, and refuse those that ask for clips as arrays."""
+    def initialize_callbacks(self) -> Self:
+        """Initialize the callbacks; raise ValueError if one needs all clips as arrays."""
         super().initialize_callbacks()
         for name, callback in self.callbacks_:
             if isinstance(callback, ScoringBase) and not callback.use_caching:
                 raise ValueError(
-                    f"callbacks: {name!r} has use_caching=False, which asks for all clips at once, "
+                    f"callbacks: {name!r} has use_caching=False, which needs all clips at once, "
                     "but they are read batch by batch. Set use_caching=True."
                 )
         return self
 
-    def partial_fit(self, X, y=None, classes=None, **fit_params):
-        """Train; however it ends, callbacks let go of what they hold."""
+    def partial_fit(
+        self, X: TrainingData, y: None = None, classes: None = None, **fit_params: Any
+    ) -> Self:
+        """Train, and call the `release` of callbacks at the end, also after an error."""
         try:
             return super().partial_fit(X, y, classes, **fit_params)
         finally:
@@ -133,7 +153,14 @@ class TaggerNet(NeuralNet):
                 if hasattr(callback, "release"):
                     callback.release()
 
-    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+    def run_single_epoch(
+        self,
+        iterator: TrainingIntervals | PlainBatches | None,
+        training: bool,
+        prefix: str,
+        step_fn: Callable[..., dict[str, Tensor] | None],
+        **fit_params: Any,
+    ) -> None:
         """Train or validate on the batches of a validation interval."""
         n_batches = n_empty = 0
         for batch in () if iterator is None else iterator:
@@ -141,40 +168,44 @@ class TaggerNet(NeuralNet):
             n_clips = len(batch.rows)
             step = None
             if n_clips:
-                shown = batch.inputs, batch.targets[0]  # inputs and targets, as skorch has them
-                self.notify("on_batch_begin", batch=shown, training=training)
+                skorch_batch = batch.inputs, batch.targets[0]  # in skorch's form
+                self.notify("on_batch_begin", batch=skorch_batch, training=training)
                 step = step_fn(batch, **fit_params)
             if step is None:
                 n_empty += 1
                 continue
             self.history.record_batch(prefix + "_loss", step["loss"].item())
             self.history.record_batch(prefix + "_batch_size", n_clips)
-            self.notify("on_batch_end", batch=shown, training=training, **step)
-        if n_batches and n_empty == n_batches:
+            self.notify("on_batch_end", batch=skorch_batch, training=training, **step)
+        if iterator is not None and n_batches and n_empty == n_batches:
             raise no_clip_left(iterator.dataset.unreadable)
 
-    def on_epoch_begin(self, net, dataset_train=None, **kwargs):
-        """Begin a validation interval, without the batches of the one before in the history."""
+    def on_epoch_begin(
+        self, net: TaggerNet, dataset_train: TrainingIntervals, **kwargs: Any
+    ) -> None:
+        """Start a validation interval; remove the batches of the previous one from the history."""
         self.before_training_ = not dataset_train.started
         if self.history:
             self.history[-1]["batches"] = []
         super().on_epoch_begin(net, dataset_train=dataset_train, **kwargs)
 
-    def get_split_datasets(self, X, y=None, **fit_params):
-        """Give the batches to train on and to validate on."""
+    def get_split_datasets(
+        self, X: TrainingData, y: None = None, **fit_params: Any
+    ) -> tuple[TrainingIntervals, PlainBatches | None]:
+        """Return the batches to train on and to validate on."""
         return X.intervals, X.validation
 
-    def get_iterator(self, dataset, training=False):
-        """Give the batches themselves."""
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
+        """Return the batches unchanged."""
         return dataset
 
     @property
-    def classes_(self):
-        """Values of each event, by which scikit-learn tells multi-label classifiers."""
+    def classes_(self) -> np.ndarray:
+        """Values of each event; scikit-learn recognizes multi-label classifiers by their shape."""
         return np.tile([0, 1], (self.module_.n_events, 1))
 
-    def predict(self, X):
-        """Predict an event where its score is above 0.5, for the scorers of skorch's callbacks."""
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict the events whose score is above 0.5, for the scorers of skorch's callbacks."""
         return (self.predict_proba(X) > 0.5).astype(int)
 
     def __sklearn_tags__(self):
@@ -183,10 +214,12 @@ class TaggerNet(NeuralNet):
         tags.classifier_tags = ClassifierTags(multi_label=True)
         return tags
 
-    def get_loss(self, y_pred, y_true, X=None, training=False):
-        """Compute the loss of a batch; NaN where a score is NaN."""
+    def get_loss(
+        self, y_pred: Tensor, y_true: tuple[Tensor, Tensor], X: Any = None, training: bool = False
+    ) -> Tensor:
+        """Compute the loss of a batch; NaN if a score is NaN."""
         events, weights = to_tensor(y_true, device=self.device)
-        # the criterion refuses NaN, on a GPU in a way that nothing runs on it any more
+        # the criterion fails for NaN, on a GPU with an error that makes the GPU unusable
         undefined = y_pred.isnan()
         loss = self.criterion_(y_pred.masked_fill(undefined, 0.5), events)
         loss = loss.masked_fill(undefined, torch.nan)
@@ -198,12 +231,15 @@ class TaggerNet(NeuralNet):
             loss = loss + label_cross_entropy(y_pred, events)
         return (loss * weights).mean()
 
-    def fit_loop(self, X, y=None, epochs=None, **kwargs):
-        """Train for the validation intervals that are left."""
+    def fit_loop(
+        self, X: TrainingData, y: None = None, epochs: int | None = None, **kwargs: Any
+    ) -> Self:
+        """Train for the remaining validation intervals."""
         self.completed_ = False
         self.sizes_ = X.intervals.dataset.sizes
         self.training_splitter_ = BatchSplitter(
-            "gradients add up to those of the whole batch, while batch normalisation sees its parts"
+            "gradients add up to those of the whole batch, but batch normalization uses the "
+            "statistics of each part"
         )
         self.validation_splitter_ = BatchSplitter("scores do not change")
         try:
@@ -212,34 +248,34 @@ class TaggerNet(NeuralNet):
         except KeyboardInterrupt:
             if not self._stopped_by_skorch():
                 raise
-        except BaseException:  # of which SystemExit is one, as handlers of SIGTERM raise it
-            # callbacks finish as after Ctrl-C: the best weights are restored, files are closed
+        except BaseException:  # also SystemExit, which handlers of SIGTERM raise
+            # callbacks finish as after Ctrl-C: they restore the best weights and close files
             self.notify("on_train_end", X=X, y=y)
             raise
         self.completed_ = True
         return self
 
     def _stopped_by_skorch(self):
-        """Say whether a KeyboardInterrupt is skorch's way to stop early, and not that of a user."""
+        """Return whether skorch's early stopping raised KeyboardInterrupt, and not the user."""
         stoppers = [cb for _, cb in self.callbacks_ if isinstance(cb, EarlyStopping)]
         return any(cb.misses_ >= cb.patience for cb in stoppers)
 
-    def notify(self, method_name, **cb_kwargs):
-        """Call callbacks; those of users know nothing of the validation before training."""
+    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
+        """Call a method of all callbacks; skip those of users in the validation before training."""
         if not self.before_training_ or method_name in ("on_train_begin", "on_train_end"):
             super().notify(method_name, **cb_kwargs)
             return
         getattr(self, method_name)(self, **cb_kwargs)
         for _, callback in self.callbacks_:
-            own = getattr(callback, "before_training", isinstance(callback, _OF_HISTORY))
-            if own:
+            default = isinstance(callback, _HISTORY_CALLBACKS)
+            if getattr(callback, "before_training", default):
                 getattr(callback, method_name)(self, **cb_kwargs)
 
-    def train_step_single(self, batch, **fit_params):
-        """Compute the loss and its gradient, in parts if memory asks for it."""
+    def train_step_single(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
+        """Compute the loss and its gradient; in parts, if memory is too small."""
 
         def step(parts):
-            self._zero_grad_optimizer()  # a failed attempt has left some
+            self._zero_grad_optimizer()  # discards the gradient of a failed attempt
             return self._step(batch, parts, training=True)
 
         self._set_training(True)
@@ -247,8 +283,11 @@ class TaggerNet(NeuralNet):
             part.eval()
         return self.training_splitter_.run(step, len(batch.rows), batch.longest)
 
-    def validation_step(self, batch, **fit_params):
-        """Compute scores and loss, in parts if memory asks for it; None if a clip is unreadable."""
+    def validation_step(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor] | None:
+        """Compute scores and loss; in parts, if memory is too small.
+
+        Returns None if the batch is a long clip that cannot be read.
+        """
 
         def step(parts):
             with torch.no_grad():
@@ -260,7 +299,7 @@ class TaggerNet(NeuralNet):
         return self.validation_splitter_.run(step, len(batch.rows), batch.longest)
 
     def _long_step(self, batch):
-        """Compute scores and loss of a long clip, chunk by chunk."""
+        """Compute scores and loss of a long clip, chunk by chunk; None if it cannot be read."""
         long_clip = batch.inputs["long_clip"]
         segments = long_clip.segment_scores(self.module_, self.validation_splitter_)
         if segments is None:

@@ -1,67 +1,93 @@
-"""What a training is made of by a tagger's settings: clips held out, the net, the batches."""
+"""Prepare a training from a tagger's settings: validation clips, the net, the batches."""
+
+from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.exceptions import UndefinedMetricWarning
 from skorch.callbacks import Callback, GradientNormClipping
 
 from sktagger._utils.text import listed, short
 from sktagger._utils.validation import check_lengths
+from sktagger.audio.augmentation import Augmentation
 from sktagger.audio.clip_input import check_clips
+from sktagger.audio.clips import ArrayClips, FileClips
+from sktagger.batching.dataset import ClipDataset
 from sktagger.batching.devices import resolve_device, resolve_precision
 from sktagger.batching.plans import TrainingPlan
 from sktagger.model_selection import check_groups, stratified_hold_out
-from sktagger.targets import align_events
+from sktagger.networks import Network, NetworkModule
+from sktagger.targets import Targets, align_events
 from sktagger.training.callbacks import OneCycle, Progress, Validation
 from sktagger.training.fine_tuning import freeze_stages
 from sktagger.training.intervals import TrainingIntervals
 from sktagger.training.net import TaggerNet
 from sktagger.training.weighting import draw_probabilities, mean_one
 
+__all__ = ["make_intervals", "make_net", "move_to_device", "split_validation"]
 
-def split_validation(tagger, clips, targets, X_val, Y_val, seed, *, groups=None, weights=None):
-    """Set clips apart to validate on.
+
+def split_validation(
+    tagger: Any,
+    clips: FileClips | ArrayClips,
+    targets: Targets,
+    X_val: Any,
+    Y_val: Any,
+    seed: int,
+    *,
+    groups: ArrayLike | None = None,
+    weights: np.ndarray | None = None,
+) -> tuple[np.ndarray, FileClips | ArrayClips | None, np.ndarray | None]:
+    """Choose the clips to validate on.
 
     Parameters
     ----------
     tagger : BaseTagger
+        Its `validation_fraction` is used if `X_val` is None.
     clips : FileClips or ArrayClips
+        All clips given to `fit`.
     targets : Targets
+        Events of `clips`.
     X_val, Y_val : array-like or None
-        Clips to validate on, and their events.
+        Clips to validate on and their events, if given to `fit`.
     seed : int
+        Seed of the split.
     groups : array-like of shape (n_clips,) or None, default=None
-        Clips of one group are not split.
+        Group of each clip. Groups are not split.
     weights : ndarray of shape (n_clips,) or None, default=None
-        `sample_weight`. Clips of weight 0 are not validated on either.
+        The `sample_weight`. Clips of weight 0 are left out of validation.
 
     Returns
     -------
     kept : ndarray of shape (n_kept,), int
-        Clips to train on, with those of weight 0.
+        Positions of the clips to train on, including those of weight 0.
     clips_val : FileClips, ArrayClips or None
-    events_val : ndarray of shape (n_held_out, n_events) or None
+        Clips to validate on.
+    events_val : ndarray of shape (n_clips_val, n_events) or None
+        Their events.
 
     Raises
     ------
     ValueError
-        If the clips to validate on are not as described, too few can be held out, or all clips of
-        a part have weight 0.
+        If the validation clips are not as described, too few clips can be held out, or all clips
+        to train on or to validate on have weight 0.
     """
     used = np.ones(len(clips), bool) if weights is None else weights > 0
-    _warn_of_absent_events(targets.indicator[used], targets.classes, "y")
+    _warn_absent_events(targets.indicator[used], targets.classes, "y")
     if groups is not None:
         groups = check_groups(groups, len(clips))
-    everything = np.arange(len(clips))
+    all_clips = np.arange(len(clips))
     if (X_val is None) != (Y_val is None):
-        raise ValueError("X_val and Y_val go together: give both or neither.")
+        raise ValueError("X_val and Y_val belong together: give both or neither.")
     if X_val is not None:
         clips_val = check_clips(tagger, X_val, reset=False, name="X_val")
         events_val = align_events(Y_val, targets.classes, targets.multilabel, name="Y_val")
         check_lengths(clips_val, events_val, ("X_val", "Y_val"))
-        kept = everything
+        kept = all_clips
     elif tagger.validation_fraction is not None:
         fraction = tagger.validation_fraction
         kept, held_out = stratified_hold_out(
@@ -71,38 +97,48 @@ def split_validation(tagger, clips, targets, X_val, Y_val, seed, *, groups=None,
             if not used[part].any():
                 raise ValueError(
                     f"sample_weight is 0 for all {len(part)} clips that validation_fraction="
-                    f"{fraction} leaves to {purpose}. Leave clips of weight 0 out of X, or give "
+                    f"{fraction} leaves to {purpose}. Remove clips of weight 0 from X, or give "
                     "X_val and Y_val."
                 )
         held_out = held_out[used[held_out]]
         clips_val, events_val = clips.take(held_out), targets.indicator[held_out]
     else:
-        return everything, None, None
-    _warn_of_absent_events(events_val, targets.classes, "Y_val")
+        return all_clips, None, None
+    _warn_absent_events(events_val, targets.classes, "Y_val")
     return kept, clips_val, events_val
 
 
-def make_net(tagger, network, module, *, event_weight=None, single_label=False, after=None):
+def make_net(
+    tagger: Any,
+    network: Network,
+    module: NetworkModule,
+    *,
+    event_weight: np.ndarray | None = None,
+    single_label: bool = False,
+    earlier_net: TaggerNet | None = None,
+) -> TaggerNet:
     """Make the net of a training.
 
     Parameters
     ----------
     tagger : BaseTagger
+        Its parameters are those of the training.
     network : Network
-        Which the module was built from.
+        Settings that the module was built from.
     module : NetworkModule
-        With the weights that training begins with.
+        Module with its initial weights.
     event_weight : ndarray of shape (2, n_events) or None, default=None
+        See :class:`TaggerNet`.
     single_label : bool, default=False
         See :class:`TaggerNet`.
-    after : TaggerNet or None, default=None
-        The net that is trained further, whose module it is: its optimizer and history are taken
-        over.
+    earlier_net : TaggerNet or None, default=None
+        Net of an earlier training of the module that is continued. Its history and the state of
+        its optimizer are used.
 
     Returns
     -------
     TaggerNet
-        Initialized.
+        Initialized net.
     """
     device = resolve_device(tagger.device)
     module.set_precision(resolve_precision(tagger.precision, device))
@@ -123,22 +159,30 @@ def make_net(tagger, network, module, *, event_weight=None, single_label=False, 
         verbose=0,
     )
     net.initialize()
-    if after is not None:
-        net.history = after.history
-        net.optimizer_.load_state_dict(after.optimizer_.state_dict())
+    if earlier_net is not None:
+        net.history = earlier_net.history
+        net.optimizer_.load_state_dict(earlier_net.optimizer_.state_dict())
         for group in net.optimizer_.param_groups:
             group.update(lr=tagger.lr, weight_decay=tagger.weight_decay)
     return net
 
 
-def to_machine(tagger, net):
-    """Bring a net to the device of the tagger's settings, and let it compute in their precision."""
+def move_to_device(tagger: Any, net: TaggerNet) -> None:
+    """Move a net to the tagger's device, and set the precision of its computations.
+
+    Parameters
+    ----------
+    tagger : BaseTagger
+        Its `device` and `precision` are used.
+    net : TaggerNet
+        Changed in place.
+    """
     device = resolve_device(tagger.device)
     net.module_.set_precision(resolve_precision(tagger.precision, device))
     if torch.device(net.device) != device:
         net.device = device
         net.module_.to(device)
-        # which brings the averages to the weights that they belong to
+        # loading moves the optimizer's averages to the device of the weights
         net.optimizer_.load_state_dict(net.optimizer_.state_dict())
 
 
@@ -151,65 +195,70 @@ def _make_callbacks(tagger):
         callbacks.append(("schedule", OneCycle()))
     if tagger.gradient_clip is not None:
         callbacks.append(("gradient_clip", GradientNormClipping(tagger.gradient_clip)))
-    own = {name for name, _ in callbacks} | {"schedule", "gradient_clip", "print_log"}
+    used_names = {name for name, _ in callbacks} | {"schedule", "gradient_clip", "print_log"}
     for callback in tagger.callbacks or ():
-        _check_callback(callback, own)
+        _check_callback(callback, used_names)
     return callbacks + list(tagger.callbacks or [])
 
 
-def _check_callback(given, own):
-    """Check that something is a callback, or a name and one, and that the name is free."""
-    name, callback = given if isinstance(given, tuple) and len(given) == 2 else (None, given)
+def _check_callback(entry, used_names):
+    """Check that an entry is a callback or a pair (name, callback), and that the name is free."""
+    name, callback = entry if isinstance(entry, tuple) and len(entry) == 2 else (None, entry)
     kind = callback if isinstance(callback, type) else type(callback)
     if callback is not None and not issubclass(kind, Callback):
         raise TypeError(
-            f"callbacks: got {short(given)}; allowed are skorch callbacks, and pairs (name, "
+            f"callbacks: got {short(entry)}; allowed are skorch callbacks and pairs (name, "
             "callback)."
         )
-    if name in own:
+    if name in used_names:
         raise ValueError(
-            f"callbacks: the tagger has a callback {name!r} of its own. Give yours another name."
+            f"callbacks: the tagger itself has a callback named {name!r}. Choose another name."
         )
 
 
 def make_intervals(
-    tagger,
-    train_set,
-    augmentation,
-    n_threads,
-    n_mels,
-    seed,
+    tagger: Any,
+    train_set: ClipDataset,
+    augmentation: Augmentation | None,
+    n_threads: int,
+    n_mels: int,
+    seed: int,
     *,
-    validated,
-    n_epochs,
-    after,
-    label_weight=None,
-):
-    """Plan what to train on.
+    validated: bool,
+    n_epochs: int | None,
+    earlier_net: TaggerNet | None,
+    label_weight: np.ndarray | None = None,
+) -> TrainingIntervals:
+    """Plan the batches of a training.
 
     Parameters
     ----------
     tagger : BaseTagger
+        Its parameters are those of the training.
     train_set : ClipDataset
+        Clips to train on.
     augmentation : Augmentation or None
+        Resolved setting of the tagger.
     n_threads : int
         Number of loader threads.
     n_mels : int
         Number of mel bands of the network's input.
     seed : int
+        Seed of the plan.
     validated : bool
         Whether there are validation clips.
     n_epochs : int or None
-        None: as long as the settings say, to the end of training. Else, this is a part of a
-        training whose end is not known.
-    after : TaggerNet or None
-        Net that is trained further.
+        Number of epochs of a training whose end is not known. None: the tagger's parameters
+        determine the end.
+    earlier_net : TaggerNet or None
+        Net of an earlier training that is continued.
     label_weight : ndarray of shape (n_clips,) or None, default=None
-        Weights of the clips by their labels, which `sample_weight` is multiplied with.
+        Weights of the clips by their labels. They are multiplied by `sample_weight`.
 
     Returns
     -------
     TrainingIntervals
+        Intervals at the start of the training.
     """
     if tagger.max_iterations is None or n_epochs is not None:
         unit, length, every = "epoch", n_epochs or tagger.max_epochs, 1
@@ -217,7 +266,7 @@ def make_intervals(
         unit, length, every = "iteration", tagger.max_iterations, 1000
     weights, probabilities = train_set.weights, None
     if tagger.sampler == "balanced":
-        # of a clip that counts as several, each copy is drawn, and counts once
+        # a clip that counts as several is drawn more often, so each draw counts once
         probabilities = draw_probabilities(train_set.targets, weights)
         weights = np.ones_like(weights)
     if label_weight is not None:
@@ -233,11 +282,11 @@ def make_intervals(
         probabilities,
         weights,
     )
-    if after is not None:
-        # an epoch of its own, so that its batches are not those of an earlier one
-        last = after.history[-1] if after.history else {"n_epochs": 0}
-        begun = last.get("n_steps", 0) > 0  # an epoch that was not finished
-        plan.seek(last["n_epochs"] + begun, 0, tagger.n_iter_)
+    if earlier_net is not None:
+        # a new epoch, so that its batches differ from those of earlier ones
+        last = earlier_net.history[-1] if earlier_net.history else {"n_epochs": 0}
+        unfinished = last.get("n_steps", 0) > 0  # the last epoch was not finished
+        plan.seek(last["n_epochs"] + unfinished, 0, tagger.n_iter_)
     return TrainingIntervals(
         train_set,
         plan,
@@ -250,12 +299,12 @@ def make_intervals(
     )
 
 
-def _warn_of_absent_events(indicator, classes, where):
+def _warn_absent_events(indicator, classes, where):
     absent = classes[~indicator.any(axis=0)]
     if len(absent):
         consequence = {
             "y": "get low scores only. Drop their columns, or add clips with them",
-            "Y_val": "are left out of the validation mAP. Add clips with them, if you can",
+            "Y_val": "are left out of the validation mAP. Add clips with them, if possible",
         }[where]
         warnings.warn(
             f"{len(absent)} of {len(classes)} events occur in no clip of {where} and "

@@ -1,14 +1,41 @@
-"""Imbalance: which clips and which terms of the loss count more."""
+"""Weights of classes, events and samples."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from numbers import Real
+from typing import Any, Literal
 
 import numpy as np
 
 from sktagger._utils.text import nearest
 
+__all__ = [
+    "check_class_weight",
+    "draw_probabilities",
+    "event_weights",
+    "label_weights",
+    "mean_one",
+]
 
-def check_class_weight(class_weight, classes) -> None:
-    """Raise ValueError if a dict of weights names unknown events or has weights <= 0."""
+
+def check_class_weight(
+    class_weight: Mapping[Any, float] | Literal["balanced"] | None, classes: np.ndarray
+) -> None:
+    """Check that weights of events have known names and positive numbers.
+
+    Parameters
+    ----------
+    class_weight : dict, "balanced" or None
+        Only a dict is checked.
+    classes : ndarray of shape (n_events,)
+        Events of the training.
+
+    Raises
+    ------
+    ValueError
+        If the dict has an unknown event or a weight that is not a positive number.
+    """
     if not isinstance(class_weight, dict):
         return
     known = list(classes)
@@ -16,46 +43,56 @@ def check_class_weight(class_weight, classes) -> None:
         if event not in known:
             raise ValueError(
                 f"class_weight has the event {event!r}, which is not among the {len(known)} events "
-                f"of training{nearest(event, known)}. Name events of y only."
+                f"of training{nearest(event, known)}. Use events of y only."
             )
-        number = isinstance(weight, Real) and not isinstance(weight, bool)
-        if not (number and 0 < weight < np.inf):
+        is_number = isinstance(weight, Real) and not isinstance(weight, bool)
+        if not (is_number and 0 < weight < np.inf):
             raise ValueError(
                 f"class_weight of {event!r} is {weight!r}, but a weight must be a number above 0."
             )
 
 
-def mean_one(weights) -> np.ndarray:
-    """Scale weights to an average of 1.
+def mean_one(weights: np.ndarray) -> np.ndarray:
+    """Scale weights to a mean of 1.
 
     Parameters
     ----------
     weights : ndarray of shape (n_clips,), float
-        Not all 0.
+        Not negative and not all 0.
 
     Returns
     -------
     ndarray of shape (n_clips,), float32
+        The scaled weights.
     """
     return (weights / weights.mean()).astype(np.float32)
 
 
-def event_weights(class_weight, indicator, classes, copies=None):
-    """Weight the terms of the loss.
+def event_weights(
+    class_weight: Mapping[Any, float] | Literal["balanced"] | None,
+    indicator: np.ndarray,
+    classes: np.ndarray,
+    copies: np.ndarray | None = None,
+) -> np.ndarray | None:
+    """Compute weights of the terms of the loss.
 
     Parameters
     ----------
     class_weight : dict, "balanced" or None
+        See :class:`sktagger.AudioTagger`.
     indicator : ndarray of shape (n_clips, n_events)
+        Events of the clips.
     classes : ndarray of shape (n_events,)
+        Names of the events.
     copies : ndarray of shape (n_clips,) or None, default=None
-        How many clips each one counts as: the `sample_weight`. None: one.
+        Number of copies that each clip counts as (`sample_weight`). None: 1.
 
     Returns
     -------
     ndarray of shape (2, n_events), float32, or None
-        Weights of clips without (first row) and with an event. "balanced" gives either half of
-        the weight; an event that all or no clips have is weighted 1.
+        Weights of clips without (first row) and with an event. "balanced" gives positives and
+        negatives of an event half of the weight each. An event that occurs in all or no clips has
+        weights of 1. None if `class_weight` is None.
     """
     if class_weight is None:
         return None
@@ -68,21 +105,30 @@ def event_weights(class_weight, indicator, classes, copies=None):
     return np.where((counts > 0).all(axis=0), balanced, 1.0).astype(np.float32)
 
 
-def label_weights(class_weight, indicator, classes, copies=None) -> np.ndarray:
-    """Weight clips by their label, where each has one.
+def label_weights(
+    class_weight: Mapping[Any, float] | Literal["balanced"] | None,
+    indicator: np.ndarray,
+    classes: np.ndarray,
+    copies: np.ndarray | None = None,
+) -> np.ndarray:
+    """Compute weights of clips from their labels, if each clip has one label.
 
     Parameters
     ----------
     class_weight : dict, "balanced" or None
+        See :class:`sktagger.AudioTagger`.
     indicator : ndarray of shape (n_clips, n_labels)
+        Labels of the clips, one per row.
     classes : ndarray of shape (n_labels,)
+        Names of the labels.
     copies : ndarray of shape (n_clips,) or None, default=None
-        As for :func:`event_weights`.
+        See :func:`event_weights`.
 
     Returns
     -------
     ndarray of shape (n_clips,), float
-        "balanced" gives the clips of each label, times their copies, the same sum.
+        Weights of the clips. With "balanced", weights times copies have the same sum for each
+        label.
     """
     if class_weight is None:
         return np.ones(len(indicator))
@@ -91,20 +137,20 @@ def label_weights(class_weight, indicator, classes, copies=None) -> np.ndarray:
     return indicator @ (1 / _divisor(_copies(copies, indicator) @ indicator))
 
 
-def draw_probabilities(indicator, copies=None) -> np.ndarray:
-    """Give each clip the probability by which every event is drawn equally often.
+def draw_probabilities(indicator: np.ndarray, copies: np.ndarray | None = None) -> np.ndarray:
+    """Compute the probabilities of clips with which every event is drawn equally often.
 
     Parameters
     ----------
     indicator : ndarray of shape (n_clips, n_events)
-        Clips without any event count as those of an event of their own.
+        Events of the clips. Clips without events count as clips of an additional event.
     copies : ndarray of shape (n_clips,) or None, default=None
-        As for :func:`event_weights`. The clips of an event share its probability by them.
+        See :func:`event_weights`. Clips of an event share its probability in this proportion.
 
     Returns
     -------
     ndarray of shape (n_clips,), float
-        Sums to 1.
+        Probabilities, which sum to 1.
     """
     without = ~indicator.any(axis=1, keepdims=True)
     indicator = np.hstack([indicator, without]).astype(float)
@@ -118,5 +164,5 @@ def _copies(copies, indicator):
 
 
 def _divisor(sums):
-    """Let what nothing adds up to be divided by."""
+    """Replace 0 by 1, to divide by sums without terms."""
     return np.where(sums > 0, sums, 1)
