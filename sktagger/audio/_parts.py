@@ -101,7 +101,9 @@ class View(io.RawIOBase):
         n_left = min(len(out) - n_read, part.stop - position)
         if n_left > 0:
             self._file.seek(position)
-            n_read += self._file.readinto(out[n_read : n_read + n_left])
+            data = self._file.read(n_left)
+            out[n_read : n_read + len(data)] = data
+            n_read += len(data)
         if part.n_zeros:
             out[n_read:] = bytes(len(out) - n_read)
             n_read = len(out)

@@ -82,7 +82,7 @@ class FileClips:
     def __len__(self) -> int:
         return len(self.sections)
 
-    def take(self, indices: Sequence[int]) -> FileClips:
+    def take(self, indices: Sequence[int] | np.ndarray) -> FileClips:
         """Select clips.
 
         Parameters
@@ -258,7 +258,7 @@ class ArrayClips:
     def __len__(self) -> int:
         return len(self.arrays)
 
-    def take(self, indices: Sequence[int]) -> ArrayClips:
+    def take(self, indices: Sequence[int] | np.ndarray) -> ArrayClips:
         """Select clips.
 
         Parameters

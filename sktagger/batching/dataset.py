@@ -97,7 +97,7 @@ class ClipDataset(Dataset):
         self.lengths = lengths
         self.sample_rate = sample_rate
         self.sizes = sizes
-        self.targets = targets
+        self.targets: Any = targets  # None: the dataset has none
         self.weights = weights
         self.device = device
         self.unreadable = Unreadable("raise") if unreadable is None else unreadable
@@ -336,8 +336,9 @@ class ClipDataset(Dataset):
         events = np.stack([self.targets[i].max(axis=0) for i in indices])
         # The weight of the second clip of a mixture does not count here, because the plan already
         # draws second clips by their weights.
+        own = np.ones(len(self.targets)) if self.weights is None else self.weights
         weights = [
-            self.weights[example.parts[0].index] if example.weight is None else example.weight
+            own[example.parts[0].index] if example.weight is None else example.weight
             for example in examples
         ]
         return torch.from_numpy(events), torch.from_numpy(np.array(weights, np.float32))

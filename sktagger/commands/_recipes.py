@@ -1,7 +1,9 @@
 """The settings of each `--recipe`."""
 
+from typing import Any
+
 # the published training leaves out clips shorter than 1.5 s
-RECIPES = {
+RECIPES: dict[str, dict[str, Any]] = {
     "default": {"settings": {}, "min_length": 0.0},
     "reference": {
         "settings": {

@@ -280,7 +280,7 @@ def _merge(file, settings, **arguments):
     described = merged.pop("network", None)
     named = described if isinstance(described, str) else None
     merged["estimator"] = "AudioTagger" if named else merged.get("estimator", "WALNetTagger")
-    recipe_settings: dict[str, Any] = dict(recipe["settings"])
+    recipe_settings = dict(recipe["settings"])
     if merged["estimator"] == "AudioTagger" and "pooling" in recipe_settings:
         recipe_settings["network__pooling"] = recipe_settings.pop("pooling")
     layers = {

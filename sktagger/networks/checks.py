@@ -313,7 +313,8 @@ def check_embeddings(network: Network) -> None:
     scores, expected = module.segment_scores(stft, n_frames)
     _require(n_segments.tolist() == expected.tolist(), "embeddings are not those of the segments")
     _require(embeddings.shape[::2] == scores.shape[::2], "embeddings are not one per segment")
-    n_features = _get_head(network, module).weight.shape[1]
+    weight = module.state_dict()[f"{network.head}.weight"]
+    n_features = weight.shape[1]
     _require(embeddings.shape[1] == n_features, "embeddings have another size than the head takes")
     _require(embeddings.dtype == torch.float32, f"embeddings have type {embeddings.dtype}")
     _require(embeddings.isfinite().all(), "embeddings are not finite")

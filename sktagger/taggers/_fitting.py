@@ -356,7 +356,8 @@ class FittingTagger(BaseTagger):
             earlier_net = None
         began = 0 if earlier_net is None else self.n_iter_
         event_weight = label_weight = None
-        weight_arguments = self.class_weight, train_set.targets, targets.classes, train_set.weights
+        indicator: np.ndarray = train_set.targets
+        weight_arguments = self.class_weight, indicator, targets.classes, train_set.weights
         if targets.multilabel:
             event_weight = event_weights(*weight_arguments)
         elif self.class_weight is not None:

@@ -109,15 +109,16 @@ def _from_checkpoint(path, network, networks):
             "before the head are used."
         )
     config = _read_beside(path, "config.json")
+    described: Network | None = None
     try:
-        ours = isinstance(config, dict) and isinstance(config.get("tagger"), dict)
-        trained = _network_from_params(config["tagger"]) if ours else None
+        if isinstance(config, dict) and isinstance(config.get("tagger"), dict):
+            described = _network_from_params(config["tagger"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"init_from: the config.json of {name} does not describe the network "
             f"({type(error).__name__}: {error}). Restore it, or remove it."
         ) from error
-    return Weights(name, state, classes, trained)
+    return Weights(name, state, classes, described)
 
 
 def _read_beside(path, name):

@@ -103,7 +103,10 @@ def _read_archive(file):
 
 def _follow(pickle, sizes):
     """Return what a pickle would make; tensors are compared with their data, nothing is called."""
-    stack, outer, memo, attributes = [], [], {}, []
+    stack: list[Any] = []
+    outer: list[list[Any]] = []
+    memo: dict[int | None, Any] = {}
+    attributes: list[Any] = []
     for opcode, argument, _ in genops(pickle):
         name = opcode.name
         if len(stack) + len(outer) > _MAX_STACK:
@@ -159,11 +162,11 @@ def _follow(pickle, sizes):
     raise ValueError("its pickle is cut off")
 
 
-def _fill(container, items, *, keyed):
+def _fill(container: Any, items: list[Any], *, keyed: bool) -> None:
     """Add items to a list, or keys and values to a dict."""
     if type(container) is not (dict if keyed else list):
         raise ValueError("it adds items to an object that is no list or dict")
-    if not keyed:
+    if isinstance(container, list):
         container.extend(items)
         return
     for key, value in zip(items[::2], items[1::2], strict=True):

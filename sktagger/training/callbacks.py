@@ -58,6 +58,9 @@ class Validation(Callback):
     """
 
     before_training = True  # it also sees the validation before training
+    best_: tuple[Any, Any]
+    best_state_: dict[str, torch.Tensor] | None
+    last_state_: dict[str, torch.Tensor] | None
 
     def __init__(self, patience: int | None = None) -> None:
         self.patience = patience
@@ -82,9 +85,7 @@ class Validation(Callback):
         self.n_worse_ = 0 if np.isnan(scores[-1]) else len(scores) - 1 - int(np.argmax(scores))
 
     def _forget(self):
-        self.best_: tuple[float, float] = (-np.inf, -np.inf)
-        self.best_state_: dict[str, torch.Tensor] | None = None
-        self.last_state_: dict[str, torch.Tensor] | None = None
+        self.best_, self.best_state_, self.last_state_ = (-np.inf, -np.inf), None, None
         self.n_worse_ = 0
 
     def on_batch_end(
