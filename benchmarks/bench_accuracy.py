@@ -56,7 +56,7 @@ from sktagger.metrics import lwlrap, mean_average_precision, mean_f1, mean_roc_a
 HERE = Path(__file__).parent
 SYSTEMS = ("default", "reference", "forest")
 ABLATIONS = {
-    "no refinement": {"augmentation": Augmentation(refine=0)},
+    "no refinement": {"augmentation": Augmentation(final_weak_fraction=0)},
     "mixup late": {"augmentation": Augmentation(mixup_delay=80)},
     "median gain e": {"augmentation": Augmentation(gain_mean=1)},
     "mean pooling": {"pooling": "mean"},
