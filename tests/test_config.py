@@ -12,10 +12,13 @@ from sktagger.commands._config import read_config_file
 from sktagger.commands._experiment import load_tagger
 from sktagger.commands._recipes import RECIPES
 from sktagger.commands._settings import make_config
+from sktagger.commands.evaluate import evaluate
 from sktagger.commands.train import train
 from sktagger.training.callbacks import load_checkpoint
 
 SETTINGS = {"sample_rate": 8000, "batch_size": 4, "max_epochs": 1}
+OF_ANY_NETWORK = {"network__sample_rate": 8000, "network__stft__hop_length": 100}
+OF_ANY_NETWORK |= {"network__pooling": "mean", "batch_size": 4, "max_epochs": 1}
 
 
 @pytest.fixture(scope="module")
@@ -413,8 +416,11 @@ def test_tagger_in_memory_cannot_be_in_a_config(scenes, tmp_path):
 def test_resumed_fine_tuning_does_not_need_its_source(experiment, scenes, tmp_path):
     source = tmp_path / "source.safetensors"
     source.write_bytes((experiment / "checkpoints" / "best.safetensors").read_bytes())
-    settings = SETTINGS | {"stft__hop_length": 100, "freeze": "features", "init_from": str(source)}
-    settings |= {"schedule": "constant", "augmentation__refine": 0}  # so that max_epochs can change
+    settings = SETTINGS | {"stft__hop_length": 100, "freeze": "backbone", "init_from": str(source)}
+    settings |= {
+        "schedule": "constant",
+        "augmentation__final_weak_fraction": 0,
+    }  # so that max_epochs can change
     directory = train(scenes.path, storage_root=tmp_path, settings=settings)
     config = config_of(directory)
     config["tagger"]["max_epochs"] = 2
@@ -424,3 +430,47 @@ def test_resumed_fine_tuning_does_not_need_its_source(experiment, scenes, tmp_pa
     latest = load_checkpoint(directory / "checkpoints" / "latest.safetensors")
     assert latest["history"][-1]["n_epochs"] == 2
     assert load_tagger(directory).freeze == "backbone"  # evaluation does not need it, either
+
+
+def test_config_of_the_first_format_is_read(scenes, tmp_path):
+    """It held the parameters of a WALNetTagger under their names of then."""
+    path = tmp_path / "config.json"
+    params = {"augmentation": {"refine": 0.4}, "freeze": "features", "pooling": "mean"}
+    path.write_text(json.dumps({"tagger": params}))
+    assert read_config_file(path)["tagger"] == {
+        "augmentation__final_weak_fraction": 0.4,
+        "freeze": "backbone",
+        "pooling": "mean",
+    }
+    path.write_text(json.dumps({"format": 2, "tagger": params}))
+    with pytest.raises(ValueError, match=r"no parameter 'augmentation\.refine'"):
+        train(scenes.path, config=path, storage_root=tmp_path)
+
+
+def test_a_config_names_estimator_network_and_version(scenes, tmp_path):
+    directory = train(scenes.path, storage_root=tmp_path, network="WALNet", settings=OF_ANY_NETWORK)
+    config = config_of(directory)
+    assert config["format"] == 2
+    assert config["estimator"] == "AudioTagger"
+    assert config["network"] == {"name": "WALNet", "version": 1}
+    network = config["tagger"]["network"]
+    assert network["settings"]["pooling"] == "mean"
+    assert network["settings"]["stft"]["hop_length"] == 100
+    evaluate(directory)
+    again = train(config=directory / "config.json", storage_root=tmp_path, name="again")
+    assert config_of(again) == config
+    first, second = weights(directory), weights(again)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    config["network"]["version"] = 2
+    (again / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="got version 2 of the network WALNet"):
+        evaluate(again)
+
+
+def test_network_of_a_training_must_be_known(scenes, tmp_path):
+    with pytest.raises(
+        ValueError, match=r"--network, at network: got the network 'Wal'; known are"
+    ):
+        train(scenes.path, storage_root=tmp_path, network="Wal")
+    with pytest.raises(ValueError, match=r"--set: the tagger has no parameter 'pooling'"):
+        train(scenes.path, storage_root=tmp_path, network="WALNet", settings={"pooling": "mean"})

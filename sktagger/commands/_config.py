@@ -90,6 +90,8 @@ def read_config_file(path: str | os.PathLike[str]) -> dict[str, Any]:
         config["database"] = str(path.parent / expand_path(config["database"]))
     if "tagger" in config:
         params = _flatten(config["tagger"])
+        if config.get("format", 1) == 1:
+            _rename_old(params)
         if file_format(path) == "TOML":
             params = {name: None if value == "None" else value for name, value in params.items()}
         if params.pop("memory", None) is not None:
@@ -126,6 +128,14 @@ def parse_config(path: Path, *, complete: bool = False) -> dict[str, Any]:
     config = read_plain(path)
     check_object(config, _FIELDS if complete else _PARTIAL, lambda *what: _fault(path, *what))
     return config
+
+
+def _rename_old(params):
+    """Bring names and values of the first format to those of today, in place."""
+    if "augmentation__refine" in params:
+        params["augmentation__final_weak_fraction"] = params.pop("augmentation__refine")
+    if params.get("freeze") == "features":
+        params["freeze"] = "backbone"
 
 
 def _fault(path, place, got, allowed):

@@ -186,7 +186,7 @@ def make_tagger(
 
 def _resolve(estimator, layers):
     """Make the tagger of all layers; if it is invalid, say which layer makes it so."""
-    layers = {place: _upgrade(params) for place, params in layers.items()}
+    layers = {place: dict(params) for place, params in layers.items()}
     for place, params in layers.items():
         if "network" in params:
             params["network"] = _read_network(place, params["network"])
@@ -201,16 +201,6 @@ def _resolve(estimator, layers):
         return _apply(estimator, layers.values())
     except (TypeError, ValueError) as error:
         raise ValueError(f"{_faulty_layer(estimator, layers, str(error))}: {error}") from error
-
-
-def _upgrade(params):
-    """Bring the names in a file of an earlier version to those of today."""
-    params = dict(params)
-    if "augmentation__refine" in params:
-        params["augmentation__final_weak_fraction"] = params.pop("augmentation__refine")
-    if params.get("freeze") == "features":
-        params["freeze"] = "backbone"
-    return params
 
 
 def _read_network(place, content):
