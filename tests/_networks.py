@@ -1,4 +1,4 @@
-"""Networks for the tests: WALNet by its sizes, an odd one, and a tiny one."""
+"""Networks for the tests: a WALNet, an odd one, and a tiny one."""
 
 import torch
 from sklearn.base import clone
@@ -22,17 +22,17 @@ from sktagger.networks import (
 def make_walnet(
     n_events, *, sample_rate=44100, n_fft=None, random_state=0, precision="float32", **settings
 ):
-    """Build a WALNet; its windows are those of the default STFT."""
+    """Build a WALNet with the windows of the default STFT."""
     settings.setdefault("pooling", "mean")
     network = WALNet(sample_rate=sample_rate, stft=STFT(n_fft=n_fft), **settings)
     return network.build(n_events, random_state=random_state, precision=precision)
 
 
 class OddNet(Network):
-    """A network that shares nothing with WALNet which it need not share.
+    """A network that differs from WALNet in all that the base class allows.
 
-    Another grid (10 frames every 5), waveforms as they are, 40 mel bands that cannot be warped,
-    features in dB, three stages, a head of another name, plain batch norm, and no bfloat16.
+    It has another grid (10 frames every 5), unscaled waveforms, 40 mel bands that cannot be
+    warped, features in dB, three stages, another head, and no bfloat16.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class OddNet(Network):
     width : int, default=6
         Number of channels.
     sharpness : float, default=2.0
-        Exponent of the mean by which scores are pooled. It can be changed after training.
+        Exponent of the power mean that pools scores. It can be changed after training.
     """
 
     version = 3

@@ -1,6 +1,6 @@
-"""Slow, obvious twins of the numerical code: loops and NumPy where the package is vectorised.
+"""Slow, obvious references for the numerical code, in loops instead of vectorized operations.
 
-Written from the published formulas, not from the package's code, of which nothing is imported.
+They follow the published formulas, and import nothing from the package.
 """
 
 import math
@@ -27,13 +27,13 @@ WALNET_TABLE = [
 
 
 def to_mono(waveform):
-    centred = [[float(x) - np.mean(channel, dtype=float) for x in channel] for channel in waveform]
-    mono = np.mean(centred, axis=0)
+    centered = [[float(x) - np.mean(channel, dtype=float) for x in channel] for channel in waveform]
+    mono = np.mean(centered, axis=0)
     return mono / (max(abs(x) for x in mono) + 1e-3)
 
 
 def roll(waveform, n_roll, sample_rate):
-    """Fade both ends, then read each sample from n_roll earlier, round the end."""
+    """Fade both ends, then take each sample from n_roll earlier, modulo the length."""
     n_samples = waveform.shape[1]
     if n_roll == 0:
         return waveform
@@ -76,7 +76,7 @@ def plain_onsets(n_samples, hop_length, win_length):
 
 
 def stretched_onsets(n_samples, hop_length, win_length, sample_rate, factors):
-    """Onsets of the piecewise STFT, one factor per segment."""
+    """Onsets of the frames of a stretched STFT, with one factor per segment."""
     if n_samples < win_length:
         return [0]
     factors = iter(factors)
@@ -95,11 +95,11 @@ def stretched_onsets(n_samples, hop_length, win_length, sample_rate, factors):
 
 
 def mixup_onsets(n_first, n_second, max_frames, overlap=0.8):
-    """All allowed onsets of the second clip, by trying every one.
+    """All allowed onsets of the second clip, found by trying every one.
 
-    On neither side may more of the second clip stick out than the overlap leaves.
+    On each side, at most a fraction 1 - overlap of the second clip is outside of the first one.
     """
-    per_mille = round(1000 * (1 - overlap))  # so that no last bit of 0.8 decides
+    per_mille = round(1000 * (1 - overlap))  # an integer, because 0.8 is not exact
     allowed = []
     for onset in range(-n_second - n_first, n_second + n_first):
         before = -onset
@@ -111,9 +111,9 @@ def mixup_onsets(n_first, n_second, max_frames, overlap=0.8):
 
 
 def buckets(lengths, batch_size, max_padding, max_frames=math.inf):
-    """Batches of indices, from buckets that admit a clip if it fits each of their clips.
+    """Batches of indices. A bucket accepts a clip if its length is similar to those of all others.
 
-    A batch has `max_frames` frames at most, its clips padded to a multiple of 16 frames.
+    A batch has at most `max_frames` frames, with clips padded to a multiple of 16 frames.
     """
 
     def fits(indices):
@@ -147,11 +147,11 @@ def mel(frequency):
 
 
 def warp(m, factor, position, top):
-    """Warp one mel value: the lower (or upper) one of two lines."""
+    """Warp one mel value: the minimum (or maximum) of two lines."""
     knee = position * top * min(factor, 1) / factor
     if knee > top or factor * knee > top:
         knee = top
-    if knee == top:  # the first line all the way
+    if knee == top:  # only the first line
         return factor * m
     line = top + (top - factor * knee) / (top - knee) * (m - top)
     return min(factor * m, line) if factor >= 1 else max(factor * m, line)
@@ -166,14 +166,14 @@ def mel_filterbank(sample_rate, n_fft, n_mels=128, fmin=50, factor=1.0, position
         points.append(700 * (10 ** (m / 2595) - 1) * n_fft / sample_rate)
     fbanks = np.zeros((n_fft // 2 + 1, n_mels))
     for j in range(n_mels):
-        centre = points[j + 1]
-        left = min(points[j], centre - 1)
-        right = max(points[j + 2], centre + 1)
+        center = points[j + 1]
+        left = min(points[j], center - 1)
+        right = max(points[j + 2], center + 1)
         for k in range(n_fft // 2 + 1):
-            if left < k <= centre:
-                fbanks[k, j] = (k - left) / (centre - left)
-            elif centre < k < right:
-                fbanks[k, j] = (right - k) / (right - centre)
+            if left < k <= center:
+                fbanks[k, j] = (k - left) / (center - left)
+            elif center < k < right:
+                fbanks[k, j] = (right - k) / (right - center)
         fbanks[:, j] /= fbanks[:, j].sum() + 1e-6
     return fbanks
 
@@ -186,7 +186,7 @@ def log_mel(stft, fbanks):
 
 
 def valid_values(x, n_frames, channel_axis):
-    """Collect a channel's values of the valid frames: one row per channel."""
+    """Collect the values of the valid frames, in one row per channel."""
     clips = [
         np.moveaxis(clip[..., :n], channel_axis, 0) for clip, n in zip(x, n_frames, strict=True)
     ]
@@ -194,7 +194,7 @@ def valid_values(x, n_frames, channel_axis):
 
 
 class InputNorm:
-    """Running normalisation per mel band by cumulative averages, in float64."""
+    """Running normalization per mel band by cumulative averages, in float64."""
 
     def __init__(self, n_mels):
         self.n_values = 0
@@ -219,22 +219,22 @@ class InputNorm:
 
 
 def batch_norm(x, n_frames, gamma, beta):
-    """Batch norm over the valid frames in training: output, mean, mean square, their number."""
+    """Batch norm over valid frames in training: output, mean, mean square, number of values."""
     y = np.zeros(x.shape)
     values = valid_values(x, n_frames, channel_axis=0)
     mean, power = values.mean(1), (values**2).mean(1)
     variance = ((values - mean[:, None]) ** 2).mean(1)
     for n, length in enumerate(n_frames):
         for c in range(x.shape[1]):
-            normalised = (x[n, c, :, :length] - mean[c]) / math.sqrt(variance[c] + 1e-5)
-            y[n, c, :, :length] = gamma[c] * normalised + beta[c]
+            normalized = (x[n, c, :, :length] - mean[c]) / math.sqrt(variance[c] + 1e-5)
+            y[n, c, :, :length] = gamma[c] * normalized + beta[c]
     return y, mean, power, values.shape[1]
 
 
 def walnet(state, features):
-    """Score one clip that is not padded, in float64: segment scores (n_events, n_segments).
+    """Score the segments of one clip without padding, in float64: (n_events, n_segments).
 
-    A clip of a single segment's half gets the column of zeros that the 2x2 kernel lacks.
+    A clip that is too short for the 2x2 kernel gets a column of zeros.
     """
     state = {key: value.double() for key, value in state.items()}
     x = torch.as_tensor(features, dtype=torch.float64)[None]
@@ -271,7 +271,7 @@ def padertorch_shapes(n_events, n_bins, n_mels=128):
 
 
 def padertorch_state(n_events=5, sample_rate=16000, n_fft=512):
-    """Deterministic weights of a padertorch model, as behind parity.npz."""
+    """Deterministic weights of a padertorch model, which parity.npz was made with."""
     rng = np.random.default_rng(7)
     shapes = padertorch_shapes(n_events, n_fft // 2 + 1)
     state = {}
@@ -282,9 +282,9 @@ def padertorch_state(n_events=5, sample_rate=16000, n_fft=512):
         elif key.endswith("num_tracked_values"):
             x = np.full(x.shape, 1e5)
         elif key.endswith("running_power"):  # the mean's key sorts before it
-            least = 4 if key.startswith("feature_extractor") else 1
+            minimum = 4 if key.startswith("feature_extractor") else 1
             mean = state[key.replace("power", "mean")].numpy()
-            x = mean**2 + least + 0.1 * np.abs(x)
+            x = mean**2 + minimum + 0.1 * np.abs(x)
         elif key == "feature_extractor.norm.running_mean":
             x = -4 + 0.5 * x
         elif key.endswith("conv.weight"):

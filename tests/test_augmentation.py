@@ -23,7 +23,7 @@ AT_44K = STFT().sizes(44100)
 
 
 def agrees(sample, distribution):
-    """Kolmogorov-Smirnov; the draws are seeded, so this is no matter of luck."""
+    """Say whether a Kolmogorov-Smirnov test accepts a sample. Seeds make this deterministic."""
     return kstest(sample, distribution.cdf).pvalue > 0.01
 
 
@@ -54,13 +54,13 @@ def test_settings_clone_and_validate():
     assert clone(settings).get_params() == settings.get_params()
 
 
-def test_default_differs_from_the_published_settings_in_three():
+def test_default_differs_from_the_published_settings_in_three_values():
     published, default = Augmentation.reference().get_params(), Augmentation().get_params()
     differences = {key: published[key] for key in published if published[key] != default[key]}
     assert differences == {"gain_mean": 1.0, "mixup_delay": 80, "final_weak_fraction": 0.0}
 
 
-def test_light_settings_are_never_stronger():
+def test_weak_settings_are_never_stronger():
     strong, weak = Augmentation(mel_mask=7), Augmentation(stretch=0.1, gain_std=0, mixup_prob=0)
     light = {"mixup_prob": 0.0, "stretch": 0.2, "gain_std": 0.3}
     assert strong.weak().get_params() == strong.get_params() | light
@@ -106,20 +106,20 @@ def test_setting_out_of_range(name, value):
         Augmentation(**{name: value}).validate()
 
 
-def test_truncated_normal_is_one(rng):
+def test_distribution_of_the_truncated_normal(rng):
     sample = [truncated_normal(rng, 2.0, 1.5, 1.0) for _ in range(N_DRAWS)]
     assert agrees(sample, truncnorm(-1 / 1.5, 1 / 1.5, loc=2.0, scale=1.5))
 
 
 @pytest.mark.parametrize(("std", "limit"), [(0.0, 1.0), (1.0, 0.0), (0.0, 0.0)])
-def test_truncated_normal_without_room_is_its_mean(rng, std, limit):
+def test_truncated_normal_without_deviation_is_its_mean(rng, std, limit):
     assert truncated_normal(rng, 2.0, std, limit) == 2.0
 
 
 @pytest.mark.parametrize(
     ("augmentation", "mean"), [(Augmentation(), 0.0), (Augmentation.reference(), 1.0)]
 )
-def test_log_gain_is_normal_and_cut(augmentation, mean):
+def test_log_gain_is_a_truncated_normal(augmentation, mean):
     log_gain = np.log([draw.gain for draw in waveform_draws(augmentation)])
     assert agrees(log_gain, truncnorm(-3, 3, loc=mean))
     assert np.median(np.exp(log_gain)) == pytest.approx(np.exp(mean), rel=0.05)
@@ -141,24 +141,24 @@ def test_roll_happens_with_its_probability(probability):
     assert rolled == pytest.approx(probability, abs=0.03)
 
 
-def test_hop_is_that_of_a_uniform_factor(rng):
+def test_hop_comes_from_a_uniform_factor(rng):
     draws = [draw_waveform(Augmentation(), rng, 44100, AT_44K, 44100) for _ in range(N_DRAWS)]
     hops = np.array([np.diff(draw.onsets)[0] for draw in draws])
     assert hops.min() == int(882 / 1.5)
     assert 1750 < hops.max() <= int(882 / 0.5)
-    # int(882 / f) <= h where f > 882 / (h + 1)
+    # int(882 / f) <= h if f > 882 / (h + 1)
     for hop in (600, 700, 882, 1200, 1600):
         assert np.mean(hops <= hop) == pytest.approx(1.5 - 882 / (hop + 1), abs=0.03)
 
 
-def test_each_second_is_stretched_by_itself(waveforms):
+def test_each_second_has_its_own_stretch(waveforms):
     first = [draw.onsets[1] - draw.onsets[0] for draw in waveforms]
     last = [draw.onsets[-1] - draw.onsets[-2] for draw in waveforms if draw.n_frames > 1]
     assert abs(np.corrcoef(first, last)[0, 1]) < 0.05
 
 
 def test_stretched_onsets_have_the_structure_of_their_factors(rng):
-    """The onsets drawn are those that some factors from the range give."""
+    """Some factors of the range give the onsets that were drawn."""
     draw = draw_waveform(Augmentation(), rng, 3000, STFTSizes(64, 20, 40), 1000)
     factors = []
     onset = 0
@@ -171,7 +171,7 @@ def test_stretched_onsets_have_the_structure_of_their_factors(rng):
     assert draw.onsets.tolist() == expected
 
 
-def test_without_stretch_the_onsets_are_even(rng, sizes):
+def test_without_stretch_onsets_are_equidistant(rng, sizes):
     draw = draw_waveform(Augmentation(stretch=0), rng, 3000, sizes, 1000)
     assert draw.onsets.tolist() == frame_onsets(3000, sizes).tolist()
     assert draw.n_frames == 149
@@ -184,14 +184,14 @@ def test_stretch_is_a_setting(rng, sizes):
 
 
 @pytest.mark.parametrize("n_samples", [1, 2, 39, 40, 41])
-def test_clip_of_hardly_any_samples_can_be_drawn(rng, sizes, n_samples):
+def test_distortions_of_a_very_short_clip(rng, sizes, n_samples):
     for _ in range(20):
         draw = draw_waveform(Augmentation(), rng, n_samples, sizes, 1000)
         assert 0 <= draw.n_roll < n_samples
         assert draw.n_frames >= 1
 
 
-def test_warp_factor_is_log_normal_and_cut(features):
+def test_warp_factor_is_a_truncated_log_normal(features):
     log_factor = np.log([draw.warp[0] for draw in features])
     limit = np.log(1.3)
     assert agrees(log_factor, truncnorm(-limit / 0.07, limit / 0.07, scale=0.07))
@@ -203,7 +203,7 @@ def test_warp_factor_stays_within_its_limits():
     assert 1.25 < max(factors) <= 1.3 + 1e-9
 
 
-def test_warp_without_deviation_is_none():
+def test_warp_without_deviation_has_factor_1():
     assert {draw.warp[0] for draw in feature_draws(Augmentation(warp_std=0))} == {1.0}
 
 
@@ -216,7 +216,7 @@ def test_warp_position_is_exponential(features):
 @pytest.mark.parametrize(
     ("n_frames", "widest"), [(1, 0), (4, 0), (5, 1), (35, 7), (200, 40), (350, 70), (1000, 70)]
 )
-def test_time_mask_is_at_most_so_wide(n_frames, widest):
+def test_maximum_width_of_the_time_mask(n_frames, widest):
     widths = Counter(draw.time_mask[1] for draw in feature_draws(Augmentation(), n_frames))
     assert set(widths) == set(range(widest + 1))
     expected = N_DRAWS / (widest + 1)
@@ -232,11 +232,11 @@ def test_mel_mask_width_is_uniform_up_to_20_bands(features):
 
 
 @pytest.mark.parametrize(("name", "length"), [("time_mask", 200), ("mel_mask", 128)])
-def test_mask_onset_is_uniform_over_where_it_fits(features, name, length):
+def test_mask_onset_is_uniform_over_possible_positions(features, name, length):
     onset, width = np.array([getattr(draw, name) for draw in features]).T
     assert onset.min() == 0
     assert (onset + width).max() == length
-    # a discrete uniform, spread out to a continuous one
+    # noise makes a continuous uniform distribution of the discrete one
     spread = np.random.default_rng(3).random(N_DRAWS)
     assert agrees((onset + spread) / (length - width + 1), uniform(0, 1))
 
@@ -305,7 +305,7 @@ def test_roll_fades_to_zero_at_the_junction():
     assert np.all(rolled[280:] == 1)
 
 
-def test_roll_by_nothing_fades_nothing(rng):
+def test_roll_by_zero_does_not_fade(rng):
     waveform = rng.normal(size=(1, 100))
     np.testing.assert_array_equal(roll(waveform, 0, 8000), waveform)
 
@@ -317,7 +317,7 @@ def test_roll_of_a_clip_shorter_than_its_fades(n_samples):
     assert np.all(np.abs(rolled) <= 1)
 
 
-def test_roll_at_a_rate_without_room_for_a_fade():
+def test_roll_at_a_rate_too_low_for_a_fade():
     waveform = np.arange(6.0)[None]
     np.testing.assert_array_equal(roll(waveform, 2, 50), [[4, 5, 0, 1, 2, 3]])
 
@@ -329,7 +329,7 @@ def test_roll_does_not_change_its_input(rng):
     np.testing.assert_array_equal(waveform, before)
 
 
-def test_draws_depend_on_the_generator_alone():
+def test_draws_depend_on_the_generator_only():
     first, second = (waveform_draws(Augmentation(), n_draws=20) for _ in range(2))
     for a, b in zip(first, second, strict=True):
         assert (a.n_roll, a.gain) == (b.n_roll, b.gain)

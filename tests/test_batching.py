@@ -28,7 +28,7 @@ def distorted_batches(lengths, n_epochs):
 
 @pytest.fixture
 def make_dataset(rng):
-    """Give a function that makes clips of given lengths with random events."""
+    """Return a function that makes clips of given lengths with random events."""
 
     def make(lengths):
         clips = ArrayClips([rng.normal(size=(2, n)).astype(np.float32) for n in lengths])
@@ -58,7 +58,7 @@ def test_batch_of_plain_clips(make_dataset):
 
 
 @pytest.mark.parametrize("n_threads", [1, 4])
-def test_channels_that_cancel_are_told_once_for_each_clip(rng, n_threads):
+def test_warns_once_per_clip_whose_channels_cancel(rng, n_threads):
     noise = rng.normal(size=500).astype(np.float32)
     clips = [np.stack([noise, sign * noise]) for sign in (-1, 1, 0, -1)]
     clips += [np.zeros((2, 500), dtype=np.float32)]
@@ -83,7 +83,7 @@ def test_number_of_clips(make_dataset):
     assert len(make_dataset([500, 300])) == 2
 
 
-def test_distorted_clip_is_rolled_then_normalised_then_scaled(make_dataset):
+def test_distorted_clip_is_rolled_then_normalized_then_amplified(make_dataset):
     dataset = make_dataset([500])
     onsets = np.array([0, 17, 34, 51, 300])
     draw = WaveformDraw(n_roll=123, gain=2.5, onsets=onsets)
@@ -117,7 +117,7 @@ def test_mixture_adds_stfts_and_joins_events(make_dataset):
     assert weights[0] == dataset.weights[0]
 
 
-def test_weights_of_a_plan_come_before_those_of_the_clips(make_dataset):
+def test_weights_of_a_plan_override_those_of_the_dataset(make_dataset):
     dataset = make_dataset([500, 300])
     batch = [plain_example(i, dataset.lengths[i], SIZES) for i in range(2)]
     _, (_, weights), *_ = dataset[[batch[0]._replace(weight=2.5), batch[1]]]
@@ -125,7 +125,7 @@ def test_weights_of_a_plan_come_before_those_of_the_clips(make_dataset):
 
 
 @pytest.mark.parametrize("n_samples", [1, 2, 39, 41])
-def test_clip_of_hardly_any_samples_is_trained_on(make_dataset, n_samples):
+def test_very_short_clip_can_be_trained_on(make_dataset, n_samples):
     dataset = make_dataset([n_samples, n_samples])
     for batch in distorted_batches(dataset.lengths, 1):
         inputs = dataset[batch].inputs
@@ -162,7 +162,7 @@ def test_prefetch_of_nothing():
     assert list(prefetch(abs, [], 2)) == []
 
 
-def test_prefetch_starts_nothing_before_it_is_asked():
+def test_prefetch_starts_with_the_first_result():
     taken = []
     batches = prefetch(abs, (taken.append(i) or i for i in range(10)), 2)
     assert taken == []
@@ -170,7 +170,7 @@ def test_prefetch_starts_nothing_before_it_is_asked():
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])
-def test_prefetch_is_ahead_by_the_number_of_threads_only(n_threads):
+def test_prefetch_is_ahead_by_at_most_the_number_of_threads(n_threads):
     taken = []
     results = prefetch(abs, (taken.append(i) or i for i in range(100)), n_threads)
     for n_got in range(1, 10):
@@ -189,7 +189,7 @@ def test_prefetch_runs_in_parallel():
     assert list(prefetch(work, range(6), 3)) == list(range(6))
 
 
-def test_prefetch_passes_on_the_error_in_its_place():
+def test_prefetch_raises_an_error_after_earlier_results():
     def work(i):
         if i == 3:
             raise ValueError("clip 3 is broken")
@@ -203,7 +203,7 @@ def test_prefetch_passes_on_the_error_in_its_place():
         next(results)
 
 
-def test_prefetch_passes_on_the_error_of_its_items():
+def test_prefetch_raises_the_error_of_its_items():
     def items():
         yield 1
         raise ValueError("no more clips")
@@ -228,7 +228,7 @@ def test_prefetch_closed_early_leaves_no_thread():
 
 
 @pytest.mark.parametrize("max_size", [1, 10, 25])
-def test_prefetch_has_no_more_at_work_than_fits(rng, max_size):
+def test_prefetch_limits_the_total_size(rng, max_size):
     sizes = rng.integers(1, 12, 60)
     at_work, most, lock = 0, 0, threading.Lock()
     waiting = set()
@@ -252,11 +252,11 @@ def test_prefetch_has_no_more_at_work_than_fits(rng, max_size):
     assert most > 0 or max_size == 1
 
 
-def test_prefetch_takes_an_item_that_is_too_large_alone():
+def test_prefetch_handles_an_item_that_is_too_large_alone():
     assert list(prefetch(abs, [5, 1, 1, 7], 4, size=abs, max_size=2)) == [5, 1, 1, 7]
 
 
-def test_batch_without_memory_for_its_stft_holds_waveforms(make_dataset, monkeypatch):
+def test_batch_whose_stft_does_not_fit_into_memory_has_waveforms(make_dataset, monkeypatch):
     dataset = make_dataset([500, 300, 30])
     batch = [plain_example(i, n, SIZES) for i, n in enumerate(dataset.lengths)]
     expected, targets, *_ = dataset[batch]
@@ -272,9 +272,7 @@ def test_batch_without_memory_for_its_stft_holds_waveforms(make_dataset, monkeyp
     torch.testing.assert_close(same_targets, targets)
 
 
-def test_batch_without_any_memory_is_an_error_that_names_its_longest_clip(
-    make_dataset, monkeypatch
-):
+def test_batch_that_does_not_fit_into_memory_names_its_longest_clip(make_dataset, monkeypatch):
     dataset = make_dataset([300, 500])
 
     def fails(*args):
@@ -282,5 +280,5 @@ def test_batch_without_any_memory_is_an_error_that_names_its_longest_clip(
 
     monkeypatch.setattr("sktagger.batching.dataset.to_mono", fails)
     batch = [plain_example(i, n, SIZES) for i, n in enumerate(dataset.lengths)]
-    with pytest.raises(MemoryError, match=r"9 GiB.* 2 clips, the longest of which is Clip 1\. Set"):
+    with pytest.raises(MemoryError, match=r"9 GiB.* 2 clips; the longest is Clip 1\. Set"):
         dataset.load(batch)

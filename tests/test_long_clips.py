@@ -19,7 +19,7 @@ from sktagger.networks import ScoreGrid, WALNet, WALNetModule
 
 RATE = 8000
 GRID = WALNet().get_grid()
-LONG = 105.0  # seconds; in chunks from 102.4 s on
+LONG = 105.0  # seconds; clips of more than 102.4 s are scored in chunks
 
 
 @given(
@@ -27,7 +27,7 @@ LONG = 105.0  # seconds; in chunks from 102.4 s on
     st.integers(7, 40),
     st.sampled_from([GRID, ScoreGrid(10, 5, 2), ScoreGrid(1, 1, 0), ScoreGrid(20, 4, 3)]),
 )
-def test_chunks_hold_each_segment_once_with_all_that_it_depends_on(n_frames, n_steps, grid):
+def test_chunks_have_each_segment_once_with_its_context(n_frames, n_steps, grid):
     length, step, context = grid
     largest = (n_steps + 1) * (length + 2 * context)
     chunks = plan_chunks(n_frames, grid, largest)
@@ -46,8 +46,8 @@ def test_chunks_hold_each_segment_once_with_all_that_it_depends_on(n_frames, n_s
     assert found == list(range(grid.n_scores(n_frames)))
 
 
-def test_score_of_a_segment_depends_on_its_context_and_nothing_else(walnet, monkeypatch):
-    """By the gradient: what is zero does not matter, whatever the weights."""
+def test_score_of_a_segment_depends_on_its_context_only(walnet, monkeypatch):
+    """The gradient is 0 exactly where the score does not depend on the input."""
     features = torch.randn(1, 1, 128, 1024, requires_grad=True)
     monkeypatch.setattr(type(walnet), "features", lambda *args, **kwargs: features)
     scores, _ = walnet.segment_scores(torch.zeros(1, 1, 1024, 257, 2), torch.tensor([1024]))
@@ -61,14 +61,14 @@ def test_score_of_a_segment_depends_on_its_context_and_nothing_else(walnet, monk
 def net_of(precision="float32"):
     net = make_walnet(3, sample_rate=1000, n_fft=64, precision=precision)
     generator = torch.Generator().manual_seed(0)
-    for block in net.cnn.convs[:-1]:  # statistics as after training, so that biases matter
+    for block in net.cnn.convs[:-1]:  # statistics as after training, so that biases have an effect
         for tensor in (block.norm.beta.data, block.norm.running_mean, block.conv.bias.data):
             tensor += 0.1 * torch.randn(tensor.shape, generator=generator)
     return net.eval()
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-6), ("bfloat16", 5e-3)])
-def test_scores_in_chunks_are_those_of_the_whole(rng, sizes, precision, tolerance):
+def test_scores_in_chunks_equal_those_of_the_whole_clip(rng, sizes, precision, tolerance):
     net = net_of(precision)
     lengths = [
         20 * n + 20 + extra
@@ -109,7 +109,7 @@ def fitted():
 
 
 def long_noise(rate=RATE, n_channels=1, seconds=LONG, dc=0.0):
-    """Noise that comes and goes, (n_channels, n_samples)."""
+    """Make noise whose level changes, of shape (n_channels, n_samples)."""
     n_samples = int(seconds * rate)
     loudness = 0.01 + 0.2 * np.abs(np.sin(np.arange(n_samples) / n_samples * 9))
     noise = np.random.default_rng(1).uniform(-1, 1, (n_channels, n_samples))
@@ -117,7 +117,7 @@ def long_noise(rate=RATE, n_channels=1, seconds=LONG, dc=0.0):
 
 
 def scores_of_the_whole(tagger, waveform):
-    """Score (n_channels, n_samples) at once."""
+    """Score a waveform of shape (n_channels, n_samples) at once."""
     tagger.module_.eval()
     mono = to_mono(waveform)
     onsets = frame_onsets(len(mono), tagger.stft_)
@@ -142,21 +142,21 @@ def check_long(tagger, X, waveform):
 
 FILES = {
     "as it is": ("long.wav", RATE, 1, 0.0),
-    "stereo, off centre": ("long.wav", RATE, 2, 0.3),
+    "stereo, off center": ("long.wav", RATE, 2, 0.3),
     "resampled down": ("long.flac", 16000, 2, 0.0),
     "resampled up": ("long.wav", 6000, 1, -0.4),
 }
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_long_file_has_the_scores_of_the_whole(fitted, tmp_path, kind):
+def test_long_file_is_scored_as_a_whole(fitted, tmp_path, kind):
     name, rate, n_channels, dc = FILES[kind]
     soundfile.write(tmp_path / name, long_noise(rate, n_channels, dc=dc).T, rate)
     path = str(tmp_path / name)
     check_long(fitted, path, read_audio(Section(path), RATE))
 
 
-def test_long_section_has_the_scores_of_the_whole(fitted, tmp_path):
+def test_long_section_is_scored_as_a_whole(fitted, tmp_path):
     path = str(tmp_path / "longer.wav")
     soundfile.write(path, long_noise(seconds=LONG + 5)[0], RATE)
     section = Section(path, 12_345, int(RATE * LONG) + 12_345)
@@ -164,7 +164,7 @@ def test_long_section_has_the_scores_of_the_whole(fitted, tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16])
-def test_long_array_has_the_scores_of_the_whole(fitted, dtype):
+def test_long_array_is_scored_as_a_whole(fitted, dtype):
     waveform = long_noise(n_channels=2)
     given = waveform if dtype != np.int16 else np.round(waveform * 2**15)
     given = given.astype(dtype)
@@ -172,7 +172,7 @@ def test_long_array_has_the_scores_of_the_whole(fitted, dtype):
     check_long(fitted, given, same)
 
 
-def test_chunks_begin_where_the_docs_say(fitted):
+def test_length_from_which_clips_are_scored_in_chunks(fitted):
     assert CHUNK_FRAMES * fitted.stft_.hop_length / RATE == pytest.approx(102.4)
 
 
@@ -198,7 +198,7 @@ def test_network_never_gets_more_than_a_chunk(fitted, monkeypatch):
     assert all(n_clips == 1 and n_frames <= CHUNK_FRAMES for n_clips, n_frames in seen)
 
 
-def test_silence_stays_silence(fitted):
+def test_silence_stays_silent(fitted):
     check = fitted.predict_proba([np.zeros(RATE), np.zeros(int(LONG * RATE))])
     assert np.isfinite(check).all()
 
@@ -221,7 +221,7 @@ def test_long_file_that_cannot_be_read_is_left_out(fitted, tmp_path, monkeypatch
 
 @pytest.mark.parametrize("which", [1, 2])
 def test_long_clip_that_changes_while_it_is_read_is_an_error(sizes, rng, which):
-    """The first pass measures the peak, the second one scores."""
+    """The first pass measures the peak, and the second one scores."""
     clips = ArrayClips([rng.normal(size=20_000)])
     passes = []
 
@@ -239,7 +239,7 @@ def test_long_clip_that_changes_while_it_is_read_is_an_error(sizes, rng, which):
     assert "has changed" in dataset.unreadable.first_cause()
 
 
-def test_chunk_that_does_not_fit_into_memory_names_the_clip(fitted, monkeypatch):
+def test_error_names_the_clip_whose_chunk_does_not_fit_into_memory(fitted, monkeypatch):
     def fails(self, *args, **kwargs):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
@@ -248,7 +248,7 @@ def test_chunk_that_does_not_fit_into_memory_names_the_clip(fitted, monkeypatch)
         fitted.predict_proba([long_noise()])
 
 
-def test_long_clips_are_validated_on_in_chunks(rng):
+def test_long_clips_of_the_validation_data_are_scored_in_chunks(rng):
     X, Y = list(rng.standard_normal((4, RATE))), np.array([[1, 0], [0, 1], [1, 1], [0, 0]])
     X_val, Y_val = [*X[:2], long_noise()[0]], np.array([[1, 0], [0, 1], [1, 1]])
     tagger = WALNetTagger(
@@ -289,4 +289,4 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 tagger.predict_segments(sys.argv[1:])
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
-    assert int(run_python(code, path)) < 220  # MiB, of which the whole would take 700
+    assert int(run_python(code, path)) < 220  # MiB; the whole clip would take 700

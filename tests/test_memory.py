@@ -1,4 +1,4 @@
-"""Simulated: a network that takes n clips at most."""
+"""Training and prediction when memory runs out, simulated by a limited number of clips."""
 
 import gc
 import threading
@@ -34,7 +34,7 @@ def data():
 
 @pytest.fixture
 def small_memory(monkeypatch):
-    """Give a function that limits the clips at once; returns the list of sizes tried."""
+    """Return a function that limits the clips of a batch, and returns a list of the sizes tried."""
 
     def limit(n_clips, error=MESSAGES["GPU"], modes=(True, False)):
         tried = []
@@ -53,14 +53,14 @@ def small_memory(monkeypatch):
     return limit
 
 
-def test_errors_of_memory_are_told_from_others():
+def test_errors_of_memory_are_recognized():
     assert all(map(is_out_of_memory, MESSAGES.values()))
     assert is_out_of_memory(MemoryError("Unable to allocate 2.75 GiB for an array"))
     assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
 
 
 @pytest.mark.parametrize("kind", MESSAGES)
-def test_training_goes_on_with_half_batches(data, small_memory, kind):
+def test_training_continues_with_half_batches(data, small_memory, kind):
     X, Y = data
     tried = small_memory(3, MESSAGES[kind], modes=[True])
     with pytest.warns(UserWarning, match=r"with 5 clips at once .* at most 3; gradients") as caught:
@@ -71,7 +71,7 @@ def test_training_goes_on_with_half_batches(data, small_memory, kind):
     assert sum(tagger.net_.history[-1, "batches", :, "train_batch_size"]) == len(X)
 
 
-def test_memory_is_halved_again_down_to_one_clip(data, small_memory):
+def test_batches_are_halved_down_to_one_clip(data, small_memory):
     tried = small_memory(1, modes=[True])
     with pytest.warns(UserWarning, match="Out of memory") as caught:
         WALNetTagger(**SETTINGS | {"max_iterations": 1}).fit(*data)
@@ -80,7 +80,7 @@ def test_memory_is_halved_again_down_to_one_clip(data, small_memory):
 
 
 @pytest.mark.filterwarnings("ignore:Out of memory")
-def test_too_little_memory_for_a_clip_is_an_error(data, small_memory):
+def test_a_clip_that_does_not_fit_into_memory_is_an_error(data, small_memory):
     small_memory(0, modes=[True])
     with pytest.raises(MemoryError, match=r"a single clip \(CUDA out of memory.*Split long clips"):
         WALNetTagger(**SETTINGS).fit(*data)
@@ -94,7 +94,7 @@ def test_other_errors_are_not_swallowed(data, small_memory):
 
 
 def test_gradients_of_parts_are_those_of_the_batch(data, monkeypatch):
-    """As batch normalisation sees the parts, it is switched to its running statistics here."""
+    """Batch norm uses its running statistics here, because those of parts would differ."""
     X, Y = data
     tagger = WALNetTagger(**SETTINGS, precision="float32").fit(X, Y)
     net, n_clips = tagger.net_, len(X)
@@ -110,7 +110,7 @@ def test_gradients_of_parts_are_those_of_the_batch(data, monkeypatch):
         return torch.cat([loss[None], *(p.grad.flatten() for p in net.module_.parameters())])
 
     whole = gradient()
-    # the whole batch does not fit, nor the second of two halves, after the first's gradient
+    # the whole batch fails; then the second half, after the gradient of the first one
     outcomes = iter([False, True, False, True, True, True, True])
     segment_scores = WALNetModule.segment_scores
 
@@ -146,7 +146,7 @@ def test_validation_and_prediction_do_not_change(data, small_memory):
     np.testing.assert_allclose(limited_segments, segments, atol=1e-6)
 
 
-def test_memory_of_the_failed_attempt_is_free_before_the_next():
+def test_memory_of_a_failed_attempt_is_freed_before_the_next():
     held = []
 
     def attempt(parts):
@@ -157,7 +157,7 @@ def test_memory_of_the_failed_attempt_is_free_before_the_next():
             raise torch.OutOfMemoryError("CUDA out of memory")
         return len(parts)
 
-    gc.disable()  # it must not need a collection
+    gc.disable()  # memory must be freed without garbage collection
     try:
         with pytest.warns(UserWarning, match="Out of memory with 8 clips"):
             assert BatchSplitter("fine").run(attempt, 8) == 2
@@ -165,16 +165,16 @@ def test_memory_of_the_failed_attempt_is_free_before_the_next():
         gc.enable()
 
 
-def test_clips_are_taken_from_every_tensor():
+def test_clips_are_selected_from_every_tensor():
     inputs = {"n_frames": torch.arange(4), "b": torch.arange(8).reshape(4, 2)}
-    taken = select_clips(inputs, slice(1, 3))
-    assert taken["n_frames"].tolist() == [1, 2]
-    assert taken["b"].tolist() == [[2, 3], [4, 5]]
+    selected = select_clips(inputs, slice(1, 3))
+    assert selected["n_frames"].tolist() == [1, 2]
+    assert selected["b"].tolist() == [[2, 3], [4, 5]]
 
 
 @pytest.mark.parametrize("part", [slice(0, 2), slice(2, 4), slice(3, 6), slice(0, 9)])
 @pytest.mark.parametrize("augmentation", [None, Augmentation(mixup_prob=1.0)])
-def test_clips_are_taken_from_waveforms_end_to_end(rng, part, augmentation):
+def test_clips_are_selected_from_concatenated_waveforms(rng, part, augmentation):
     sizes = STFT().sizes(8000)
     lengths = np.array([8000, 7900, 3000, 100, 5000, 1])
     clips = ArrayClips([rng.normal(size=n).astype(np.float32) for n in lengths])
@@ -192,7 +192,7 @@ def test_clips_are_taken_from_waveforms_end_to_end(rng, part, augmentation):
 
 
 @pytest.mark.filterwarnings("ignore:Out of memory with 5")
-def test_loader_without_memory_leaves_the_stft_to_the_network(data, monkeypatch, small_memory):
+def test_stft_that_does_not_fit_into_memory_is_computed_later(data, monkeypatch, small_memory):
     X, Y = data
     settings = SETTINGS | {"batch_size": 10, "precision": "float32"}
     plain = WALNetTagger(**settings).fit(X, Y)
@@ -212,7 +212,7 @@ def test_loader_without_memory_leaves_the_stft_to_the_network(data, monkeypatch,
 
 
 @pytest.mark.filterwarnings("ignore:Out of memory with 3")
-def test_stft_on_the_device_goes_in_parts_too(data, monkeypatch):
+def test_stft_on_the_device_is_computed_in_parts(data, monkeypatch):
     X, Y = data
     tagger = WALNetTagger(**SETTINGS, precision="float32").fit(X, Y)
     scores = tagger.predict_proba(X)
@@ -229,7 +229,7 @@ def test_stft_on_the_device_goes_in_parts_too(data, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:Out of memory")
-def test_clip_for_which_memory_does_not_suffice_is_named(data, small_memory):
+def test_error_names_the_clip_that_does_not_fit(data, small_memory):
     X, Y = data
     X = [*X[:7], np.concatenate([X[7], X[8]]), *X[8:]]
     small_memory(0)
@@ -239,7 +239,7 @@ def test_clip_for_which_memory_does_not_suffice_is_named(data, small_memory):
 
 @pytest.fixture
 def frames_at_once(monkeypatch):
-    """List of the frames that were in the network together, whenever a batch came into it."""
+    """List the frames that the network computes at the same time, whenever a batch is added."""
     lock, at_work, seen = threading.Lock(), [0], []
     segment_scores = WALNetModule.segment_scores
 
@@ -259,7 +259,7 @@ def frames_at_once(monkeypatch):
 
 
 @pytest.mark.parametrize(("n_clips", "seconds", "limit"), [(12, 12, 2100), (4, 104, 2100)])
-def test_frames_side_by_side_are_limited(
+def test_frames_of_parallel_batches_are_limited(
     data, frames_at_once, monkeypatch, n_clips, seconds, limit
 ):
     tagger = WALNetTagger(**SETTINGS | {"batch_size": 1}).fit(*data)
@@ -272,7 +272,7 @@ def test_frames_side_by_side_are_limited(
         scores = tagger.predict_proba(X)
     finally:
         torch.set_num_threads(1)
-    assert min(frames_at_once) < max(frames_at_once) <= limit  # some were side by side
+    assert min(frames_at_once) < max(frames_at_once) <= limit  # some batches ran in parallel
     np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-5)
 
 
@@ -280,4 +280,4 @@ def test_batches_of_prediction_are_limited_by_frames(data, frames_at_once):
     tagger = WALNetTagger(**SETTINGS | {"batch_size": 3}).fit(*data)
     frames_at_once.clear()
     tagger.predict_proba(list(np.random.default_rng(0).standard_normal((3, 8000 * 50))))
-    assert frames_at_once == [2 * 2512, 2512]  # 3 * 2048 frames at most
+    assert frames_at_once == [2 * 2512, 2512]  # at most 3 * 2048 frames

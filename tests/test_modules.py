@@ -30,7 +30,7 @@ def no_gradient_by_default():
 
 
 def padded(rng, n_frames, n_channels, n_mels):
-    """Random clips (n_clips, n_channels, n_mels, n_frames) with garbage beyond their frames."""
+    """Make random clips (n_clips, n_channels, n_mels, n_frames) with random padding."""
     return rng.normal(2.0, 3.0, (len(n_frames), n_channels, n_mels, max(n_frames)))
 
 
@@ -67,7 +67,7 @@ def test_clip_scores_of_the_published_system(walnet, parity):
 # frames
 
 
-def test_frames_fill_what_lies_beyond_them():
+def test_fill_sets_padding():
     frames = Frames.of(torch.tensor([2, 4, 9]), 4)
     assert (frames.shortest, frames.length, frames.padded) == (2, 4, True)
     x = frames.fill_(torch.ones(3, 1, 2, 4), 5.0)
@@ -98,7 +98,7 @@ def test_frames_are_split_and_joined():
     ("sample_rate", "n_fft", "n_mels", "fmin"),
     [(44100, 2048, 128, 50), (16000, 512, 128, 50), (8000, 256, 40, 0), (16000, 512, 20, 300)],
 )
-def test_filters_are_those_of_the_naive_twin(sample_rate, n_fft, n_mels, fmin):
+def test_filters_equal_the_reference(sample_rate, n_fft, n_mels, fmin):
     fbanks = mel_filterbank(sample_rate, n_fft, n_mels, fmin)
     expected = reference.mel_filterbank(sample_rate, n_fft, n_mels, fmin)
     assert fbanks.shape == (n_fft // 2 + 1, n_mels)
@@ -107,7 +107,7 @@ def test_filters_are_those_of_the_naive_twin(sample_rate, n_fft, n_mels, fmin):
 
 
 def test_wide_filters_are_those_of_librosa():
-    """Where each filter is wider than a bin on both sides, librosa's differ in scale only."""
+    """If filters are wider than a bin on both sides, those of librosa differ in scale only."""
     expected = librosa.filters.mel(sr=16000, n_fft=4096, n_mels=40, fmin=50, htk=True, norm=None).T
     assert_close(mel_filterbank(16000, 4096, 40), expected / expected.sum(0), atol=1e-5)
 
@@ -134,13 +134,13 @@ WARPS = [
     (1.2, 0.4),
     (1.3, 0.99),
     (1.2, 1.0),
-    (1.2, 1.01),  # w * b > H: no second line
+    (1.2, 1.01),  # w * b > H: a single line
     (1.2, 5.0),
     (0.8, 0.0),
     (0.8, 0.4),
     (0.8, 0.99),
     (0.8, 1.0),
-    (0.8, 1.01),  # b > H: no second line
+    (0.8, 1.01),  # b > H: a single line
     (1 / 1.3, 5.0),
 ]
 
@@ -169,19 +169,19 @@ def test_warp_below_the_knee_is_the_factor():
     np.testing.assert_allclose(warped, [[125.0, 375.0, 1000.0], [80.0, 240.0, 1000.0]], rtol=1e-6)
 
 
-def test_warped_filters_are_those_of_the_naive_twin():
+def test_warped_filters_equal_the_reference():
     fbanks = mel_filterbank(16000, 512, warp=torch.tensor(WARPS))
     assert fbanks.shape == (len(WARPS), 257, 128)
     for fbank, (factor, position) in zip(fbanks, WARPS, strict=True):
         expected = reference.mel_filterbank(16000, 512, factor=factor, position=position)
-        # the warp comes in float32
+        # the warp is float32
         assert_close(fbank, expected, atol=1e-4)
 
 
 # input norm
 
 
-def test_input_norm_is_that_of_the_naive_twin(rng):
+def test_input_norm_equals_the_reference(rng):
     norm, twin = RunningNorm(4), reference.InputNorm(4)
     for n_frames in ([7, 3], [5, 5], [1, 9, 4]):
         x = padded(rng, n_frames, 1, 4)
@@ -194,13 +194,13 @@ def test_input_norm_is_that_of_the_naive_twin(rng):
     assert twin.n_values == 34
 
 
-def test_input_norm_uses_what_it_has_just_seen():
+def test_input_norm_uses_the_statistics_of_the_batch():
     norm = RunningNorm(1)
     y = norm(torch.tensor([[[[10.0, 12.0]]]]), frames_of([2]))
     assert_close(y, [[[[-math.sqrt(0.5), math.sqrt(0.5)]]]], atol=1e-4)
 
 
-def test_input_norm_does_not_learn_in_evaluation(rng):
+def test_input_norm_does_not_change_in_evaluation(rng):
     norm = RunningNorm(4).eval()
     x = torch.from_numpy(padded(rng, [5], 1, 4)).float()
     y = norm(x.clone(), frames_of([5]))
@@ -224,14 +224,14 @@ def test_input_norm_starts_with_zero_mean_and_unit_power():
 def make_batch_norm(rng, n_channels=3):
     norm = NormPoolReLU(n_channels)
     gamma = rng.uniform(0.5, 1.5, norm.gamma.shape)
-    gamma[:, 1] *= -1  # which turns the greatest values into the least
+    gamma[:, 1] *= -1  # turns the largest values into the smallest
     norm.gamma.copy_(torch.from_numpy(gamma))
     norm.beta.copy_(torch.from_numpy(rng.normal(size=norm.beta.shape)))
     return norm.double()
 
 
 def apply_norm(norm, x, n_frames, *, pool=False, chunk=None):
-    """Norm of a batch, in one or more chunks."""
+    """Normalize a batch, in one or more chunks."""
     sign = torch.where(norm.gamma.flatten() < 0, -1.0, 1.0).double() if pool else None
     x = x * 1 if sign is None else x * sign.view(1, -1, 1, 1)
     chunk = len(x) if chunk is None else chunk
@@ -240,7 +240,7 @@ def apply_norm(norm, x, n_frames, *, pool=False, chunk=None):
 
 
 def naive_norm(x, n_frames, gamma, beta, *, pool=False):
-    """Differentiable twin: statistics over the valid frames by plain torch operations."""
+    """Differentiable reference: statistics over the valid frames by plain operations of torch."""
     valid = torch.cat(
         [clip[..., :n].flatten(1) for clip, n in zip(x, n_frames, strict=True)], dim=1
     )
@@ -254,7 +254,7 @@ def naive_norm(x, n_frames, gamma, beta, *, pool=False):
     return F.max_pool2d(y, 2, ceil_mode=True) if pool else y
 
 
-# frames of the clips, clips in a chunk
+# frames of the clips, clips per chunk
 BATCHES = [
     ([6, 6, 6], 3),
     ([6, 6, 6], 2),
@@ -269,7 +269,7 @@ BATCHES = [
 
 @pytest.mark.parametrize("pool", [False, True])
 @pytest.mark.parametrize(("n_frames", "chunk"), BATCHES)
-def test_batch_norm_in_training_is_that_of_the_naive_twin(rng, n_frames, chunk, pool):
+def test_batch_norm_in_training_equals_the_reference(rng, n_frames, chunk, pool):
     norm = make_batch_norm(rng)
     x = padded(rng, n_frames, 3, 2)
     y = apply_norm(norm, torch.from_numpy(x), n_frames, chunk=chunk, pool=pool)
@@ -284,7 +284,7 @@ def test_batch_norm_in_training_is_that_of_the_naive_twin(rng, n_frames, chunk, 
     assert_close(norm.running_power.flatten(), 0.95 + 0.05 * power, atol=1e-6)
 
 
-def test_batch_norm_moves_its_statistics_by_a_twentieth(rng):
+def test_batch_has_a_weight_of_0_05_in_the_running_statistics(rng):
     norm = make_batch_norm(rng)
     mean, power, n_values = np.zeros(3), np.ones(3), 0
     for n_frames in ([6, 6], [6, 3], [4, 5]):
@@ -300,7 +300,7 @@ def test_batch_norm_moves_its_statistics_by_a_twentieth(rng):
 
 @pytest.mark.parametrize("pool", [False, True])
 @pytest.mark.parametrize(("n_frames", "chunk"), BATCHES)
-def test_gradient_of_batch_norm_is_that_of_the_naive_twin(rng, n_frames, chunk, pool):
+def test_gradient_of_batch_norm_equals_the_reference(rng, n_frames, chunk, pool):
     norm = make_batch_norm(rng)
     x = torch.from_numpy(padded(rng, n_frames, 3, 2))
     gradients = []
@@ -318,7 +318,7 @@ def test_gradient_of_batch_norm_is_that_of_the_naive_twin(rng, n_frames, chunk, 
         assert_close(gradient, expected, atol=1e-6)
 
 
-def test_gradient_of_batch_norm_is_that_of_differences(rng):
+def test_gradient_of_batch_norm_equals_numerical_differences(rng):
     norm = make_batch_norm(rng)
     x = torch.from_numpy(padded(rng, [4, 2], 3, 2)).requires_grad_()
     with torch.enable_grad():
@@ -327,7 +327,7 @@ def test_gradient_of_batch_norm_is_that_of_differences(rng):
         )
 
 
-def test_batch_norm_is_blind_to_what_lies_beyond_the_frames(rng):
+def test_batch_norm_ignores_padding(rng):
     x = torch.from_numpy(padded(rng, [6, 2], 3, 2))
     other = x.clone()
     other[1, :, :, 2:] = 1e4
@@ -340,7 +340,7 @@ def test_batch_norm_is_blind_to_what_lies_beyond_the_frames(rng):
 
 
 @pytest.mark.parametrize("n_frames", [n_frames for n_frames, _ in BATCHES])
-def test_plain_norm_is_the_fused_one_without_pooling_and_relu(rng, n_frames):
+def test_plain_norm_equals_the_fused_one_without_pooling_and_relu(rng, n_frames):
     fused, plain = make_batch_norm(rng), MaskedBatchNorm(3).double()
     plain.load_state_dict(fused.state_dict())
     x = torch.from_numpy(padded(rng, n_frames, 3, 2))
@@ -370,7 +370,7 @@ def test_plain_norm_in_evaluation_uses_the_running_statistics(rng):
     assert not y[1, :, :, 2:].any()
 
 
-def test_batch_norm_of_one_value_a_channel(rng):
+def test_batch_norm_of_one_value_per_channel(rng):
     norm = make_batch_norm(rng)
     y = apply_norm(norm, torch.full((1, 3, 1, 1), 2.0).double(), [1])
     assert_close(y, norm.beta.clamp(min=0), atol=1e-6)
@@ -423,7 +423,7 @@ def log_mel(reference_state):
     return features.eval()
 
 
-def test_features_are_those_of_the_naive_twin(log_mel, spectra):
+def test_features_equal_the_reference(log_mel, spectra):
     n_frames = [20, 7, 1]
     stft, lengths = spectra(n_frames)
     twin = reference.InputNorm(128)
@@ -436,7 +436,7 @@ def test_features_are_those_of_the_naive_twin(log_mel, spectra):
     assert_close(features, twin(logarithm, n_frames).clip(-6, 6), atol=1e-4)
 
 
-def test_features_in_training_are_those_of_the_naive_twin(spectra):
+def test_features_in_training_equal_the_reference(spectra):
     log_mel, twin = LogMel(16000, 512).train(), reference.InputNorm(128)
     for n_frames, warp in [([20, 7], (1.2, 0.5)), ([9, 9], (0.8, 0.7))]:
         stft, lengths = spectra(n_frames)
@@ -504,7 +504,7 @@ def test_masks_come_after_the_statistics(spectra):
     assert torch.equal(plain.norm.running_power, masked.norm.running_power)
 
 
-def test_statistics_are_blind_to_padding(spectra):
+def test_statistics_ignore_padding(spectra):
     stft, lengths = spectra([10, 4])
     longer = torch.cat([stft, torch.zeros(2, 1, 30, 257, 2)], dim=2)
     plain, padded = LogMel(16000, 512).train(), LogMel(16000, 512).train()
@@ -555,7 +555,7 @@ def test_initial_weights():
         assert not block.conv.bias.any()
 
 
-def test_initial_weights_depend_on_the_seed_alone():
+def test_initial_weights_depend_on_the_seed_only():
     torch.manual_seed(0)
     first = make_walnet(3, random_state=4).state_dict()
     after = torch.rand(1)
@@ -570,7 +570,7 @@ def test_initial_weights_depend_on_the_seed_alone():
 LENGTHS = [1, 2, 3, 32, 63, 64, 65, 66, 127, 128, 129, 150, 192, 193, 200]
 
 
-def test_scores_are_those_of_the_naive_twin(walnet, reference_state, spectra):
+def test_scores_equal_the_reference(walnet, reference_state, spectra):
     stft, n_frames = spectra(LENGTHS)
     features = walnet.features(stft, n_frames)
     scores, n_segments = walnet.segment_scores(stft, n_frames)
@@ -583,7 +583,7 @@ def test_scores_are_those_of_the_naive_twin(walnet, reference_state, spectra):
         assert_close(clip_scores[i], expected_score, atol=1e-5)
 
 
-def test_linear_softmax_weighs_segments_by_their_scores(walnet, reference_state, spectra):
+def test_linear_softmax_weights_segments_by_their_scores(walnet, reference_state, spectra):
     net = make_walnet(5, sample_rate=16000, n_fft=512, pooling="linear_softmax").eval()
     net.load_state_dict(reference_state)
     stft, lengths = spectra([200, 65])
@@ -624,7 +624,7 @@ def test_content_of_the_padding_changes_nothing(walnet, spectra):
     assert_close(walnet(garbage, lengths), walnet(stft, lengths), atol=2e-6)
 
 
-def test_neighbours_change_nothing(walnet, spectra):
+def test_neighbors_change_nothing(walnet, spectra):
     stft, lengths = spectra(LENGTHS)
     together = walnet(stft, lengths)
     for i, n in enumerate(LENGTHS):
@@ -684,7 +684,7 @@ def test_scores_in_bfloat16(walnet, reference_state, spectra):
     scores = net.eval()(stft, lengths)
     assert scores.dtype == torch.float32
     difference = (scores - walnet(stft, lengths)).abs().max()
-    # over 40 draws of weights and clips the median is 3.0e-3, the greatest 6.0e-3, on any CPU
+    # over 40 draws of weights and clips, the median is 3.0e-3 and the maximum 6.0e-3 on any CPU
     assert 0 < difference < 1e-2
 
 
@@ -699,12 +699,12 @@ def test_training_in_bfloat16_keeps_weights_and_statistics_in_float32(spectra):
         assert {p.grad.dtype for p in net.parameters()} == {torch.float32}
         assert {buffer.dtype for buffer in net.buffers()} == {torch.float32}
         gradients.append([p.grad.flatten() for p in net.parameters()])
-    # of an untrained net on noise, the direction is uncertain
+    # the gradient of an untrained network on noise is inexact
     assert F.cosine_similarity(*map(torch.cat, gradients), dim=0) > 0.7
 
 
 def test_padding_changes_no_gradient(reference_state, spectra):
-    """In training, too, frames of padding count nowhere: statistics, scores, gradients."""
+    """In training, padding changes neither statistics nor scores nor gradients."""
     stft, lengths = spectra([130, 70])
     longer = torch.cat([stft, torch.zeros(2, 1, 64, 257, 2)], dim=2)
     states, gradients = [], []
@@ -731,6 +731,6 @@ def test_stft_of_a_wrong_shape(walnet, shape):
 
 
 @pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
-def test_frame_counts_are_any_integers(walnet, spectra, dtype):
+def test_frame_counts_can_have_any_integer_type(walnet, spectra, dtype):
     stft, lengths = spectra([100, 70])
     assert torch.equal(walnet(stft, lengths.to(dtype)), walnet(stft, lengths))

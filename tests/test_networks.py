@@ -1,4 +1,4 @@
-"""What every network offers: the checks, and the whole pipeline with networks unlike WALNet."""
+"""Checks of all networks, and the whole pipeline with networks unlike WALNet."""
 
 import warnings
 
@@ -89,7 +89,7 @@ def test_waveforms_keep_their_scale(tagger, data):
     np.testing.assert_allclose(walnet.predict_proba(louder), walnet.predict_proba(X), atol=0.02)
 
 
-def test_long_clips_have_the_scores_of_the_whole(tagger):
+def test_long_clips_are_scored_as_a_whole(tagger):
     n_samples = 5600 * tagger.stft_.hop_length
     clip = np.random.default_rng(3).standard_normal(n_samples).astype(np.float32)
     (table,) = tagger.predict_segments([clip])
@@ -241,7 +241,7 @@ def test_adjustable_settings_take_effect_when_training_continues(tagger, data):
         tagger.set_params(network=WALNet()).fit(*data)
 
 
-def test_checkpoints_say_which_network(network, data, tmp_path):
+def test_checkpoints_name_their_network(network, data, tmp_path):
     settings = {**SETTINGS, "callbacks": [Checkpoint(tmp_path, on_mismatch="raise")]}
     AudioTagger(network, **settings).fit(*data)
     with pytest.raises(ValueError, match=r"network\.settings\.width: . there, 3 here"):
@@ -281,7 +281,7 @@ def test_both_taggers_document_the_same_parameters_alike():
     assert shared(AudioTagger) == shared(WALNetTagger)
 
 
-def test_a_network_must_say_what_it_offers():
+def test_a_network_must_define_its_methods():
     for method in ("get_input", "get_grid", "resolve"):
         with pytest.raises(NotImplementedError):
             getattr(Network(), method)()

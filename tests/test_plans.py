@@ -40,7 +40,7 @@ def plan_of(lengths, augmentation=None, batch_size=4, seed=0, **kwargs):
 
 
 def plain(value):
-    """Turn arrays within tuples and lists into lists, so that == compares."""
+    """Turn arrays in tuples and lists into lists, which == can compare."""
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value.tolist() if isinstance(value, np.ndarray) else value
@@ -59,7 +59,7 @@ MAX_FRAMES = st.sampled_from([1, 100, 333, 800, np.inf])
 
 @settings(max_examples=100, deadline=None)
 @given(LENGTHS, st.integers(1, 6), st.sampled_from([0.0, 0.05, 0.3]), MAX_FRAMES)
-def test_buckets_are_those_of_the_naive_twin(lengths, batch_size, max_padding, max_frames):
+def test_buckets_equal_those_of_the_reference(lengths, batch_size, max_padding, max_frames):
     batches = bucket_by_length(
         examples_of(lengths), batch_size, max_padding=max_padding, max_frames=max_frames
     )
@@ -81,7 +81,7 @@ def test_no_batch_has_more_frames_than_allowed(lengths, batch_size, max_frames, 
 
 
 def test_long_clips_are_trained_on_in_smaller_batches():
-    """10 minutes have 30,000 frames: one a batch; 60 s have 3000: 8 of 12."""
+    """10 minutes have 30,000 frames, one clip per batch. 60 s have 3000, 8 clips instead of 12."""
     for seconds, size in ((600, 1), (60, 8), (40, 12)):
         plan = plan_of(np.full(16, seconds * RATE), batch_size=12)
         batches = list(plan.take(n_epochs=1))
@@ -90,8 +90,8 @@ def test_long_clips_are_trained_on_in_smaller_batches():
 
 
 @pytest.mark.parametrize("batch_size", [1, 12, 24])
-def test_limit_does_not_touch_the_batches_of_usual_clips(rng, batch_size):
-    """Up to 20 s, stretched by half, and mixtures up to 15 s."""
+def test_limit_of_frames_does_not_change_batches_of_usual_clips(rng, batch_size):
+    """Clips of up to 20 s, stretched by half, and mixtures of up to 15 s."""
     lengths = rng.integers(500, 20 * RATE, 120)
     for augmentation in (None, Augmentation(), Augmentation.reference()):
         limited = plan_of(lengths, augmentation, batch_size)
@@ -101,7 +101,7 @@ def test_limit_does_not_touch_the_batches_of_usual_clips(rng, batch_size):
         assert ours == expected
 
 
-def test_plan_of_long_clips_goes_on_where_it_was():
+def test_plan_of_long_clips_continues_from_its_position():
     lengths = np.random.default_rng(0).integers(5 * RATE, 300 * RATE, 40)
     plan = plan_of(lengths, Augmentation())
     done = list(plan.take(n_iterations=31))
@@ -114,7 +114,9 @@ def test_plan_of_long_clips_goes_on_where_it_was():
 
 def test_mixup_of_long_clips_is_delayed_by_batches():
     settings = Augmentation(stretch=0, mixup_prob=1, mixup_max_length=600, mixup_delay=6)
-    plan = plan_of(np.full(16, 100 * RATE), settings, batch_size=4)  # 4999 frames: one a batch
+    plan = plan_of(
+        np.full(16, 100 * RATE), settings, batch_size=4
+    )  # 4999 frames, one clip per batch
     batches = list(plan.take(n_epochs=1))
     mixed = [len(e.parts) == 2 for batch in batches for e in batch]
     assert 6 <= mixed.index(True) <= 11
@@ -161,19 +163,19 @@ def test_clip_joins_the_oldest_bucket_that_admits_it():
 
 
 @pytest.mark.parametrize("max_age", [2, 5])
-def test_old_bucket_is_closed(max_age):
+def test_old_bucket_becomes_a_batch(max_age):
     batches = indices(bucket_by_length(examples_of([500] + 20 * [100]), 2, max_age=max_age))
     assert batches.index([0]) == max_age
     assert batches[-1] == [19, 20]
 
 
-def test_each_old_bucket_is_closed_at_its_age():
+def test_each_old_bucket_becomes_a_batch_at_its_age():
     lengths = [500] + 4 * [100] + [800] + 6 * [100]  # 800 comes after two batches
     batches = indices(bucket_by_length(examples_of(lengths), 2, max_age=4))
     assert batches == [[1, 2], [3, 4], [6, 7], [8, 9], [0], [10, 11], [5]]
 
 
-def test_closed_bucket_still_holds_all_its_clips():
+def test_old_bucket_keeps_all_its_clips():
     lengths = [500, 510, 490] + 20 * [100]
     batches = indices(bucket_by_length(examples_of(lengths), 4, max_age=2))
     assert [1, 0, 2] in batches
@@ -181,7 +183,7 @@ def test_closed_bucket_still_holds_all_its_clips():
 
 
 @pytest.mark.parametrize(("n_batches", "place"), [(900, -1), (1010, 1001)])
-def test_bucket_is_closed_after_1000_batches(n_batches, place):
+def test_bucket_becomes_a_batch_after_1000_batches(n_batches, place):
     batches = indices(bucket_by_length(examples_of([500] + 2 * n_batches * [100]), 2))
     assert len(batches) == n_batches + 1
     assert [0] in batches[place - 1 :][:2]
@@ -197,7 +199,7 @@ def test_buckets_are_filled_lazily():
     assert indices(itertools.islice(bucket_by_length(endless, 2), 2)) == [[0, 1], [2, 3]]
 
 
-def test_no_clips_no_batches():
+def test_no_clips_give_no_batches():
     assert list(bucket_by_length([], 4)) == []
 
 
@@ -221,7 +223,7 @@ def test_plain_plan_limits_frames(lengths, batch_size, max_frames):
         assert len(batch) == 1 or batch[0].n_frames <= 200
 
 
-def test_plain_example_is_the_clip_as_it_is():
+def test_plain_example_is_the_undistorted_clip():
     assert plain_example(3, 100, SIZES) == Example(4, (Part(3, None, 0),), None)
 
 
@@ -245,7 +247,7 @@ def test_epochs_differ(lengths):
     assert not gains[0] & gains[1]
 
 
-def test_epochs_have_their_own_order():
+def test_every_epoch_has_another_order():
     plan = plan_of(np.full(20, 1000))
     first, second = (flat(indices(plan.take(n_epochs=1))) for _ in range(2))
     assert first != list(range(20))
@@ -276,7 +278,7 @@ def test_plan_counts_epochs_steps_and_iterations(lengths):
     assert (plan.epoch, plan.step, plan.iteration) == (1, 3, n_batches + 3)
 
 
-def test_iterations_run_on_over_the_epochs(lengths):
+def test_iterations_continue_across_epochs(lengths):
     whole = plain(list(plan_of(lengths).take(n_epochs=3)))
     plan = plan_of(lengths)
     pieces = [plain(list(plan.take(n_iterations=7))) for _ in range(6)]
@@ -288,7 +290,7 @@ def test_iterations_run_on_over_the_epochs(lengths):
 
 
 @pytest.mark.parametrize("n_done", [0, 1, 5, 20, 43])
-def test_seek_goes_on_where_an_earlier_plan_was(lengths, n_done):
+def test_seek_continues_from_the_position_of_another_plan(lengths, n_done):
     plan = plan_of(lengths, Augmentation())
     done = list(plan.take(n_iterations=n_done))
     assert len(done) == n_done
@@ -300,7 +302,7 @@ def test_seek_goes_on_where_an_earlier_plan_was(lengths, n_done):
 
 
 def mixtures(augmentation, lengths, **kwargs):
-    """Examples of an epoch in the order of the batches."""
+    """Return the examples of an epoch in the order of the batches."""
     return [e for batch in plan_of(lengths, augmentation, **kwargs).take(n_epochs=1) for e in batch]
 
 
@@ -335,12 +337,12 @@ def test_any_other_clip_may_be_mixed_in():
     examples = mixtures(Augmentation(stretch=0, mixup_prob=1), np.full(1000, 1000))
     distances = {(e.parts[1].index - e.parts[0].index) % 1000 for e in examples}
     assert 0 not in distances
-    assert len(distances) > 550  # of 999 in 1000 draws: 1 - 1/e of them
+    assert len(distances) > 550  # expected are 1 - 1/e of 999
     partners = [e.parts[1].index for e in examples]
     assert np.mean(partners) == pytest.approx(499.5, abs=30)
 
 
-def test_both_clips_of_a_mixture_are_distorted_by_themselves():
+def test_clips_of_a_mixture_have_different_distortions():
     for example in mixtures(Augmentation(mixup_prob=1), np.full(50, 2000)):
         first, second = (part.draw for part in example.parts[:1] + example.parts[-1:])
         if len(example.parts) == 2:
@@ -366,7 +368,7 @@ def is_mixed(batches):
 
 
 @pytest.mark.parametrize(("unit", "start"), [("epoch", 2.5), ("iteration", 12.5)])
-def test_last_clips_are_distorted_lightly(unit, start):
+def test_distortions_are_weak_at_the_end(unit, start):
     settings = Augmentation(stretch=0, gain_std=2, mixup_prob=1)
     plan = plan_of(np.full(20, 1000), settings, batch_size=4)
     plan.set_weak_start(unit, start)
@@ -384,7 +386,7 @@ def test_last_clips_are_distorted_lightly(unit, start):
     assert is_mixed(list(other.take(n_epochs=2))) == mixed[52:]
 
 
-def test_refinement_is_not_known_of_by_itself():
+def test_distortions_are_not_weak_by_default():
     plan = plan_of(np.full(20, 1000), Augmentation(stretch=0, mixup_prob=1))
     assert all(is_mixed(list(plan.take(n_epochs=5))))
 
@@ -408,7 +410,7 @@ def test_an_example_has_the_weight_of_its_first_clip(lengths, augmentation):
         assert example.weight == weights[example.parts[0].index]
 
 
-def test_equal_weights_and_probabilities_leave_the_mixtures_as_they_are(lengths):
+def test_equal_weights_and_probabilities_do_not_change_mixtures(lengths):
     augmentation = Augmentation(mixup_prob=1)
     plain_plans, equal_plans = (
         [[e._replace(weight=None) for e in batch] for batch in plan.take(n_epochs=2)]
@@ -421,7 +423,7 @@ def test_equal_weights_and_probabilities_leave_the_mixtures_as_they_are(lengths)
 
 
 def appearances(plan, n_epochs):
-    """Loss in which each clip takes part, and that of mixtures of a clip with itself."""
+    """Sum the loss that each clip has a part in, and that of mixtures of a clip with itself."""
     loss, with_itself = np.zeros(len(plan.lengths)), 0
     for example in flat(plan.take(n_epochs=n_epochs)):
         weight = 1 if example.weight is None else example.weight
@@ -432,21 +434,21 @@ def appearances(plan, n_epochs):
 
 
 @pytest.mark.parametrize("mixup_prob", [0.0, 0.5, 1.0])
-def test_weighted_clips_take_part_like_repeated_ones(mixup_prob):
-    # what matters are ratios, so that these are 6, 1, 1 and 2 copies
+def test_weighted_clips_count_like_repeated_ones(mixup_prob):
+    # only ratios matter: these are 6, 1, 1 and 2 copies
     weights = np.array([3, 0.5, 0.5, 1])
     augmentation = Augmentation(stretch=0, mixup_prob=mixup_prob)
     plan = plan_of(np.full(4, 1000), augmentation, weights=weights)
     plan.set_weak_start("epoch", 400)
     loss, _ = appearances(plan, 500)
-    # each of ten copies is as much of the loss as any other
+    # each of ten copies has the same part of the loss
     np.testing.assert_allclose(loss / loss.sum(), weights / 5, atol=0.02)
 
 
 def test_a_clip_is_mixed_with_itself_as_if_it_were_repeated():
     plan = plan_of(np.full(3, 1000), Augmentation(stretch=0, mixup_prob=1), weights=[4, 1, 1])
     _, with_itself = appearances(plan, 600)
-    # of six copies, four are of the first clip; three of the other five are, too
+    # four of six copies are of the first clip, and three of the five others are, too
     assert with_itself / (600 * 6) == pytest.approx(4 / 6 * 3 / 5, abs=0.02)
     mixtures = [e.parts for e in flat(plan.take(n_epochs=100))]
     assert all(a.index != b.index for a, b in mixtures if a.index > 0)
@@ -464,7 +466,7 @@ def test_heavy_clips_are_mixed_in_by_their_weights():
 
 @pytest.mark.parametrize("mixup_prob", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("n_rare", [1, 5])
-def test_events_drawn_equally_often_are_so_in_mixtures(mixup_prob, n_rare):
+def test_events_drawn_equally_often_are_equally_frequent_in_mixtures(mixup_prob, n_rare):
     probabilities = np.repeat([0.5 / n_rare, 0.5 / (100 - n_rare)], [n_rare, 100 - n_rare])
     augmentation = Augmentation(stretch=0, mixup_prob=mixup_prob)
     plan = plan_of(np.full(100, 1000), augmentation, probabilities=probabilities)

@@ -15,7 +15,7 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 @pytest.fixture
 def datasets(rng):
-    """The same clips for batches that go to the CPU, and for such that go to a GPU."""
+    """Return a function that makes a dataset of the same clips for a device."""
     lengths = np.array([8000, 7900, 3000, 100, 5000, 1])
     clips = ArrayClips([rng.normal(size=n).astype(np.float32) for n in lengths])
     targets, weights = np.ones((6, 2), np.float32), np.ones(6, np.float32)
@@ -31,7 +31,7 @@ SIZES = [STFT(), STFT(n_fft=200), STFT(hop_length=300, win_length=100)]
 
 @pytest.mark.parametrize("stft", SIZES)
 @pytest.mark.parametrize("augmentation", [None, Augmentation(mixup_prob=1.0)])
-def test_the_stft_made_on_the_device_is_that_of_the_loader(datasets, stft, augmentation):
+def test_stft_of_the_device_equals_that_of_the_loader(datasets, stft, augmentation):
     sizes = stft.sizes(RATE)
     for_cpu, for_gpu = datasets(CPU, sizes), datasets(GPU, sizes)
     if augmentation is None:

@@ -204,7 +204,7 @@ class ClipDataset(Dataset):
                 raise
             raise MemoryError(
                 f"Out of memory while a batch was read ({first_line(error)}). It has "
-                f"{len(examples)} clips, the longest of which is {longest}. Set a lower batch_size "
+                f"{len(examples)} clips; the longest is {longest}. Set a lower batch_size "
                 "or n_jobs, split long clips into sections (path, start, stop), or free memory "
                 "that other programs hold."
             ) from error

@@ -24,7 +24,7 @@ def check_state(
     state : dict of str to Tensor
         Not trusted: it may come from any file.
     expected : dict of str to Tensor
-        Tensors of the network, of which only shapes and types count. They may be on the device
+        Tensors of the network. Only their shapes and types count. They may be on the device
         "meta", see :meth:`Network.shapes`.
     source : str
         Where `state` comes from, for messages.

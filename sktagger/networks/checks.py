@@ -524,7 +524,7 @@ def _trained(network: Network, n_events: int = _N_EVENTS) -> NetworkModule:
 
 
 def _loss(network: Network, module: NetworkModule, inputs: tuple[Tensor, Tensor]) -> Tensor:
-    """Compute the loss of clips of which some have the events."""
+    """Compute the loss for targets of 0 and 1."""
     scores = module(*inputs)
     targets = (torch.arange(scores.numel()).view(scores.shape) % 2).float()
     loss = network.criterion(reduction="none")(scores, targets)
