@@ -23,7 +23,7 @@ SETTINGS = {"max_epochs": 1, "random_state": 0}
 WALNET = WALNetTagger(sample_rate=8000, **SETTINGS, precision="float32")
 
 # The same estimator with a network of a few hundred weights: all checks take seconds.
-TAGGER = AudioTagger(TinyNet(), **SETTINGS, precision="float32")
+TAGGER = AudioTagger(TinyNet(width=8), **SETTINGS, precision="float32")
 
 TUNED = TunedThresholdTagger(OneVsRestClassifier(LogisticRegression()), cv=2, random_state=0)
 
@@ -110,7 +110,7 @@ def case(request, scenes):
         return ThresholdTuner(), S, Y
     if request.param == "walnet":
         return WALNetTagger(sample_rate=8000, batch_size=6, **SETTINGS), X, Y
-    tagger = AudioTagger(TinyNet(rate=8000), batch_size=6, **SETTINGS)
+    tagger = AudioTagger(TinyNet(rate=8000, width=8), batch_size=6, **SETTINGS)
     if request.param == "tagger":
         return tagger, X, Y
     return TunedThresholdTagger(tagger, cv=2, random_state=0), X, Y

@@ -29,7 +29,7 @@ SETTINGS = {"sample_rate": 8000, "batch_size": 4, "max_epochs": 1, "random_state
 def tiny_tagger(**settings):
     """Make a tagger that trains in milliseconds, for tests that are not about WALNet."""
     defaults = {"batch_size": 4, "max_epochs": 1, "random_state": 0}
-    return AudioTagger(TinyNet(rate=8000), **defaults | settings)
+    return AudioTagger(TinyNet(rate=8000, width=8), **defaults | settings)
 
 
 def weights(tagger):
@@ -103,7 +103,7 @@ def test_learns_to_distinguish_noise_and_tones():
     X = np.concatenate([noise, tone, 0.3 * noise + tone])
     Y = np.repeat([[1, 0], [0, 1], [1, 1]], 20, axis=0)
     tagger = WALNetTagger(
-        **SETTINGS | {"max_epochs": 8, "lr": 1e-3}, augmentation=Augmentation(mixup_prob=0)
+        **SETTINGS | {"batch_size": 10, "max_epochs": 3}, augmentation=Augmentation(mixup_prob=0)
     )
     tagger.fit(X[::2], Y[::2], X_val=X[1::4], Y_val=Y[1::4])
     assert tagger.score(X[3::4], Y[3::4]) > 0.9
@@ -168,7 +168,7 @@ def test_every_clip_is_used_in_every_epoch(scenes):
 def test_interrupted_training_continues_to_the_same_weights(scenes, tmp_path):
     X, Y = scenes.to_xy("balanced_train")
     X_val, Y_val = scenes.to_xy("validate")
-    settings = SETTINGS | {"max_iterations": 5, "validate_every": 2}
+    settings = SETTINGS | {"max_iterations": 4, "validate_every": 2}
 
     class Stop(Callback):
         def on_epoch_end(self, net, **kwargs):

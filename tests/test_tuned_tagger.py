@@ -1,3 +1,5 @@
+"""TunedThresholdTagger with estimators of scikit-learn."""
+
 import warnings
 
 import numpy as np
@@ -39,7 +41,7 @@ def test_thresholds_are_tuned_on_out_of_fold_scores(data, model):
     np.testing.assert_allclose(tuned.thresholds_, expected)
 
 
-def test_names_of_events_do_not_matter_to_the_thresholds(data, model):
+def test_thresholds_do_not_depend_on_names_of_events(data, model):
     X, Y = data
     named = pd.DataFrame(Y, columns=["siren", "bell", "rain"])
     expected = TunedThresholdTagger(model, cv=3, random_state=0).fit(X, Y).thresholds_
@@ -55,7 +57,7 @@ def test_estimator_is_refitted_on_all_clips(data, model):
     assert tuned.score(X, Y) == mean_f1(Y, tuned.predict(X))
 
 
-def test_part_of_the_clips_is_held_out(data, model):
+def test_fraction_of_the_clips_is_held_out(data, model):
     X, Y = data
     tuned = TunedThresholdTagger(model, cv=0.25, refit=False, random_state=0).fit(X, Y)
     n_train = {len(e.coef_) for e in tuned.estimator_.estimators_}
@@ -64,7 +66,7 @@ def test_part_of_the_clips_is_held_out(data, model):
     assert not np.allclose(tuned.predict_proba(X), everything)
 
 
-def test_prefit_estimator_is_kept(data, model):
+def test_prefit_estimator_is_not_fitted_again(data, model):
     X, Y = data
     model.fit(X[:60], Y[:60])
     tuned = TunedThresholdTagger(model, cv="prefit").fit(X[60:], Y[60:])
@@ -77,7 +79,7 @@ def test_groups_stay_together(data):
     X, Y = data
     groups = np.repeat(np.arange(40), 3)
     forest = OneVsRestClassifier(ExtraTreesClassifier(50, random_state=0))
-    # each clip thrice: without groups, the forest has seen every clip it is tuned on
+    # each clip occurs three times: without groups, the forest is trained on the tuning clips
     X, Y = X[groups], Y[groups]
     leaky = TunedThresholdTagger(forest, cv=4, random_state=0).fit(X, Y)
     clean = TunedThresholdTagger(forest, cv=4, random_state=0).fit(X, Y, groups=groups)
@@ -86,7 +88,7 @@ def test_groups_stay_together(data):
 
 
 def test_several_splits_need_a_refit(data, model):
-    with pytest.raises(ValueError, match="refit=False with cv=5 leaves 5 estimators"):
+    with pytest.raises(ValueError, match="refit=False with cv=5 gives 5 estimators"):
         TunedThresholdTagger(model, refit=False).fit(*data)
 
 
@@ -105,7 +107,7 @@ def test_bad_parameters(data, model, changes, error, message):
         TunedThresholdTagger(**{"estimator": model, **changes}).fit(*data)
 
 
-def test_only_our_tagger_can_be_saved(data, model, tmp_path):
+def test_only_audio_taggers_can_be_saved(data, model, tmp_path):
     with pytest.raises(TypeError, match="not a OneVsRestClassifier"):
         TunedThresholdTagger(model, cv=2).fit(*data).save(tmp_path / "x")
 
@@ -160,7 +162,7 @@ def test_prefit_estimator_has_the_names(named, form):
     assert tuned.score(S, form(Y)) == mean_f1(Y, expected.thresholds_ < S)
 
 
-def test_prefit_clips_may_lack_an_event(named):
+def test_prefit_clips_need_not_have_all_events(named):
     S, Y, estimator = named
     zeros = Y.assign(bell=0)
     expected = ThresholdTuner().fit(S, zeros.to_numpy()).thresholds_
@@ -171,7 +173,7 @@ def test_prefit_clips_may_lack_an_event(named):
         TunedThresholdTagger(estimator, cv="prefit").fit(S, Y.drop(columns="bell"))
 
 
-def test_events_that_a_prefit_estimator_does_not_know_are_named(named):
+def test_error_names_events_unknown_to_a_prefit_estimator(named):
     S, Y, estimator = named
     with pytest.raises(ValueError, match=r"the event 'Rain', which is not .* nearest: 'rain'"):
         TunedThresholdTagger(estimator, cv="prefit").fit(S, Y.rename(columns={"rain": "Rain"}))
@@ -190,7 +192,7 @@ def test_prefit_labels_are_matched_by_value(rng):
         TunedThresholdTagger(model, cv="prefit").fit(X[:2], ["a", "z"])
 
 
-def test_prefit_estimator_without_names_takes_columns_by_position(data, model):
+def test_columns_of_a_prefit_estimator_without_names_are_matched_by_position(data, model):
     X, Y = data
     named = pd.DataFrame(Y, columns=["siren", "bell", "rain"])
     tuned = TunedThresholdTagger(model.fit(X, Y), cv="prefit").fit(X, named)
@@ -202,7 +204,7 @@ def test_prefit_estimator_without_names_takes_columns_by_position(data, model):
 
 
 @pytest.mark.parametrize("cv", [3, "prefit"])
-def test_a_forest_has_an_array_per_event(data, cv):
+def test_forest_returns_an_array_per_event(data, cv):
     X, Y = data
     forest = RandomForestClassifier(5, random_state=0).fit(X, Y)
     tuned = TunedThresholdTagger(forest, cv=cv, random_state=0).fit(X, Y)
@@ -215,7 +217,7 @@ def test_a_forest_has_an_array_per_event(data, cv):
         )
 
 
-def test_an_event_that_a_forest_never_saw_scores_zero(data):
+def test_event_without_training_clips_scores_zero_in_a_forest(data):
     X, Y = data
     Y = Y.copy()
     Y[:, 1] = 0
@@ -226,7 +228,7 @@ def test_an_event_that_a_forest_never_saw_scores_zero(data):
 
 
 @pytest.mark.parametrize("cv", [3, "prefit"])
-def test_a_single_event_has_one_column(data, model, cv):
+def test_single_event_has_one_column(data, model, cv):
     X, Y = data
     Y = Y[:, :1]
     model.fit(X, Y)
@@ -235,7 +237,7 @@ def test_a_single_event_has_one_column(data, model, cv):
     assert tuned.predict(X).shape == (120, 1)
 
 
-def test_event_lists_are_for_any_estimator(data, model):
+def test_any_estimator_takes_event_lists(data, model):
     X, Y = data
     lists = [[f"event {k}" for k in np.flatnonzero(row)] for row in Y]
     tuned = TunedThresholdTagger(model, cv=3, random_state=0).fit(X, iter(lists))
@@ -251,29 +253,31 @@ def labels(rng):
     return rng.standard_normal((62, 3)) + 2 * np.eye(3)[np.repeat([0, 1, 2], [30, 30, 2])], y
 
 
-def test_labels_may_be_rarer_than_folds(labels):
+def test_label_may_have_fewer_clips_than_folds(labels):
     X, y = labels
     tuned = TunedThresholdTagger(LogisticRegression(), cv=5, random_state=0).fit(X, y)
     assert tuned.classes_.tolist() == ["a", "b", "rare"]
     assert np.isfinite(tuned.thresholds_).all()
 
 
-def test_a_label_that_a_training_part_lacks_is_named(labels):
+def test_warning_names_labels_missing_from_a_training_part(labels):
     X, y = labels
     tuned = TunedThresholdTagger(LogisticRegression(), cv=5, random_state=0)
-    with pytest.warns(UndefinedMetricWarning, match="1 of 3 labels .* score 0 .*: rare"):
+    with pytest.warns(
+        UndefinedMetricWarning, match="1 of 3 labels .* score 0 in its test part: rare"
+    ):
         tuned.fit(X[:-1], y[:-1])
     assert tuned.classes_.tolist() == ["a", "b", "rare"]
 
 
-def test_folds_with_a_single_label_are_refused(labels):
+def test_folds_with_a_single_label_raise(labels):
     X, y = labels
     few = np.r_[0:10, 60]
     with pytest.raises(ValueError, match=r"too few clips of the label 'rare'.*has 'a' only"):
         TunedThresholdTagger(LogisticRegression(), cv=5).fit(X[few], y[few])
 
 
-def test_unknown_label_counts_as_wrong(labels):
+def test_unknown_label_has_an_f1_of_zero(labels):
     X, y = labels
     tuned = TunedThresholdTagger(LogisticRegression(), cv=2, random_state=0).fit(X, y)
     predicted = tuned.predict(X)
@@ -284,7 +288,7 @@ def test_unknown_label_counts_as_wrong(labels):
 
 
 @pytest.mark.parametrize("fraction", [0.5, 0.4, 0.35, 0.3, 0.2, 0.001])
-def test_part_that_thresholds_are_tuned_on_is_as_large_as_asked_for(data, model, fraction):
+def test_number_of_tuning_clips_is_the_fraction(data, model, fraction):
     sizes = []
 
     class Spy(ThresholdTuner):
@@ -299,7 +303,7 @@ def test_part_that_thresholds_are_tuned_on_is_as_large_as_asked_for(data, model,
 
 
 class Recorder(DummyClassifier):
-    """Takes groups, and notes what it was given with which clips."""
+    """Classifier that records the clips, weights and groups of each fit."""
 
     seen = []  # noqa: RUF012
 
@@ -312,7 +316,7 @@ class Recorder(DummyClassifier):
 
 
 @pytest.mark.parametrize("cv", [3, 0.4])
-def test_groups_and_weights_reach_an_estimator_that_takes_them(cv):
+def test_groups_and_weights_are_passed_to_the_estimator(cv):
     Recorder.seen.clear()
     X = np.arange(24)[:, None]
     groups = [f"speaker {i // 4}" for i in range(24)]
@@ -329,7 +333,7 @@ def test_groups_and_weights_reach_an_estimator_that_takes_them(cv):
     assert np.isin(np.arange(24) // 4, trained // 4).sum() == len(trained)
 
 
-def test_weights_of_a_step_go_with_the_clips():
+def test_weights_of_a_step_are_split_like_the_clips():
     Recorder.seen.clear()
     X, Y = np.arange(12)[:, None], np.eye(2, dtype=int)[np.arange(12) % 2]
     pipe = Pipeline([("model", Recorder())])
@@ -340,6 +344,6 @@ def test_weights_of_a_step_go_with_the_clips():
         assert groups is None
 
 
-def test_groups_of_another_length(data, model):
+def test_wrong_number_of_groups_raises(data, model):
     with pytest.raises(ValueError, match="groups: got 2 entries for 120 clips"):
         TunedThresholdTagger(model).fit(*data, groups=[1, 2])
