@@ -9,15 +9,8 @@ import soundfile
 import soxr
 
 from sktagger.audio._parts import read_samples
-from sktagger.audio.reading import (
-    Section,
-    audio_info,
-    check_complete,
-    check_finite,
-    open_audio,
-    resampled_length,
-    undecodable,
-)
+from sktagger.audio._waveforms import check_finite, resampled_length
+from sktagger.audio.reading import Section, audio_info, check_complete, open_audio, undecodable
 
 BLOCK_SAMPLES = 2**18  # per channel
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from sktagger.audio.clips import Gap
+from sktagger.audio._gaps import Gap
 from sktagger.audio.reading import MemoryFile, Section
 
 # Names of the paths in tables and dicts.

@@ -17,9 +17,7 @@ References
 
 from __future__ import annotations
 
-import math
 import os
-import reprlib
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,8 +28,8 @@ import pandas as pd
 
 from sktagger._utils.files import expand_path, path_hint
 from sktagger._utils.text import nearest, printable
-from sktagger.audio.reading import Section, audio_info
 from sktagger.datasets._check import SECTION_KEYS, check_content, check_inside
+from sktagger.datasets._examples import check_event_names, clip_of, fill_lengths
 from sktagger.datasets._reading import load_json
 
 __all__ = ["Database", "load_database"]
@@ -136,7 +134,7 @@ class Database:
         table = table.reindex(columns=known + extra).astype(dict.fromkeys(samples, "Int64"))
         lengths = table["audio_length"].to_numpy(float, copy=True)
         if read_lengths:
-            self._fill_lengths(name, lengths)
+            fill_lengths(self.path, name, self._content[name], lengths)
         table["audio_length"] = lengths
         # Changes to these lists must not change the database.
         table["events"] = table["events"].map(list)
@@ -225,7 +223,7 @@ class Database:
         kept = table
         if min_length > 0:
             lengths = table["audio_length"].to_numpy(copy=True)
-            self._fill_lengths(name, lengths, on_error)
+            fill_lengths(self.path, name, self._content[name], lengths, on_error)
             kept = table[lengths >= min_length]
         if not len(kept):
             raise ValueError(
@@ -240,7 +238,7 @@ class Database:
         X = np.empty(len(kept), object)
         for row, example_id in enumerate(kept.index):
             clip = self._content[name][example_id]
-            X[row] = _clip_of(clip)
+            X[row] = clip_of(clip)
             for event in clip["events"]:
                 if event in column_of:
                     indicator[row, column_of[event]] = 1
@@ -286,7 +284,7 @@ class Database:
 
     def _columns(self, name: str, events: Iterable[str] | None) -> list[str]:
         if events is not None:
-            return _check_event_names(events)
+            return check_event_names(events)
         return self.events(self.training_set if self.training_set in self.datasets else name)
 
     def _examples(self, name: str) -> dict[str, dict[str, Any]]:
@@ -297,24 +295,6 @@ class Database:
                 "Give one of these names."
             )
         return self._content[name]
-
-    def _fill_lengths(self, name: str, lengths: np.ndarray, on_error: str = "raise") -> None:
-        """Replace NaN by the length in the header, or by infinity if it cannot be read."""
-        examples = list(self._examples(name).items())
-        for i in np.flatnonzero(np.isnan(lengths)):
-            example_id, clip = examples[i]
-            section = Section(clip["audio_path"], *(clip.get(key) for key in SECTION_KEYS))
-            try:
-                n_samples, sample_rate = audio_info(section)
-            except (OSError, ValueError) as error:
-                if on_error == "raise":
-                    raise type(error)(
-                        f"{self.path}: clip {example_id!r} of {name!r}: {error} Correct the clip, "
-                        "or add its audio_length."
-                    ) from error
-                lengths[i] = math.inf
-            else:
-                lengths[i] = n_samples / sample_rate
 
 
 def load_database(
@@ -409,28 +389,3 @@ def load_database(
     if root is not None:
         check_inside(path, sets, root)
     return Database(path, sets, training_set)
-
-
-def _check_event_names(events: Iterable[str]) -> list[str]:
-    listed = isinstance(events, Iterable) and not isinstance(events, str)
-    names = list(events) if listed else []
-    wrong = [name for name in names if not isinstance(name, str) or not name]
-    if not listed:
-        got = reprlib.repr(events)
-    elif wrong:
-        got = f"the name {wrong[0]!r}"
-    elif len(set(names)) < len(names):
-        got = f"the name {Counter(names).most_common(1)[0][0]!r} more than once"
-    else:
-        return [str(name) for name in names]
-    raise ValueError(
-        f"events: got {got}; allowed is a list of distinct, non-empty strings. "
-        "Give for example the columns of the training set's Y."
-    )
-
-
-def _clip_of(clip: dict[str, Any]) -> str | tuple[str, int, int | None]:
-    start, stop = clip.get("audio_start_samples"), clip.get("audio_stop_samples")
-    if start is None and stop is None:
-        return clip["audio_path"]
-    return clip["audio_path"], start or 0, stop

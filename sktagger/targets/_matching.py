@@ -1,152 +1,32 @@
-"""Conversion of targets in any form to indicator matrices, and matching of their events.
+"""Matching of the events in targets with events of scores or of training.
 
-Targets are an indicator matrix, event lists, or 1-D labels. Events are matched by name if both
-sides have names, and otherwise by position.
+Events are matched by name if both sides have names, and otherwise by position.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from numbers import Integral, Number
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from sktagger._utils.text import nearest, quoted, short
+from sktagger._utils.text import quoted, short
+from sktagger.targets._conversion import Targets, lists_to_indicator, unknown_events_error
 from sktagger.targets._forms import Form, plain_container, read_form
-from sktagger.targets._names import warn_of_names
 
 __all__ = [
-    "Targets",
     "align_events",
     "align_score_targets",
     "check_classes",
     "check_same_classes",
-    "check_targets",
-    "event_columns",
     "match_columns",
     "match_events",
     "match_form",
     "matched_by_name",
-    "read_targets",
 ]
-
-
-class Targets(NamedTuple):
-    """Checked targets.
-
-    Attributes
-    ----------
-    indicator : ndarray of shape (n_clips, n_events), float32
-        1 where an event occurs.
-    classes : ndarray of shape (n_events,)
-        Event names or numbers, in the order of the columns.
-    multilabel : bool
-        False for 1-D labels, which give each clip exactly one event.
-    """
-
-    indicator: np.ndarray
-    classes: np.ndarray
-    multilabel: bool
-
-    def to_y(self) -> pd.DataFrame | np.ndarray:
-        """Convert the targets to a form that all estimators accept and that keeps the names.
-
-        Returns
-        -------
-        DataFrame of shape (n_clips, n_events), int8, or ndarray of shape (n_clips,)
-            An indicator matrix, or 1-D labels if `multilabel` is False.
-        """
-        if not self.multilabel:
-            return self.classes[self.indicator.argmax(axis=1)]
-        return pd.DataFrame(self.indicator.astype(np.int8), columns=event_columns(self.classes))
-
-
-def event_columns(classes: np.ndarray) -> pd.Index:
-    """Make the columns of a table of events.
-
-    Names stay Python objects, because strings of Arrow cannot hold every name.
-
-    Parameters
-    ----------
-    classes : ndarray of shape (n_events,)
-        Event names or numbers.
-
-    Returns
-    -------
-    Index of shape (n_events,)
-        The columns.
-    """
-    return pd.Index(classes, dtype=object if classes.dtype.kind in "OUT" else None)
-
-
-def check_targets(Y: Any, *, name: str = "Y") -> Targets:
-    """Convert training targets of any form to an indicator matrix and event names.
-
-    Parameters
-    ----------
-    Y : array-like
-        Indicator matrix (dense, sparse, or a table of pandas, polars or pyarrow whose columns name
-        the events), list of event lists (names or class ids), or 1-D labels. A table with a single
-        column may also hold labels or event lists. Rows of numbers that all have the same length
-        are read as an indicator matrix.
-    name : str, default="Y"
-        Name of the argument, for messages.
-
-    Returns
-    -------
-    Targets
-        Indicator matrix, event names, and whether a clip may have several events.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `Y` has another form or missing values. The message names the first such clip.
-
-    Warns
-    -----
-    UserWarning
-        If names look like several joined events, like missing values, or like each other.
-    """
-    targets = read_targets(Y, name=name)
-    warn_of_names(targets.classes, targets.indicator, name)
-    return targets
-
-
-def read_targets(Y: Any, *, name: str = "Y") -> Targets:
-    """Convert targets as :func:`check_targets` does, but without warnings about names.
-
-    Parameters
-    ----------
-    Y : array-like
-        See :func:`check_targets`.
-    name : str, default="Y"
-        Name of the argument, for messages.
-
-    Returns
-    -------
-    Targets
-        Indicator matrix, event names, and whether a clip may have several events.
-
-    Raises
-    ------
-    TypeError, ValueError
-        See :func:`check_targets`.
-    """
-    kind, values, names = read_form(Y, name)
-    if kind == "indicator":
-        names = np.arange(values.shape[1]) if names is None else names
-        return Targets(values, names, multilabel=True)
-    if kind == "labels":
-        classes, codes = np.unique(values, return_inverse=True)
-        return Targets(np.eye(len(classes), dtype=np.float32)[codes], classes, multilabel=False)
-    classes = sorted({event for events in values for event in events})
-    if not classes:
-        raise ValueError(f"{name} lists no events for any clip. Pass at least 1 event.")
-    classes = np.array(classes)
-    return Targets(_lists_to_indicator(values, classes, name), classes, multilabel=True)
 
 
 def match_events(
@@ -254,7 +134,7 @@ def match_form(
         names = _to_numbers(names, classes)
     if kind == "labels":
         lists = [[label] for label in values.tolist()]
-        indicator = _lists_to_indicator(lists, classes, name, unknown)
+        indicator = lists_to_indicator(lists, classes, name, unknown)
         return Targets(indicator, classes, multilabel=False)
     if kind == "lists":
         if numbered and any(isinstance(event, str) for events in values for event in events):
@@ -263,7 +143,7 @@ def match_form(
                 "names to match them with. Pass an indicator matrix with its columns in the same "
                 "order, or train with event names."
             )
-        indicator = _lists_to_indicator(values, classes, name, unknown)
+        indicator = lists_to_indicator(values, classes, name, unknown)
         return Targets(indicator, classes, multilabel=True)
     if matched_by_name(names, classes):
         return Targets(_select(values, names, classes, name), classes, multilabel=True)
@@ -446,26 +326,12 @@ def _check_form(targets, multilabel, name):
         )
 
 
-def _lists_to_indicator(lists, classes, name, unknown=None):
-    column = {event: k for k, event in enumerate(classes.tolist())}
-    indicator = np.zeros((len(lists), len(classes)), dtype=np.float32)
-    for clip, events in enumerate(lists):
-        for event in events:
-            if event in column:
-                indicator[clip, column[event]] = 1
-            elif unknown is None:
-                raise _unknown_events_error([event], classes, f"{name}: clip {clip}")
-            else:
-                unknown.add(event)
-    return indicator
-
-
 def _select(indicator, names, classes, name):
     column = {event: k for k, event in enumerate(names.tolist())}
     known = set(classes.tolist())
     unknown = [event for event in column if event not in known]
     if unknown:
-        raise _unknown_events_error(unknown, classes, name)
+        raise unknown_events_error(unknown, classes, name)
     missing = [event for event in classes.tolist() if event not in column]
     if missing:
         raise ValueError(
@@ -474,11 +340,3 @@ def _select(indicator, names, classes, name):
             "occur."
         )
     return indicator[:, [column[event] for event in classes.tolist()]]
-
-
-def _unknown_events_error(unknown, classes, where):
-    what, verb = ("event", "is") if len(unknown) == 1 else ("events", "are")
-    return ValueError(
-        f"{where} has the {what} {quoted(unknown)}, which {verb} not among the {len(classes)} "
-        f"events of training{nearest(unknown[0], classes)}. Correct the names or leave them out."
-    )

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from sktagger.targets._conversion import Targets
 from sktagger.targets._forms import read_form
-from sktagger.targets._matching import Targets, match_form
+from sktagger.targets._matching import match_form
 
 __all__ = [
     "event_names",
