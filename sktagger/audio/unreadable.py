@@ -22,7 +22,7 @@ class Unreadable:
     ----------
     on_error : {"raise", "warn", "skip"}
         "raise" raises the error. "warn" leaves the clip out with a warning. "skip" leaves it out
-        without one, see :meth:`summarise`.
+        without one, see :meth:`summarize`.
     container : str, default="X"
         Name of the container in messages.
     n_clips : int, default=0
@@ -92,7 +92,7 @@ class Unreadable:
         """
         return self.causes[min(self.causes)]
 
-    def summarise(self, consequence: str) -> None:
+    def summarize(self, consequence: str) -> None:
         """Warn once about all skipped clips.
 
         Parameters

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from sktagger._utils.warnings import warn
 from sktagger.audio.augmentation import FeatureDraw, roll
 from sktagger.audio.clips import ArrayClips, FileClips
 from sktagger.audio.reading import channels_cancel, to_mono
@@ -305,11 +305,9 @@ class ClipDataset(Dataset):
             is_known = index in self._warned
             self._warned.add(index)
         if not is_known:
-            warnings.warn(
+            warn(
                 f"{self.clips.name(index)}: its channels cancel each other. Their average, which "
-                "is scored, is silence. Invert one channel, or give a single channel.",
-                UserWarning,
-                stacklevel=2,
+                "is scored, is silence. Invert one channel, or give a single channel."
             )
 
     def _onsets(self, part):

@@ -1,4 +1,4 @@
-"""Plan batches: which clips they have, and how these are distorted.
+"""Plan batches: which clips they contain, and how the clips are distorted.
 
 A plan depends only on a seed and on the lengths of clips. Loader threads then turn it into tensors.
 Batches therefore do not depend on the number of threads, and training can continue from any batch.
@@ -6,23 +6,21 @@ Batches therefore do not depend on the number of threads, and training can conti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import repeat
-from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import clone
 
 from sktagger.audio.augmentation import (
     Augmentation,
-    FeatureDraw,
-    WaveformDraw,
     draw_features,
     draw_mixup_onset,
     draw_waveform,
 )
 from sktagger.audio.spectral import STFTSizes
-from sktagger.batching.device_transfer import padded_length
+from sktagger.batching.buckets import bucket_by_length, longest_first, split_into_batches
+from sktagger.batching.examples import Example, Part, plain_example
 
 __all__ = [
     "FRAMES_PER_CLIP",
@@ -34,130 +32,9 @@ __all__ = [
     "plain_plan",
 ]
 
-_MAX_PADDING = 0.05
-_MAX_BUCKET_AGE = 1000  # batches
 # If the clips of a batch, including padding, have more frames than this on average, the batch gets
 # fewer clips: 41 s at a hop of 20 ms
 FRAMES_PER_CLIP = 2048
-
-
-class Part(NamedTuple):
-    """A clip in an example.
-
-    Attributes
-    ----------
-    index : int
-        Which clip of the dataset.
-    draw : WaveformDraw or None
-        Distortions of its waveform. None: it is not distorted.
-    onset : int
-        Its first frame in the example.
-    """
-
-    index: int
-    draw: WaveformDraw | None = None
-    onset: int = 0
-
-
-class Example(NamedTuple):
-    """A row of a batch: one clip, or two clips that are mixed.
-
-    Attributes
-    ----------
-    n_frames : int
-        Number of frames of the STFT.
-    parts : tuple of Part
-        The clips.
-    features : FeatureDraw or None
-        Distortions of the features. None: they are not distorted.
-    weight : float or None
-        Weight in the loss. None: the dataset gives the weight.
-    """
-
-    n_frames: int
-    parts: tuple[Part, ...]
-    features: FeatureDraw | None = None
-    weight: float | None = None
-
-
-def bucket_by_length(
-    examples: Iterable[Example],
-    batch_size: int,
-    *,
-    max_frames: float = np.inf,
-    max_padding: float = _MAX_PADDING,
-    max_age: int = _MAX_BUCKET_AGE,
-) -> Iterator[list[Example]]:
-    """Group a stream of examples into batches of similar length.
-
-    The first example of a bucket, of L frames, limits the lengths of others to the range from
-    ``L * (1 - max_padding)`` to ``L / (1 - max_padding)``. Each further example narrows the range,
-    so that no clip is padded by more than `max_padding`. A bucket becomes a batch when it is full
-    or has been open for `max_age` batches. Examples that are left at the end are sorted by length
-    before they are batched.
-
-    Parameters
-    ----------
-    examples : iterable of Example
-    batch_size : int
-        Maximum number of examples in a batch.
-    max_frames : int, default=inf
-        Maximum number of frames in a batch, including padding. A single example may have more.
-    max_padding : float, default=0.05
-        Maximum fraction of padding in a clip, in [0, 1).
-    max_age : int, default=1000
-        Maximum age of a bucket, in batches.
-
-    Yields
-    ------
-    list of Example
-        A batch, longest example first. Every example is in one batch.
-    """
-    buckets = []
-    n_batches = 0
-    for example in examples:
-        length = example.n_frames
-        bucket = next((b for b in buckets if b.admits(length, max_frames)), None)
-        if bucket is None:
-            bucket = _Bucket(n_batches)
-            buckets.append(bucket)
-        bucket.add(example, length * (1 - max_padding), length / (1 - max_padding))
-        if len(bucket.examples) == batch_size or bucket.frames_with(1) > max_frames:
-            n_batches += 1
-            buckets.remove(bucket)
-            yield _longest_first(bucket.examples)
-        # the oldest bucket comes first
-        if buckets and n_batches - buckets[0].opened >= max_age:
-            n_batches += 1
-            yield _longest_first(buckets.pop(0).examples)
-    left = [example for bucket in buckets for example in bucket.examples]
-    yield from _chunks(_longest_first(left), batch_size, max_frames)
-
-
-class _Bucket:
-    """Examples of similar length that are not a batch yet."""
-
-    def __init__(self, opened):
-        self.opened = opened
-        self.examples = []
-        self.longest = 0
-        self.low, self.high = 0.0, float("inf")
-
-    def admits(self, length, max_frames):
-        return self.low <= length <= self.high and self.frames_with(length) <= max_frames
-
-    def frames_with(self, length):
-        """Count the frames, including padding, with one more example."""
-        return (len(self.examples) + 1) * padded_length(max(self.longest, length))
-
-    def add(self, example, low, high):
-        self.examples.append(example)
-        self.longest = max(self.longest, example.n_frames)
-        self.low, self.high = max(self.low, low), min(self.high, high)
-
-
-def _longest_first(examples):
-    return sorted(examples, key=lambda example: -example.n_frames)
 
 
 class TrainingPlan:
@@ -378,25 +255,6 @@ class _Partners:
         return min(int(np.searchsorted(self.ends, place, side="right")), self.n_clips - 1)
 
 
-def plain_example(index: int, n_samples: int, sizes: STFTSizes) -> Example:
-    """Plan a clip without distortions.
-
-    Parameters
-    ----------
-    index : int
-        Which clip of the dataset.
-    n_samples : int
-        Its length in samples.
-    sizes : STFTSizes
-        Sizes of the STFT.
-
-    Returns
-    -------
-    Example
-    """
-    return Example(sizes.n_frames(int(n_samples)), (Part(int(index)),))
-
-
 def plain_plan(
     lengths: np.ndarray,
     sizes: STFTSizes,
@@ -425,17 +283,7 @@ def plain_plan(
     list of list of Example
         The batches, longest clips first. Every clip is in one batch.
     """
-    examples = _longest_first(plain_example(i, n, sizes) for i, n in enumerate(lengths))
+    examples = longest_first(plain_example(i, n, sizes) for i, n in enumerate(lengths))
     n_long = sum(example.n_frames > long_frames for example in examples)
     batches = [[example] for example in examples[:n_long]]
-    return batches + list(_chunks(examples[n_long:], batch_size, max_frames))
-
-
-def _chunks(examples, batch_size, max_frames):
-    """Split a list of examples, longest first, into batches."""
-    start = 0
-    while start < len(examples):
-        length = padded_length(examples[start].n_frames)
-        size = max(1, int(min(batch_size * length, max_frames)) // length)
-        yield examples[start : start + size]
-        start += size
+    return batches + list(split_into_batches(examples[n_long:], batch_size, max_frames))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from sktagger._utils.warnings import warn
 from sktagger.batching.device_transfer import padded_length
 
 __all__ = ["BatchSplitter", "first_line", "is_out_of_memory", "select_clips"]
@@ -102,11 +102,9 @@ class BatchSplitter:
         self.max_clips = (size + 1) // 2
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
-        warnings.warn(
+        warn(
             f"Out of memory with {size} clips at once ({reason}). It continues with at most "
-            f"{self.max_clips}; {self.consequence}. Set a lower batch_size to avoid this.",
-            UserWarning,
-            stacklevel=3,
+            f"{self.max_clips}; {self.consequence}. Set a lower batch_size to avoid this."
         )
 
 

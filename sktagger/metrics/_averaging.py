@@ -1,10 +1,10 @@
 """Means over events, and the policy for events whose value is undefined."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 from sklearn.exceptions import UndefinedMetricWarning
+
+from sktagger._utils.warnings import warn
 
 __all__ = ["average_events", "warn_undefined"]
 
@@ -39,10 +39,10 @@ def average_events(values, support, average, *, metric, names=None, n_negatives=
         events without positives have weight 0 and cause a warning only if there are no others.
     """
     if average != "weighted" or not support.any():
-        warn_undefined(metric, support, n_negatives, stacklevel=4)
+        warn_undefined(metric, support, n_negatives)
     elif n_negatives is not None:
         # Events without positives have weight 0. Only the other events can change the mean.
-        warn_undefined(metric, support[support > 0], n_negatives[support > 0], stacklevel=4)
+        warn_undefined(metric, support[support > 0], n_negatives[support > 0])
     if average is None:
         return values if names is None else pd.Series(values, index=names, name=metric)
     defined = ~np.isnan(values)
@@ -52,7 +52,7 @@ def average_events(values, support, average, *, metric, names=None, n_negatives=
     return float(np.average(values[defined], weights=weights))
 
 
-def warn_undefined(metric, support, n_negatives=None, *, stacklevel=3):
+def warn_undefined(metric, support, n_negatives=None):
     """Warn once if events have no positives (or no negatives) although the metric needs them."""
     missing = {"positives": support == 0}
     if n_negatives is not None:
@@ -60,9 +60,8 @@ def warn_undefined(metric, support, n_negatives=None, *, stacklevel=3):
     n_undefined = np.count_nonzero(np.any(list(missing.values()), axis=0))
     if n_undefined:
         reasons = [f"{events.sum()} without {kind}" for kind, events in missing.items()]
-        warnings.warn(
+        warn(
             f"{metric} is undefined for {n_undefined} of {len(support)} events "
             f"({', '.join(reasons)}). Their value is NaN and left out of means.",
             UndefinedMetricWarning,
-            stacklevel=stacklevel,
         )

@@ -1,6 +1,5 @@
 """Scorers for `cross_validate` and hyperparameter searches."""
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from sklearn.pipeline import Pipeline
 
 from sktagger._utils.text import listed
 from sktagger._utils.validation import BaseScorer
+from sktagger._utils.warnings import warn
 from sktagger.metrics._binary import mean_f1
 from sktagger.metrics._lwlrap import lwlrap
 from sktagger.metrics._ranking_metrics import mean_average_precision, mean_roc_auc
@@ -170,11 +170,10 @@ def _select_events(scores, y_true, estimator):
 def _warn_unknown(unknown):
     """Warn about events or labels that the estimator does not know."""
     if unknown:
-        warnings.warn(
+        warn(
             f"{len(unknown)} events of the scored clips were absent in training and have no "
             f"scores: {listed(sorted(map(str, unknown)))}. The metric ignores them.",
             UndefinedMetricWarning,
-            stacklevel=2,
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch.history import History
 
 from sktagger._utils.validation import check_lengths
+from sktagger._utils.warnings import warn
 from sktagger.audio.clip_input import check_clips
 from sktagger.audio.clips import warn_of_short_sections
 from sktagger.audio.spectral import STFTSizes
@@ -326,12 +326,8 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerParameters):
             try:
                 resolve_device(self.device)
             except ValueError:
-                warnings.warn(
-                    f"The tagger was trained with device={self.device!r}, which this machine does "
-                    'not have. It now uses device="auto".',
-                    UserWarning,
-                    stacklevel=2,
-                )
+                what = f"The tagger was trained with device={self.device!r}, which this machine"
+                warn(f'{what} does not have. It now uses device="auto".')
                 self.device = "auto"
             # copies, because joblib gives its processes arrays in read-only files
             tensors = {key: torch.tensor(array) for key, array in net["state"].items()}
@@ -400,4 +396,4 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerParameters):
                     "gradient_clip."
                 )
             yield rows, output
-        dataset.unreadable.summarise(consequence)
+        dataset.unreadable.summarize(consequence)

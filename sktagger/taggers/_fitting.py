@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,10 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone
-from sklearn.utils import check_random_state
 
-from sktagger._utils.text import quoted, short
 from sktagger._utils.validation import check_lengths, check_weights
+from sktagger._utils.warnings import warn
 from sktagger.audio.clip_input import check_clips, reusable
 from sktagger.audio.unreadable import no_clip_left, skipped_table
 from sktagger.batching.dataset import ClipDataset
@@ -21,6 +19,12 @@ from sktagger.batching.plain import PlainBatches
 from sktagger.model_selection import MultilabelStratifiedGroupKFold, check_groups
 from sktagger.networks import Network, NetworkModule
 from sktagger.taggers._base import BaseTagger
+from sktagger.taggers._continuing import (
+    check_same_events,
+    check_same_network,
+    check_same_source,
+    draw_seed,
+)
 from sktagger.taggers.out_of_fold import out_of_fold_scores
 from sktagger.taggers.persistence import warn_unless_savable
 from sktagger.targets import (
@@ -34,7 +38,6 @@ from sktagger.targets import (
     read_targets,
 )
 from sktagger.training._record import describe_training
-from sktagger.training.callbacks import Checkpoint
 from sktagger.training.fine_tuning import Weights, start_from
 from sktagger.training.intervals import TrainingData
 from sktagger.training.net import TaggerNet
@@ -127,10 +130,10 @@ class FittingTagger(BaseTagger):
         continued = self.warm_start and hasattr(self, "net_")
         network = self._get_network().resolve()
         if continued:
-            self._check_same_events(targets)
-            self._check_same_network(network)
-            self._check_same_source()
-        seed = self._draw_seed(continued)
+            check_same_events(self, targets)
+            check_same_network(self, network)
+            check_same_source(self)
+        seed = draw_seed(self, continued=continued)
         kept, clips_val, events_val = split_validation(
             self, clips, targets, X_val, Y_val, seed, groups=groups, weights=weights
         )
@@ -201,11 +204,11 @@ class FittingTagger(BaseTagger):
         targets = Targets(indicator, classes, multilabel)
         check_lengths(clips, targets.indicator, ("X", "y"))
         weights = self._clip_weights(sample_weight, targets)
-        seed = self._draw_seed(continued)
+        seed = draw_seed(self, continued=continued)
         network = self._get_network().resolve()
         if continued:
-            self._check_same_network(network)
-            self._check_same_source()
+            check_same_network(self, network)
+            check_same_source(self)
         module = self._make_module(seed, targets.classes, network, continued=continued)
         train = clips, targets.indicator, weights
         train_set = self._dataset(clips, network, *train[1:])
@@ -245,12 +248,10 @@ class FittingTagger(BaseTagger):
         """
         X = reusable(X)
         if self.cross_fit is None:
-            warnings.warn(
+            warn(
                 "fit_transform scores the clips that the network was just trained on. These scores "
                 "are too good, and thresholds tuned on them are too high. Set cross_fit=5 to get "
-                "out-of-fold scores, or use TunedThresholdTagger.",
-                UserWarning,
-                stacklevel=2,
+                "out-of-fold scores, or use TunedThresholdTagger."
             )
             return self.fit(X, y, **fit_params).transform(X)
         self._check_settings()
@@ -265,50 +266,6 @@ class FittingTagger(BaseTagger):
         rows, scores = out_of_fold_scores(fold, X, targets, splits, **fit_params)
         self.fit(X, y, **fit_params)
         return scores[np.argsort(rows)]
-
-    def _check_same_events(self, targets):
-        if targets.multilabel != self._multilabel or list(targets.classes) != list(self.classes_):
-            raise ValueError(
-                f"y has the events {quoted(targets.classes)}, but with warm_start=True they must "
-                f"be those of the earlier training, {quoted(self.classes_)}, in the same order "
-                "and form. Set warm_start=False to start a new training."
-            )
-
-    def _check_same_network(self, network):
-        if type(network) is not type(self._network):
-            raise ValueError(
-                f"network={short(network)}: training continues with a "
-                f"{type(self._network).__name__}. Set network back, or set warm_start=False."
-            )
-        old, new = self._network.fixed_settings(), network.fixed_settings()
-        changed = [name for name in new if new[name] != old[name]]
-        if changed:
-            raise ValueError(
-                f"{_list_settings(changed, new)}: training continues with a network that was "
-                f"trained with {_list_settings(changed, old)}, and its weights fit these only. "
-                f"Set {', '.join(sorted({name.partition('__')[0] for name in changed}))} back, or "
-                "set warm_start=False."
-            )
-
-    def _check_same_source(self):
-        # pickles of earlier versions do not have `_began_with`
-        if self.init_from not in (None, getattr(self, "_began_with", self.init_from)):
-            raise ValueError(
-                f"init_from={short(self.init_from)}: only a new training starts from it, but this "
-                "training continues from the tagger's own weights. Set init_from back or set "
-                "warm_start=False. Instead of calling partial_fit, fit a clone."
-            )
-
-    def _draw_seed(self, continued):
-        """Draw the seed of a training, or take that of the checkpoint that it continues."""
-        if self.random_state is None and not continued:
-            for callback in self.callbacks or ():
-                callback = callback[-1] if isinstance(callback, tuple) else callback
-                if isinstance(callback, Checkpoint):
-                    seed = callback.unfinished_seed()
-                    if seed is not None:
-                        return seed
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _clip_weights(self, sample_weight, targets):
         check_class_weight(self.class_weight, targets.classes)
@@ -393,7 +350,7 @@ class FittingTagger(BaseTagger):
                 self._set_fitted(net, network, targets, data, new=earlier_net is None)
         if learned:
             for unreadable in data.unreadable:
-                unreadable.summarise("were left out, see skipped_")
+                unreadable.summarize("were left out, see skipped_")
         if not net.completed_:
             self._report_interruption(learned, validated=validation is not None)
 
@@ -408,7 +365,7 @@ class FittingTagger(BaseTagger):
         else:
             result = "the tagger has the weights of the last validation interval that ended"
         message = f"Training was interrupted{'; ' if learned else ' '}{result}."
-        warnings.warn(message, UserWarning, stacklevel=4)
+        warn(message)
 
     def _set_fitted(
         self, net: TaggerNet, network: Network, targets: Targets, data: TrainingData, *, new: bool
@@ -422,10 +379,6 @@ class FittingTagger(BaseTagger):
         self._multilabel = targets.multilabel
         self.n_iter_ = _finished_iterations(net)
         self.skipped_ = skipped_table(data.unreadable)
-
-
-def _list_settings(names, values):
-    return ", ".join(f"{name.rpartition('__')[2]}={values[name]!r}" for name in names)
 
 
 def _finished_iterations(net):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,6 +11,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 
 from sktagger._utils.text import listed, quoted
 from sktagger._utils.validation import safe_indexing
+from sktagger._utils.warnings import warn
 from sktagger.targets import Targets
 from sktagger.targets.responses import event_scores
 
@@ -103,10 +103,9 @@ def _check_training_labels(targets, splits):
             )
         missing |= tested & ~trained
     if missing.any():
-        warnings.warn(
+        warn(
             f"{missing.sum()} of {len(missing)} labels are missing from the training part of a "
             f"fold, and score 0 in its test part: {listed(targets.classes[missing])}. Give each "
             "label at least two clips (or groups, if clips are grouped).",
             UndefinedMetricWarning,
-            stacklevel=4,
         )

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import struct
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,6 +22,7 @@ from sktagger import __version__
 from sktagger._utils.files import expand_path, replacing
 from sktagger._utils.json import parse_json
 from sktagger._utils.schema import Field, check_object, is_count
+from sktagger._utils.warnings import warn
 from sktagger.networks import Network, find_state
 from sktagger.targets._names import are_events
 from sktagger.training._checkpoints import load_checkpoint, training_record
@@ -108,11 +108,9 @@ def warn_unless_savable(tagger: BaseTagger, classes: np.ndarray, *, multilabel: 
     try:
         _header(tagger, tagger._get_network(), classes, multilabel, 0, None)
     except _FAULTS as error:
-        warnings.warn(
+        warn(
             f"After training, this tagger cannot be saved by its method save ({error}), but only "
-            "by joblib.dump. To use save, correct this now.",
-            UserWarning,
-            stacklevel=3,
+            "by joblib.dump. To use save, correct this now."
         )
 
 

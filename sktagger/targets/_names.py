@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import warnings
 from typing import Any
 
 import numpy as np
 
 from sktagger._utils.text import find_twins, listed, short
+from sktagger._utils.warnings import warn
 
 __all__ = ["are_events", "warn_of_names"]
 
@@ -58,21 +58,17 @@ def warn_of_names(classes: np.ndarray, indicator: np.ndarray, name: str) -> None
         ),
     ):
         if suspects:
-            warnings.warn(
+            warn(
                 f"{name}: {len(suspects)} of {len(classes)} names {problem}: "
-                f"{listed(map(describe, suspects))}.",
-                UserWarning,
-                stacklevel=4,
+                f"{listed(map(describe, suspects))}."
             )
     twins = find_twins(names)
     if twins:
         spelled = listed((" and ".join(map(ascii, group)) for group in twins), 3)
         what = "name occurs" if len(twins) == 1 else "names occur"
-        warnings.warn(
+        warn(
             f"{name}: {len(twins)} {what} in more than one spelling: {spelled}. Each spelling is "
-            "learned as a separate event. Correct the names if they mean the same event.",
-            UserWarning,
-            stacklevel=4,
+            "learned as a separate event. Correct the names if they mean the same event."
         )
 
 

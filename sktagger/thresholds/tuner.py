@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sktagger._utils.text import listed, quoted
 from sktagger._utils.validation import Interval, StrOptions, check_lengths, check_params
+from sktagger._utils.warnings import warn
 from sktagger.metrics import mean_f1
 from sktagger.metrics._scored import scored
 from sktagger.targets import (
@@ -223,13 +223,11 @@ class ThresholdTuner(ClassifierMixin, TransformerMixin, BaseEstimator):
         thresholds, allowed = pick(scores, positive, criterion)
         if not allowed.all():
             failed = events[~allowed]
-            warnings.warn(
+            warn(
                 f"No threshold of {len(failed)} of {len(events)} events has "
                 f"min_precision={self.min_precision} and min_recall={self.min_recall}: "
                 f"{listed(failed)}. These events get the threshold with the smallest shortfall. "
-                "Lower the minimum, or pass more tuning clips.",
-                UserWarning,
-                stacklevel=3,
+                "Lower the minimum, or pass more tuning clips."
             )
         return thresholds
 

@@ -1,7 +1,6 @@
 """The callback that writes checkpoints, and continues the training that they belong to."""
 
 import os
-import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +12,7 @@ from skorch.history import History
 
 from sktagger._utils.files import expand_path
 from sktagger._utils.schema import is_count
+from sktagger._utils.warnings import warn
 from sktagger.networks import check_state
 from sktagger.training._checkpoints import (
     check_resumable,
@@ -109,11 +109,7 @@ class Checkpoint(Callback):
                 raise BlockingIOError(
                     f"{what} Wait until it ends, or take another directory."
                 ) from error
-            warnings.warn(
-                f"{what} This training writes none. Give each training a directory of its own.",
-                UserWarning,
-                stacklevel=3,
-            )
+            warn(f"{what} This training writes none. Give each training a directory of its own.")
             return False
         self.lock_, self.ended_ = lock, True  # there is no checkpoint yet to be marked as ended
         return True
@@ -156,18 +152,16 @@ class Checkpoint(Callback):
                 f"{what} Restore what has changed, take another directory, or start a new training "
                 "with init_from."
             )
-        warnings.warn(
+        warn(
             f"{what} Training starts from the beginning, and that file becomes "
             f"{_previous(path).name!r}. To keep the checkpoints of every training, give each a "
-            "directory of its own.",
-            UserWarning,
-            stacklevel=2,
+            "directory of its own."
         )
         return False
 
     def _continues_without_record(self, path):
         continues = self.on_mismatch == "raise"
-        warnings.warn(
+        warn(
             f"{str(path)!r} was written by an earlier version of sktagger, which did not note the "
             "training that it belongs to. "
             + (
@@ -175,9 +169,7 @@ class Checkpoint(Callback):
                 if continues
                 else "Training starts from the beginning, and that file becomes "
                 f"{_previous(path).name!r}."
-            ),
-            UserWarning,
-            stacklevel=3,
+            )
         )
         return continues
 
@@ -198,11 +190,9 @@ class Checkpoint(Callback):
         self.ended_ = latest.get("ended", False)
         n_clips, n_before = len(X.intervals.dataset), latest.get("n_clips")
         if n_before not in (None, n_clips):
-            warnings.warn(
+            warn(
                 f"Training began with {n_before} clips, and {n_clips} can be read now: it "
-                "continues with these. The result will not be that of an uninterrupted training.",
-                UserWarning,
-                stacklevel=2,
+                "continues with these. The result will not be that of an uninterrupted training."
             )
         if validated:
             validation = dict(net.callbacks_)["validation"]

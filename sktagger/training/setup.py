@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from skorch.callbacks import Callback, GradientNormClipping
 
 from sktagger._utils.text import listed, short
 from sktagger._utils.validation import check_lengths
+from sktagger._utils.warnings import warn
 from sktagger.audio.augmentation import Augmentation
 from sktagger.audio.clip_input import check_clips
 from sktagger.audio.clips import ArrayClips, FileClips
@@ -306,9 +306,8 @@ def _warn_absent_events(indicator, classes, where):
             "y": "get low scores only. Drop their columns, or add clips with them",
             "Y_val": "are left out of the validation mAP. Add clips with them, if possible",
         }[where]
-        warnings.warn(
+        warn(
             f"{len(absent)} of {len(classes)} events occur in no clip of {where} and "
             f"{consequence}: {listed(absent)}.",
             UndefinedMetricWarning,
-            stacklevel=4,
         )

@@ -1,0 +1,66 @@
+"""What a training takes from an earlier one: events, network, source of the weights, seed."""
+
+from __future__ import annotations
+
+from sklearn.utils import check_random_state
+
+from sktagger._utils.text import quoted, short
+from sktagger.networks import Network
+from sktagger.taggers._base import BaseTagger
+from sktagger.targets import Targets
+from sktagger.training.callbacks import Checkpoint
+
+
+def check_same_events(tagger: BaseTagger, targets: Targets) -> None:
+    """Check that a training has the events of the earlier one that it continues."""
+    if targets.multilabel != tagger._multilabel or list(targets.classes) != list(tagger.classes_):
+        raise ValueError(
+            f"y has the events {quoted(targets.classes)}, but with warm_start=True they must "
+            f"be those of the earlier training, {quoted(tagger.classes_)}, in the same order "
+            "and form. Set warm_start=False to start a new training."
+        )
+
+
+def check_same_network(tagger: BaseTagger, network: Network) -> None:
+    """Check that the weights of the earlier training fit the network."""
+    if type(network) is not type(tagger._network):
+        raise ValueError(
+            f"network={short(network)}: training continues with a "
+            f"{type(tagger._network).__name__}. Set network back, or set warm_start=False."
+        )
+    old, new = tagger._network.fixed_settings(), network.fixed_settings()
+    changed = [name for name in new if new[name] != old[name]]
+    if changed:
+        raise ValueError(
+            f"{_list_settings(changed, new)}: training continues with a network that was "
+            f"trained with {_list_settings(changed, old)}, and its weights fit these only. "
+            f"Set {', '.join(sorted({name.partition('__')[0] for name in changed}))} back, or "
+            "set warm_start=False."
+        )
+
+
+def check_same_source(tagger: BaseTagger) -> None:
+    """Check that `init_from` is None or was not changed since training began."""
+    # pickles of earlier versions do not have `_began_with`
+    if tagger.init_from not in (None, getattr(tagger, "_began_with", tagger.init_from)):
+        raise ValueError(
+            f"init_from={short(tagger.init_from)}: only a new training starts from it, but this "
+            "training continues from the tagger's own weights. Set init_from back or set "
+            "warm_start=False. Instead of calling partial_fit, fit a clone."
+        )
+
+
+def draw_seed(tagger: BaseTagger, *, continued: bool) -> int:
+    """Draw the seed of a training, or take that of the checkpoint that it continues."""
+    if tagger.random_state is None and not continued:
+        for callback in tagger.callbacks or ():
+            callback = callback[-1] if isinstance(callback, tuple) else callback
+            if isinstance(callback, Checkpoint):
+                seed = callback.unfinished_seed()
+                if seed is not None:
+                    return seed
+    return int(check_random_state(tagger.random_state).randint(2**31 - 1))
+
+
+def _list_settings(names, values):
+    return ", ".join(f"{name.rpartition('__')[2]}={values[name]!r}" for name in names)
