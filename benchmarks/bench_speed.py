@@ -80,7 +80,7 @@ def measure_stages(files, precision, n_repeats, batch_size):
     from sktagger.audio.spectral import stft
     from sktagger.networks import WALNet
     from sktagger.networks._masking import Frames
-    from sktagger.networks.walnet import LAYERS
+    from sktagger.networks._walnet_layers import LAYERS
 
     sizes, rng = STFT().sizes(RATE), np.random.default_rng(0)
     waveform = read_audio(Section(files[0]), RATE)
@@ -92,7 +92,7 @@ def measure_stages(files, precision, n_repeats, batch_size):
     mono = to_mono(waveform)
     stages["stft"] = clock(lambda: stft(mono, draw.onsets, sizes), 3 * n_repeats)
 
-    net = WALNet(N_EVENTS, precision=precision).train()
+    net = WALNet().build(N_EVENTS, precision=precision).train()
     length = sizes.n_frames(waveform.shape[1])
     spectra = torch.randn(batch_size, 1, length, sizes.n_bins, 2)
     n_frames = length - torch.arange(batch_size) * length // (20 * batch_size)
@@ -105,7 +105,9 @@ def measure_stages(files, precision, n_repeats, batch_size):
         x = net.features(spectra, n_frames, warp=warp)
         times.append(time.perf_counter())
         x = x.contiguous(memory_format=torch.channels_last)
-        logits, _ = net.cnn(x, Frames.of(n_frames, length), bfloat16=precision == "bfloat16")
+        frames = Frames.of(n_frames, length)
+        hidden, _ = net.cnn.hidden(x, frames, bfloat16=precision == "bfloat16")
+        logits = net.cnn.convs[-1].conv(hidden)
         loss = F.binary_cross_entropy_with_logits(logits.mean((2, 3)), targets)
         times.append(time.perf_counter())
         optimizer.zero_grad()

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 from sklearn.base import BaseEstimator, clone
 
+from sktagger.audio._waveforms import roll
 from sktagger.audio.spectral import STFTSizes, frame_onsets, stretched_onsets
 
 __all__ = [
@@ -376,31 +377,3 @@ def draw_mixup_onset(
     if low > high or max(n_first, n_second) > max_frames:
         return None
     return int(rng.integers(low, high, endpoint=True))
-
-
-def roll(waveform: np.ndarray, n_roll: int, sample_rate: int) -> np.ndarray:
-    """Shift a waveform in time. What leaves at its end returns at its beginning.
-
-    The first and last 10 ms are faded out before, to avoid a click where they meet.
-
-    Parameters
-    ----------
-    waveform : ndarray of shape (n_channels, n_samples), float32
-    n_roll : int
-        Shift to the right in samples. 0: the waveform is returned unchanged.
-    sample_rate : int
-        In Hz.
-
-    Returns
-    -------
-    ndarray of shape (n_channels, n_samples), float32
-    """
-    if n_roll == 0:
-        return waveform
-    waveform = waveform.copy()
-    n_fade = min(sample_rate // 100, waveform.shape[1])
-    if n_fade:
-        cosine = np.cos(np.pi * np.arange(n_fade) / n_fade).astype(waveform.dtype)
-        waveform[:, :n_fade] *= 0.5 - 0.5 * cosine
-        waveform[:, -n_fade:] *= 0.5 + 0.5 * cosine
-    return np.roll(waveform, n_roll, axis=1)

@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 CHUNK_FRAMES = 5120  # 102 s at a hop of 20 ms
-MIN_CHUNK_FRAMES = 1024
+MIN_CHUNK_FRAMES = 1024  # of chunks that are scored in parallel
 _END = object()
 
 

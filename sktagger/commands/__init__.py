@@ -16,6 +16,7 @@ from sktagger.commands import demo, evaluate, train
 
 __all__ = ["COMMANDS", "build_parser", "main"]
 
+# the modules of the commands, by the words that users type
 COMMANDS = {"demo": demo, "train": train, "evaluate": evaluate}
 
 

@@ -307,7 +307,9 @@ class NetworkModule(nn.Module):
 
         Parameters
         ----------
-        stft, n_frames, **distortions
+        stft, n_frames : Tensor
+            See :meth:`segment_scores`.
+        **distortions : Tensor
             See :meth:`segment_scores`.
 
         Returns
@@ -364,7 +366,9 @@ class NetworkModule(nn.Module):
 
         Parameters
         ----------
-        stft, n_frames, **distortions
+        stft, n_frames : Tensor
+            See :meth:`segment_scores`.
+        **distortions : Tensor
             See :meth:`segment_scores`.
 
         Returns

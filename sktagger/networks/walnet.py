@@ -18,26 +18,12 @@ from torch.nn import functional as F
 from sktagger._utils.validation import Interval, StrOptions
 from sktagger.audio.spectral import STFT, STFTSizes
 from sktagger.networks._features import LogMel, mel_filterbank
-from sktagger.networks._masking import Frames, NormPoolReLU
-from sktagger.networks._protocol import Network, NetworkInput, NetworkModule, ScoreGrid, skip_init
+from sktagger.networks._masking import Frames
+from sktagger.networks._protocol import Network, NetworkInput, NetworkModule, ScoreGrid
+from sktagger.networks._walnet_layers import CNN, LAYERS
 
-__all__ = ["LAYERS", "WALNet", "WALNetModule"]
+__all__ = ["WALNet", "WALNetModule"]
 
-# (output channels, kernel size, same padding, pool after) of the layers before the head
-LAYERS = (
-    (16, 3, True, False),
-    (16, 3, True, True),
-    (32, 3, True, False),
-    (32, 3, True, True),
-    (64, 3, True, False),
-    (64, 3, True, True),
-    (128, 3, True, False),
-    (128, 3, True, True),
-    (256, 3, True, False),
-    (256, 3, True, True),
-    (512, 3, True, True),
-    (1024, 2, False, False),
-)
 _STEP = 2 ** sum(pool for *_, pool in LAYERS)  # frames from one segment to the next
 _MIN_FRAMES = _STEP + 1  # the last 2x2 kernel needs two positions
 
@@ -53,73 +39,6 @@ def _count_context():
 
 _GRID = ScoreGrid(length=2 * _STEP, step=_STEP, context=_count_context())
 _N_MELS = 2 * _STEP  # two bands are then left for that kernel
-
-# A batch passes the first layers, whose outputs are large, in chunks of at most this many values.
-# For larger tensors, the CPU allocator asks the system for memory each time, which takes longer
-# than the arithmetic.
-_CHUNK_VALUES = 2**22
-_N_CHUNKED = 4  # layers
-
-
-class _ConvBlock(nn.Module):
-    """Convolution, batch norm, max-pooling, ReLU; the head is a convolution only."""
-
-    def __init__(self, n_in, n_out, kernel_size, same, pool, *, head=False):
-        super().__init__()
-        # WALNetModule.reset_parameters draws the weights from its own generator
-        self.conv = skip_init(
-            nn.Conv2d, n_in, n_out, kernel_size, padding=kernel_size // 2 if same else 0
-        )
-        self.norm = None if head else NormPoolReLU(n_out)
-        self.same = same
-        self.pool = pool
-
-    def forward(self, chunks, frames):
-        """Compute the output of the block, and its valid frames, for each chunk of a batch.
-
-        Pooling and ReLU commute. Pooling comes first, so that the ReLU has fewer values.
-        """
-        sign = None
-        weight, bias = self.conv.weight, self.conv.bias
-        if not self.training:
-            weight, bias = self.norm.folded(weight, bias)
-        elif self.pool:
-            sign = torch.where(self.norm.gamma.detach().flatten() < 0, -1.0, 1.0)
-            weight, bias = weight * sign[:, None, None, None], bias * sign
-        chunks = [F.conv2d(x, weight, bias, padding=self.conv.padding) for x in chunks]
-        if not self.same:
-            frames = [valid.unpadded_conv() for valid in frames]
-        pooled = [valid.halved() for valid in frames] if self.pool else frames
-        if self.training:
-            return self.norm(chunks, frames, sign), pooled
-        chunks = [valid.fill_(x) for x, valid in zip(chunks, frames, strict=True)]
-        if self.pool:
-            chunks = [F.max_pool2d(x, 2, ceil_mode=True) for x in chunks]
-        return [x.relu_() for x in chunks], pooled
-
-
-class _CNN(nn.Module):
-    def __init__(self, n_events):
-        super().__init__()
-        self.convs = nn.ModuleList()
-        n_in = 1
-        for n_out, kernel_size, same, pool in LAYERS:
-            self.convs.append(_ConvBlock(n_in, n_out, kernel_size, same, pool))
-            n_in = n_out
-        self.convs.append(_ConvBlock(n_in, n_events, 1, True, False, head=True))
-
-    def hidden(self, x, frames, bfloat16=False):
-        """Compute the output of the layer before the head, and its valid frames."""
-        n_values = LAYERS[0][0] * x[0].numel()
-        size = max(1, _CHUNK_VALUES // n_values) if x.device.type == "cpu" else len(x)
-        chunks, frames = x.split(size), frames.split(size)
-        hidden = self.convs[:-1]
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16):
-            for place, block in enumerate(hidden):
-                if place == _N_CHUNKED:
-                    chunks, frames = [torch.cat(chunks)], [Frames.joined(frames)]
-                chunks, frames = block(chunks, frames)
-        return chunks[0].to(self.convs[-1].conv.weight.dtype), frames[0]
 
 
 class WALNet(Network):
@@ -304,7 +223,7 @@ class WALNetModule(NetworkModule):
         self.n_bins = n_fft // 2 + 1
         self.pooling = pooling
         self.feature_extractor = LogMel(sample_rate, n_fft, _N_MELS, fmin)
-        self.cnn = _CNN(n_events)
+        self.cnn = CNN(n_events)
         self.to(memory_format=torch.channels_last)
 
     @property
@@ -342,7 +261,9 @@ class WALNetModule(NetworkModule):
 
         Parameters
         ----------
-        stft, n_frames, **distortions
+        stft, n_frames : Tensor
+            See :meth:`NetworkModule.segment_scores`.
+        **distortions : Tensor
             See :meth:`NetworkModule.segment_scores`.
 
         Returns
@@ -371,7 +292,9 @@ class WALNetModule(NetworkModule):
 
         Parameters
         ----------
-        stft, n_frames, **distortions
+        stft, n_frames : Tensor
+            See :meth:`NetworkModule.segment_scores`.
+        **distortions : Tensor
             See :meth:`NetworkModule.segment_scores`.
 
         Returns
@@ -395,7 +318,9 @@ class WALNetModule(NetworkModule):
 
         Parameters
         ----------
-        stft, n_frames, **distortions
+        stft, n_frames : Tensor
+            See :meth:`NetworkModule.segment_scores`.
+        **distortions : Tensor
             See :meth:`NetworkModule.segment_scores`.
 
         Returns
