@@ -32,7 +32,6 @@ FOR_USERS = (
     "sktagger.metrics",
     "sktagger.model_selection",
     "sktagger.taggers",
-    "sktagger.networks",
     "sktagger.networks.checks",
     "sktagger.taggers.audio_tagger",
     "sktagger.taggers.tuned",
