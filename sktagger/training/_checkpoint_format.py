@@ -45,7 +45,7 @@ def checkpoint_to_bytes(checkpoint: Mapping[str, Any]) -> bytes:
     Parameters
     ----------
     checkpoint : dict
-        As :func:`read_checkpoint` gives it. "format" and "version" are set anew.
+        As :func:`read_checkpoint` gives it. "format" and "version" are replaced.
 
     Returns
     -------

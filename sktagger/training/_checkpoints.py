@@ -56,7 +56,7 @@ def save_checkpoint(checkpoint: Mapping[str, Any], path: str | os.PathLike[str])
     Parameters
     ----------
     checkpoint : dict
-        As :func:`load_checkpoint` gives those of sktagger. "format" and "version" are set anew.
+        As :func:`load_checkpoint` gives those of sktagger. "format" and "version" are replaced.
     path : str or PathLike
 
     Raises
