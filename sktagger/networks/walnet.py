@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from sklearn.base import clone
@@ -95,7 +95,7 @@ class WALNet(Network):
         sample_rate: int = 44100,
         stft: STFT | None = None,
         fmin: float = 50.0,
-        pooling: str = "linear_softmax",
+        pooling: Literal["mean", "linear_softmax"] = "linear_softmax",
     ):
         self.sample_rate = sample_rate
         self.stft = stft

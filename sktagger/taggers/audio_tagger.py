@@ -232,7 +232,7 @@ class AudioTagger(FittingTagger):
         batch_size: int = 12,
         lr: float = 2e-3,
         schedule: Literal["one_cycle", "constant"] = "one_cycle",
-        augmentation: Augmentation | str | None = "default",
+        augmentation: Augmentation | Literal["default", "reference"] | None = "default",
         loss: Literal["auto", "binary_cross_entropy"] = "auto",
         weight_decay: float = 0.01,
         gradient_clip: float | None = 60.0,

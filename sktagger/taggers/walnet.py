@@ -223,7 +223,7 @@ class WALNetTagger(AudioTagger):
         batch_size: int = 12,
         lr: float = 2e-3,
         schedule: Literal["one_cycle", "constant"] = "one_cycle",
-        augmentation: Augmentation | str | None = "default",
+        augmentation: Augmentation | Literal["default", "reference"] | None = "default",
         loss: Literal["auto", "binary_cross_entropy"] = "auto",
         weight_decay: float = 0.01,
         gradient_clip: float | None = 60.0,
