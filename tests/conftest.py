@@ -17,19 +17,19 @@ from sktagger.datasets.scenes import make_scenes
 
 torch.set_num_threads(1)
 
-# the same examples in each run; `--hypothesis-profile=long` looks for other ones
+# the same examples in each run; `--hypothesis-profile=long` tries other ones
 settings.register_profile("short", deadline=None, derandomize=True)
 settings.register_profile("long", deadline=None, max_examples=5000)
 settings.load_profile("short")
 
-# where the CPU has AMX, precision="auto" is bfloat16; elsewhere it is slow, and a part must do
+# With AMX, precision="auto" is bfloat16. On other CPUs it is slow, so fewer tests use it.
 FAST_BFLOAT16 = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
 
 PROJECT = Path(__file__).resolve().parents[1]
 
 
 def pytest_generate_tests(metafunc):
-    """Run the tests of a module that asks for it once in each precision."""
+    """Run the tests that use the fixture `each_precision` once in each precision."""
     if "each_precision" in metafunc.fixturenames:
         quick = metafunc.definition.get_closest_marker("bfloat16") is not None
         precisions = ["float32"] + ["bfloat16"] * (FAST_BFLOAT16 or quick)
@@ -38,7 +38,7 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture(scope="module")
 def each_precision(request):
-    """Let "auto" be float32, then bfloat16."""
+    """Let the precision "auto" be float32, then bfloat16."""
     fast = request.param == "bfloat16"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: fast, raising=False)
@@ -52,7 +52,7 @@ def rng():
 
 @pytest.fixture(scope="session")
 def shared_data():
-    """Folder of real recordings, in no checkout: $SKTAGGER_DATA, else beside the project."""
+    """Folder of real recordings, not in the repository: $SKTAGGER_DATA or next to the project."""
     folder = Path(os.environ.get("SKTAGGER_DATA", PROJECT.parent / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip("no data folder: set SKTAGGER_DATA")
@@ -61,7 +61,7 @@ def shared_data():
 
 @pytest.fixture(scope="session")
 def parity():
-    """Inputs and outputs of the published system: $SKTAGGER_PARITY, else beside the project."""
+    """Inputs and outputs of the published system: $SKTAGGER_PARITY or next to the project."""
     default = PROJECT.parent / "shared" / "reference" / "parity.npz"
     path = Path(os.environ.get("SKTAGGER_PARITY", default))
     if not path.is_file():
@@ -80,7 +80,7 @@ def scenes(tmp_path_factory):
 
 @pytest.fixture
 def run_python():
-    """Give a function that runs code in a process of its own, and returns what it prints."""
+    """Return a function that runs code in a new process and returns its output."""
 
     def run(code, *arguments, **variables):
         done = subprocess.run(
@@ -100,7 +100,7 @@ def run_python():
 
 @pytest.fixture
 def no_training(monkeypatch):
-    """Let `fit` end at once, as if it had trained."""
+    """Let `fit` return at once, as if it had trained."""
 
     def fit(self, *args, **kwargs):
         self.net_ = SimpleNamespace(completed_=True)
@@ -111,7 +111,7 @@ def no_training(monkeypatch):
 
 @pytest.fixture
 def write_audio(tmp_path):
-    """Give a function that writes (n_samples,) or (n_samples, n_channels) to a file."""
+    """Return a function that writes (n_samples,) or (n_samples, n_channels) to a file."""
 
     def write(name, samples, sample_rate=16000, **kwargs):
         path = tmp_path / name
@@ -123,7 +123,7 @@ def write_audio(tmp_path):
 
 @pytest.fixture
 def sine():
-    """Give a function that makes a 440 Hz sine of amplitude 0.5."""
+    """Return a function that makes a sine of 440 Hz with amplitude 0.5."""
 
     def make(seconds=1.0, sample_rate=16000, frequency=440.0):
         time = np.arange(int(seconds * sample_rate)) / sample_rate
@@ -134,7 +134,7 @@ def sine():
 
 @pytest.fixture
 def sizes():
-    """Small STFT for clips at 1 kHz: 20 ms hop, 40 ms window."""
+    """Sizes of a small STFT for clips at 1 kHz: 20 ms hop, 40 ms window."""
     return STFTSizes(n_fft=64, hop_length=20, win_length=40)
 
 
@@ -154,7 +154,7 @@ def walnet(reference_state):
 
 @pytest.fixture
 def spectra(rng):
-    """Give a function that makes random STFTs (n_clips, 1, n_frames, 257, 2), zero-padded."""
+    """Return a function that makes random STFTs (n_clips, 1, n_frames, 257, 2), zero-padded."""
 
     def make(n_frames):
         shape = (len(n_frames), 1, max(n_frames), 257, 2)

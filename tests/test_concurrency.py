@@ -1,4 +1,4 @@
-"""Threads and processes share a tagger; what a process shares is left alone."""
+"""Threads and processes share a tagger; global state of the process does not change."""
 
 import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ SETTINGS = {
     "sample_rate": 8000,
     "batch_size": 2,
     "max_epochs": 1,
-    "precision": "float32",  # other processes know nothing of this suite's
+    "precision": "float32",  # other processes do not have the settings of this test run
     "random_state": 0,
 }
 EVENTS = [["siren"], ["rain"], ["rain", "siren"], []]
@@ -53,7 +53,7 @@ def test_threads_share_a_tagger(fitted, clips):
                 np.testing.assert_allclose(table, expected, rtol=0, atol=1e-6)
 
 
-def test_taggers_are_trained_side_by_side(fitted, clips):
+def test_taggers_are_trained_in_parallel(fitted, clips):
     with ThreadPoolExecutor(3) as pool:
         taggers = pool.map(lambda _: WALNetTagger(**SETTINGS).fit(clips, EVENTS), range(3))
         for tagger in taggers:
@@ -76,7 +76,7 @@ def test_joblib_gives_the_same_scores(fitted, clips, backend):
 
 def test_tagger_loads_from_a_read_only_file(fitted, clips, tmp_path):
     joblib.dump(fitted, tmp_path / "tagger.joblib")
-    loaded = joblib.load(tmp_path / "tagger.joblib", mmap_mode="r")  # as joblib's processes do
+    loaded = joblib.load(tmp_path / "tagger.joblib", mmap_mode="r")  # like joblib's processes
     np.testing.assert_array_equal(loaded.predict_proba(clips), fitted.predict_proba(clips))
 
 
@@ -102,10 +102,10 @@ torch.set_num_threads(2)
 X = np.random.default_rng(0).standard_normal((4, 8000))
 tagger = WALNetTagger(**{SETTINGS}).fit(X, {EVENTS})
 scores = tagger.predict_proba(X)
-time.sleep(0.5)  # MKL's memory is not fit for a fork while a thread that has used it is ending
+time.sleep(0.5)  # MKL's memory is inconsistent while one of its threads ends
 child = os.fork()
 if child == 0:
-    signal.alarm(40)  # a child that waits for ever ends, and is found to have failed
+    signal.alarm(40)  # kills a child that waits forever, so that the test fails
     np.testing.assert_allclose(tagger.predict_proba(X[:1]), scores[:1], rtol=0, atol=1e-6)
     again = tagger.fit(X, {EVENTS}).predict_proba(X)
     os._exit(0 if np.isfinite(again).all() else 1)
@@ -125,7 +125,7 @@ import tempfile
 from pathlib import Path
 from threading import Thread
 
-# whatever these do when they are imported, be it late by PyTorch, is theirs
+# changes that these libraries make on import, also late imports of PyTorch, are their own
 import joblib, numpy, pandas, safetensors.torch, skorch, soundfile, soxr, tensorboardX, torch, tqdm
 import matplotlib, scipy.fft, scipy.signal, sklearn.frozen, sklearn.model_selection, torch._dynamo
 

@@ -1,4 +1,4 @@
-"""Same seed, same bits; in other company, a clip has the same score but for rounding."""
+"""The same seed gives the same bits; other clips in a batch change a score by rounding only."""
 
 import hashlib
 import pickle
@@ -12,7 +12,7 @@ from sklearn.model_selection import cross_val_predict, cross_val_score
 from sktagger import WALNetTagger
 from sktagger.metrics import map_scorer
 
-# other processes know nothing of this suite's float32
+# explicit, because other processes do not have the settings of this test run
 SETTINGS = {
     "sample_rate": 8000,
     "batch_size": 4,
@@ -46,7 +46,7 @@ def fitted(files):
 
 
 def test_fresh_process_makes_the_same_weights(fitted, files, run_python):
-    # another seed of hashes, another order of strings in sets
+    # another hash seed gives another order of strings in sets
     output = run_python(FRESH_PROCESS, *files, OMP_NUM_THREADS="1", PYTHONHASHSEED="1")
     assert output == digest(fitted)
 
@@ -83,7 +83,7 @@ def test_company_of_a_clip_changes_its_score_by_rounding_only(fitted, rng, batch
 
 @pytest.fixture(scope="module")
 def cross_validated(files):
-    """Scores of clips and of folds from one process, and a function that makes them anew."""
+    """Scores of clips and folds from one process, and a function that computes them again."""
 
     def cross_validate(n_jobs):
         arguments = {"X": files, "y": INDICATOR, "cv": 2, "n_jobs": n_jobs}
@@ -98,7 +98,7 @@ def cross_validated(files):
 @pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
 def test_folds_side_by_side_give_the_same_scores(cross_validated, backend):
     expected, cross_validate = cross_validated
-    # training with another number of PyTorch's threads adds numbers up in another order
+    # the number of PyTorch threads changes the order of sums
     threads = {"inner_max_num_threads": 1} if backend == "loky" else {}
     with joblib.parallel_config(backend, **threads):
         for ours, theirs in zip(cross_validate(2), expected, strict=True):

@@ -1,4 +1,4 @@
-"""What is set apart, and what part each clip has in the loss."""
+"""Clips that are held out, and the share of each clip in the loss."""
 
 import numpy as np
 import pandas as pd
@@ -12,13 +12,13 @@ from sktagger.training.setup import make_intervals, split_validation
 from sktagger.training.weighting import label_weights
 
 SETTINGS = {"sample_rate": 8000, "batch_size": 4, "random_state": 0}
-SEED = int(np.random.RandomState(0).randint(2**31 - 1))  # that fit draws
+SEED = int(np.random.RandomState(0).randint(2**31 - 1))  # as fit draws it
 ALIKE = Augmentation(stretch=0, mixup_prob=1, final_weak_fraction=0)
 
 
 @pytest.fixture(scope="module")
 def data():
-    """Twenty clips, six of which have the rare event, and what to weigh them with."""
+    """Twenty clips and their events, of which the second is rare."""
     Y = np.zeros((20, 2), int)
     Y[:, 0] = 1
     Y[:6] = [[0, 1], [0, 1], [0, 1], [1, 1], [1, 1], [0, 0]]
@@ -26,18 +26,18 @@ def data():
 
 
 def loss_by_clip(X, y, sample_weight=None, n_epochs=150, **settings):
-    """Parts of the loss in which each clip takes part; they sum to 1."""
+    """Return the share of each clip in the loss of a training; the shares sum to 1."""
     tagger = WALNetTagger(**SETTINGS, augmentation=ALIKE, max_epochs=n_epochs, **settings)
     targets = check_targets(y)
     clips = check_clips(tagger, X, reset=True)
     network = tagger._get_network()
     weights = tagger._clip_weights(sample_weight, targets)
     dataset = tagger._dataset(clips, network, targets.indicator, weights)
-    of_labels = None
+    label_weight = None
     if not targets.multilabel:
-        weighing = tagger.class_weight, dataset.targets, targets.classes, dataset.weights
-        of_labels = label_weights(*weighing)
-    rounds = make_intervals(
+        arguments = tagger.class_weight, dataset.targets, targets.classes, dataset.weights
+        label_weight = label_weights(*arguments)
+    intervals = make_intervals(
         tagger,
         dataset,
         ALIKE,
@@ -46,11 +46,11 @@ def loss_by_clip(X, y, sample_weight=None, n_epochs=150, **settings):
         0,
         validated=False,
         n_epochs=None,
-        after=None,
-        label_weight=of_labels,
+        earlier_net=None,
+        label_weight=label_weight,
     )
     loss = np.zeros(len(X))
-    for batch in rounds.plan.take(n_epochs=n_epochs):
+    for batch in intervals.plan.take(n_epochs=n_epochs):
         _, weights = dataset.targets_of(batch)
         for example, weight in zip(batch, weights.tolist(), strict=True):
             rows = [dataset.clips.positions[part.index] for part in example.parts]
@@ -64,7 +64,7 @@ WEIGHTS = np.array([3, 1, 1, 2, 1, 1, *np.ones(10, int), 4, 0, 2, 0])
 @pytest.mark.parametrize("labels", [False, True])
 @pytest.mark.parametrize("sampler", [None, "balanced"])
 @pytest.mark.parametrize("class_weight", [None, "balanced", {1: 3.0}])
-def test_weighted_clips_are_as_much_of_the_loss_as_repeated_ones(
+def test_weighted_clips_have_the_same_share_of_the_loss_as_repeated_ones(
     data, labels, sampler, class_weight
 ):
     X, y = data
@@ -78,18 +78,18 @@ def test_weighted_clips_are_as_much_of_the_loss_as_repeated_ones(
     np.testing.assert_allclose(weighted, repeated, atol=0.015)
 
 
-def test_labels_of_some_weight_are_as_much_of_the_loss(data):
+def test_share_of_the_loss_follows_the_weights_of_labels(data):
     X, Y = data
-    of_clip = loss_by_clip(X, Y[:, 1], class_weight={1: 3.0})
-    assert of_clip[Y[:, 1] == 1].sum() == pytest.approx(15 / 30, abs=0.015)
-    of_clip = loss_by_clip(X, Y[:, 1], class_weight="balanced")
-    assert of_clip[Y[:, 1] == 1].sum() == pytest.approx(0.5, abs=0.015)
+    shares = loss_by_clip(X, Y[:, 1], class_weight={1: 3.0})
+    assert shares[Y[:, 1] == 1].sum() == pytest.approx(15 / 30, abs=0.015)
+    shares = loss_by_clip(X, Y[:, 1], class_weight="balanced")
+    assert shares[Y[:, 1] == 1].sum() == pytest.approx(0.5, abs=0.015)
 
 
-def test_sampler_leaves_the_weights_of_labels(data):
+def test_sampler_and_weights_of_labels_are_combined(data):
     X, Y = data
-    of_clip = loss_by_clip(X, Y[:, 1], sampler="balanced", class_weight={1: 3.0})
-    assert of_clip[Y[:, 1] == 1].sum() == pytest.approx(0.75, abs=0.02)
+    shares = loss_by_clip(X, Y[:, 1], sampler="balanced", class_weight={1: 3.0})
+    assert shares[Y[:, 1] == 1].sum() == pytest.approx(0.75, abs=0.02)
 
 
 def held_out(data, sample_weight=None, groups=None, **settings):
@@ -106,26 +106,26 @@ def held_out(data, sample_weight=None, groups=None, **settings):
 
 
 @pytest.mark.parametrize("fraction", [0.5, 0.4, 0.3, 0.25, 0.05])
-def test_part_that_is_set_apart(data, fraction):
+def test_fraction_of_the_clips_is_held_out(data, fraction):
     kept, validated = held_out(data, validation_fraction=fraction)
     assert len(validated) == 20 * fraction
     assert kept | validated == set(range(20))
 
 
-def test_at_least_one_clip_is_set_apart(data):
+def test_at_least_one_clip_is_held_out(data):
     with pytest.warns(UndefinedMetricWarning, match="of Y_val"):
         _, validated = held_out(data, validation_fraction=0.001)
     assert len(validated) == 1
 
 
-def test_clips_of_a_group_are_set_apart_together(data):
+def test_groups_are_not_split(data):
     groups = [f"recording {i % 7}" for i in range(20)]
     kept, validated = held_out(data, groups=groups, validation_fraction=0.3)
     assert not {groups[i] for i in kept} & {groups[i] for i in validated}
     assert 5 <= len(validated) <= 7
 
 
-def test_groups_are_checked_wherever_they_are_given(data):
+def test_groups_are_checked_without_a_split(data):
     X, Y = data
     with pytest.raises(ValueError, match="groups: got 3 entries for 20 clips"):
         WALNetTagger(**SETTINGS).fit(X, Y, groups=[1, 2, 3])
@@ -140,7 +140,7 @@ def test_clips_of_weight_zero_are_not_validated_on(data):
 
 
 @pytest.mark.parametrize("purpose", ["train on", "validate on"])
-def test_part_without_any_weight_is_an_error(data, purpose):
+def test_part_without_weight_raises(data, purpose):
     kept, validated = held_out(data, validation_fraction=0.4)
     weight = np.ones(20)
     weight[list(kept if purpose == "train on" else validated)] = 0
@@ -149,7 +149,7 @@ def test_part_without_any_weight_is_an_error(data, purpose):
         WALNetTagger(**SETTINGS, validation_fraction=0.4).fit(*data, sample_weight=weight)
 
 
-def test_events_of_clips_of_weight_zero_alone_are_warned_of(data):
+def test_events_only_in_clips_of_weight_zero_cause_a_warning(data):
     X, Y = data
     Y = pd.DataFrame({"rain": Y[:, 0], "siren": np.arange(20) == 3})
     tagger = WALNetTagger(**SETTINGS, max_epochs=1)

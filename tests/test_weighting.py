@@ -1,3 +1,5 @@
+"""Weights of classes, events and samples."""
+
 import numpy as np
 import pytest
 from sklearn.utils import compute_class_weight
@@ -14,7 +16,7 @@ INDICATOR = np.array([[1, 1, 0], [1, 0, 0], [1, 0, 0], [0, 0, 0]])
 EVENTS = np.array(["rain", "siren", "never"])
 
 
-def test_balanced_terms_weigh_the_same_with_and_without_the_event():
+def test_balanced_weights_of_positives_and_negatives_have_the_same_sum():
     absent, present = event_weights("balanced", INDICATOR, EVENTS)
     n_present = INDICATOR.sum(axis=0)
     np.testing.assert_allclose((present * n_present)[:2], ((4 - n_present) * absent)[:2])
@@ -22,14 +24,14 @@ def test_balanced_terms_weigh_the_same_with_and_without_the_event():
     assert (absent[2], present[2]) == (1, 1)
 
 
-def test_weights_by_event_count_for_its_positive_clips():
+def test_weights_of_events_apply_to_positive_clips():
     absent, present = event_weights({"siren": 3.0}, INDICATOR, EVENTS)
     assert absent.tolist() == [1, 1, 1]
     assert present.tolist() == [1, 3, 1]
     assert event_weights(None, INDICATOR, EVENTS) is None
 
 
-def test_balanced_labels_are_those_of_scikit_learn():
+def test_balanced_labels_have_the_weights_of_scikit_learn():
     y = np.array([0, 0, 0, 1, 2, 2])
     weights = label_weights("balanced", np.eye(3)[y], np.arange(3))
     expected = compute_class_weight("balanced", classes=np.arange(3), y=y)[y]
@@ -69,7 +71,7 @@ def test_weighted_clips_are_balanced_like_repeated_ones():
 
 
 @pytest.mark.parametrize("scale", [1, 0.01])
-def test_only_ratios_of_weights_matter_to_the_balance(scale):
+def test_balance_depends_on_ratios_of_weights_only(scale):
     weights = event_weights("balanced", INDICATOR, EVENTS, scale * COPIES)
     np.testing.assert_allclose(weights, event_weights("balanced", REPEATED, EVENTS), rtol=1e-6)
 
@@ -88,7 +90,7 @@ def test_weighted_clips_are_drawn_like_repeated_ones():
     np.testing.assert_allclose(p, np.add.reduceat(repeated, first))
 
 
-def test_weights_are_scaled_to_an_average_of_one():
+def test_weights_are_scaled_to_a_mean_of_one():
     scaled = mean_one(np.array([0.0, 1.0, 5.0]))
     assert scaled.tolist() == [0.0, 0.5, 2.5]
     assert scaled.dtype == np.float32

@@ -391,7 +391,7 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerParameters):
         for rows, output in score_batches(self.module_, batches, self.verbose, segments=segments):
             if not (output[0] if segments else output).isfinite().all():
                 raise FloatingPointError(
-                    f"The network's scores of clip {min(rows)} are not finite because its training "
+                    f"The network's scores of clip {min(rows)} are not finite: its training "
                     f"diverged. Train again with a lower lr (it is {self.lr:g}), or set "
                     "gradient_clip."
                 )

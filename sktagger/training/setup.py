@@ -207,12 +207,12 @@ def _check_callback(entry, used_names):
     kind = callback if isinstance(callback, type) else type(callback)
     if callback is not None and not issubclass(kind, Callback):
         raise TypeError(
-            f"callbacks: got {short(entry)}; allowed are skorch callbacks and pairs (name, "
+            f"callbacks: got {short(entry)}; allowed are skorch callbacks, and pairs (name, "
             "callback)."
         )
     if name in used_names:
         raise ValueError(
-            f"callbacks: the tagger itself has a callback named {name!r}. Choose another name."
+            f"callbacks: the tagger has a callback {name!r} of its own. Choose another name."
         )
 
 
