@@ -123,5 +123,5 @@ class TinyNet(OddNet):
 
     version = 1
 
-    def __init__(self, *, rate=1000, width=2, sharpness=1.0):
+    def __init__(self, *, rate=1000, width=8, sharpness=1.0):
         super().__init__(rate=rate, width=width, sharpness=sharpness)

@@ -20,7 +20,7 @@ from sktagger._utils.files import delete_partial, expand_path
 from sktagger._utils.json import parse_json
 from sktagger.commands._config import parse_config
 from sktagger.commands._settings import make_tagger
-from sktagger.targets._names import are_events
+from sktagger.targets import are_events
 
 if TYPE_CHECKING:
     from sktagger import AudioTagger

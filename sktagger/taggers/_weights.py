@@ -15,7 +15,7 @@ from sktagger._utils.json import parse_json
 from sktagger.networks import Network, find_state
 from sktagger.taggers import persistence
 from sktagger.taggers._base import BaseTagger
-from sktagger.targets._names import are_events
+from sktagger.targets import are_events
 from sktagger.training._checkpoints import training_record
 from sktagger.training._file_kinds import find_checkpoint, is_checkpoint, is_safetensors
 from sktagger.training._params import network_from_json, split_network, upgrade_params

@@ -24,7 +24,7 @@ from sktagger._utils.json import parse_json
 from sktagger._utils.schema import Field, check_object, is_count
 from sktagger._utils.warnings import warn
 from sktagger.networks import Network, find_state
-from sktagger.targets._names import are_events
+from sktagger.targets import are_events
 from sktagger.training._checkpoints import load_checkpoint, training_record
 from sktagger.training._file_kinds import find_tagger, is_checkpoint
 from sktagger.training._params import (
