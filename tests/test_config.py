@@ -171,7 +171,7 @@ def test_paths_are_relative_to_the_file(scenes, write, tmp_path):
         ({"recipe": ["default"]}, r"at recipe: got \['default'\]; allowed: one of"),
         ({"unknown_events": []}, r"at unknown_events: got \[\]; allowed: 'error' or 'ignore'"),
         ({"tagger": [1]}, r"at tagger: got \[1\]; allowed: an object"),
-        ({"tagger": [1] * 10**5}, r"at tagger: got \[1, [1, ]{50,60}; allowed: an object"),
+        ({"tagger": [1] * 10**5}, r"at tagger: got \[1, [1, .]+\]; allowed: an object"),
         ({"tagger": {"lr": "fast"}}, r"my\.json, at tagger: The 'lr' parameter"),
         ({"tagger": {"stft": {"n_fft": "x"}}}, r"my\.json, at tagger: .*n_fft='x'"),
         ({"tagger": {"augmentation": {"warp_std": "x"}}}, r"at tagger: .*warp_std='x'"),

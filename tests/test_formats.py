@@ -344,7 +344,7 @@ def test_checkpoints_of_format_2_are_read(begun, tmp_path):
     tagger.fit(arguments["X"], arguments["y"])
     key = "cnn.convs.3.conv.weight"
     assert torch.equal(tagger.module_.state_dict()[key], best["model"][key])
-    with pytest.raises(FileNotFoundError, match=r"is no file.* Give .*best\.pt"):
+    with pytest.raises(FileNotFoundError, match=r"is not a file.* Give .*best\.pt"):
         WALNetTagger(**settings, init_from=directory).fit(arguments["X"], arguments["y"])
 
 

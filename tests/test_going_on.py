@@ -157,9 +157,7 @@ class CtrlC(Callback):
 
 
 def test_ctrl_c_before_anything_was_learned_leaves_the_tagger_as_it_was(data):
-    message = (
-        "interrupted before the first validation interval ended; the tagger is unchanged"
-    )
+    message = "interrupted before the first validation interval ended; the tagger is unchanged"
     tagger = WALNetTagger(**SETTINGS, callbacks=[CtrlC()])
     with pytest.warns(UserWarning, match=message):
         tagger.fit(*data)

@@ -310,7 +310,7 @@ def from_padertorch(path):
 
 def fine_tune(path):
     tagger = WALNetTagger(sample_rate=8000, init_from=path, verbose=0)
-    tagger._begin_module(0, np.array(["a"]), tagger._get_network().resolve(), going_on=False)
+    tagger._make_module(0, np.array(["a"]), tagger._get_network().resolve(), continued=False)
 
 
 def changed(*keys, to=None, drop=False):
@@ -351,7 +351,7 @@ WEIGHTS = {
     "shape": (changed("model", BIAS, to=torch.zeros(31)), rf"'{BIAS}' .* of shape \(31,\)"),
     "type": (changed("model", BIAS, to=lambda x: x.long()), f"'{BIAS}' is torch.int64"),
     "NaN": (changed("model", BIAS, to=NAN), f"'{BIAS}' holds NaN"),
-    "extra": (changed("model", "x", to=NAN), "it has no 'x'"),
+    "extra": (changed("model", "x", to=NAN), "It has no 'x'"),
     "no row": (changed("model", OUTPUT_WEIGHT, to=torch.tensor(1.0)), "conv.weight"),
 }
 STATES = {
@@ -512,7 +512,7 @@ TAGGERS = {
     "network, list": (header(network={"name": ["WALNet"]}), "got the network .*; known are"),
     "network, version": (header(network={"name": "WALNet", "version": 10**9}), "got version"),
     "network, version, text": (header(network={"name": "WALNet", "version": "1"}), "got version"),
-    "network, settings": (header(network={"name": "WALNet", "settings": [1]}), "no object"),
+    "network, settings": (header(network={"name": "WALNet", "settings": [1]}), "not an object"),
     "network, setting": (
         header(network={"name": "WALNet", "settings": {"os": 1}}),
         "unknown settings of network",
@@ -535,7 +535,7 @@ TAGGERS = {
     "thresholds, number": (header(thresholds=["0.5", "x"]), "damaged"),
     "thresholds, NaN": (header(thresholds=["0.5", "nan"]), "at thresholds"),
     "tensor missing": (tensors(cnn__convs__3__conv__bias=None), f"'{BIAS}' is missing"),
-    "tensor extra": (tensors(extra=torch.ones(3)), "it has no 'extra'"),
+    "tensor extra": (tensors(extra=torch.ones(3)), "It has no 'extra'"),
     "tensor, shape": (tensors(cnn__convs__3__conv__bias=torch.ones(3)), r"shape \(3,\)"),
     "tensor, type": (tensors(cnn__convs__3__conv__bias=torch.ones(32).double()), "torch.float64"),
     "tensor, NaN": (tensors(cnn__convs__3__conv__bias=NAN), "holds NaN"),
@@ -647,14 +647,14 @@ CONTINUED = {
     "weight, shape": (has(f"model.{BIAS}", torch.zeros(31)), rf"'{BIAS}' .* of shape \(31,\)"),
     "weight, type": (has(f"model.{BIAS}", torch.zeros(32).double()), f"'{BIAS}' is torch.float64"),
     "weight, NaN": (has(f"model.{BIAS}", NAN), f"'{BIAS}' holds NaN"),
-    "weight, extra": (has("model.x", NAN), "it has no 'x'"),
+    "weight, extra": (has("model.x", NAN), "It has no 'x'"),
     "many weights": (
         lambda path: save_file(
             checkpoint_parts()[1] | {f"model.{k}": torch.ones(0) for k in range(50_000)},
             path,
             metadata={"sktagger": json.dumps(checkpoint_parts()[0])},
         ),
-        "it has no '",
+        "It has no '",
     ),
     "training": (says("training", to=[1]), "at training: got list"),
     "training, no": (says("training", drop=True), "at training: got NoneType"),
