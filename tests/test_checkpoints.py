@@ -8,16 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from _networks import TinyNet
 from filelock import FileLock
 from safetensors import safe_open
 from sklearn.model_selection import GridSearchCV, KFold, cross_validate
 from skorch.callbacks import Callback
 
-from sktagger import STFT, Augmentation, TunedThresholdTagger, WALNetTagger
+from sktagger import STFT, AudioTagger, Augmentation, TunedThresholdTagger, WALNetTagger
 from sktagger._utils.json import parse_json
+from sktagger.networks import WALNet
 from sktagger.training.callbacks import Checkpoint, load_checkpoint, save_checkpoint
 
-SETTINGS = {"sample_rate": 8000, "batch_size": 4, "max_epochs": 2, "random_state": 0, "verbose": 0}
+SETTINGS = {"batch_size": 4, "max_epochs": 2, "random_state": 0, "verbose": 0}
 OTHER = "belongs to another training"
 
 
@@ -42,19 +44,26 @@ class Stop(Callback):
         raise KeyboardInterrupt
 
 
+def make_tagger(**settings):
+    """Make a tagger of a tiny network, or of WALNet if its settings are given."""
+    if settings.keys() & set(WALNet().get_params(deep=False)):
+        return WALNetTagger(**SETTINGS | {"sample_rate": 8000} | settings)
+    return AudioTagger(TinyNet(), **SETTINGS | settings)
+
+
 def fit(data, directory=None, *, on_mismatch="restart", val=None, weight=None, **settings):
     X, Y = data
     callbacks = settings.pop("callbacks", [])
     if directory is not None:
         callbacks = [Checkpoint(directory, on_mismatch=on_mismatch), *callbacks]
     X_val, Y_val = val or (None, None)
-    tagger = WALNetTagger(**SETTINGS | settings, callbacks=callbacks)
+    tagger = make_tagger(**settings, callbacks=callbacks)
     return tagger.fit(X, Y, X_val=X_val, Y_val=Y_val, sample_weight=weight)
 
 
 def test_folds_of_a_cross_validation_are_trained_each_on_its_own_clips(data, tmp_path):
     X, Y = data
-    tagger = WALNetTagger(**SETTINGS, callbacks=[("c", Checkpoint(tmp_path))])
+    tagger = make_tagger(callbacks=[("c", Checkpoint(tmp_path))])
     with pytest.warns(UserWarning, match=OTHER) as caught:
         folds = cross_validate(
             tagger, X, Y, cv=KFold(3), return_estimator=True, return_indices=True
@@ -68,20 +77,20 @@ def test_folds_of_a_cross_validation_are_trained_each_on_its_own_clips(data, tmp
 
 def test_settings_of_a_search_are_trained_each(data, tmp_path):
     X, Y = data
-    tagger = WALNetTagger(**SETTINGS, callbacks=[Checkpoint(tmp_path)])
+    tagger = make_tagger(callbacks=[Checkpoint(tmp_path)])
     grid = {"lr": [1e-5, 1e-2]}
     with pytest.warns(UserWarning, match=OTHER):
         search = GridSearchCV(tagger, grid, cv=KFold(2), refit=False).fit(X, Y)
-    plain = GridSearchCV(WALNetTagger(**SETTINGS), grid, cv=KFold(2), refit=False).fit(X, Y)
+    plain = GridSearchCV(make_tagger(), grid, cv=KFold(2), refit=False).fit(X, Y)
     for name in ("split0_test_score", "split1_test_score"):
         np.testing.assert_array_equal(search.cv_results_[name], plain.cv_results_[name])
 
 
 def test_thresholds_are_tuned_on_clips_that_the_network_does_not_know(data, tmp_path):
-    tagger = WALNetTagger(**SETTINGS, callbacks=[Checkpoint(tmp_path)])
+    tagger = make_tagger(callbacks=[Checkpoint(tmp_path)])
     with pytest.warns(UserWarning, match=OTHER):
         tuned = TunedThresholdTagger(tagger, cv=2, random_state=0).fit(*data)
-    plain = TunedThresholdTagger(WALNetTagger(**SETTINGS), cv=2, random_state=0).fit(*data)
+    plain = TunedThresholdTagger(make_tagger(), cv=2, random_state=0).fit(*data)
     np.testing.assert_array_equal(tuned.thresholds_, plain.thresholds_)
 
 
@@ -322,6 +331,7 @@ def test_shorter_training_is_another_one(data, tmp_path):
 )
 def test_numbers_of_numpy_come_back(data, tmp_path, settings):
     (X, Y), count = data, CountBatches()
+    settings = {"sample_rate": 8000, **settings}
     events = np.array([np.str_("rain"), np.str_("siren")], dtype=object)
     Y = pd.DataFrame(Y.to_numpy(), columns=pd.Index(events))
     tagger = fit((X, Y), tmp_path, **settings)
@@ -448,7 +458,7 @@ def test_checkpoints_are_safetensors_and_strict_json(data, tmp_path):
             content = parse_json(file.metadata()["sktagger"])
             tensors = set(file.keys())
         assert (content["kind"], content["format"]) == ("checkpoint", 3)
-        assert {"clips.training", "clips.validation", "model.cnn.convs.0.conv.bias"} <= tensors
+        assert {"clips.training", "clips.validation", "model.first.bias"} <= tensors
         assert ("optimizer.0.exp_avg" in tensors) == (name == "latest")
 
 
@@ -536,7 +546,7 @@ def test_a_saved_tagger_is_no_checkpoint(data, tmp_path):
 
 
 def test_each_call_that_reads_checkpoints_takes_the_present_format(data, tmp_path):
-    tagger = fit(data, tmp_path, val=data)
+    tagger = fit(data, tmp_path, val=data, sample_rate=8000)
     expected = tagger.predict_proba(data[0])
     best = tmp_path / "best.safetensors"
     for source in (best, tmp_path):
@@ -547,8 +557,8 @@ def test_each_call_that_reads_checkpoints_takes_the_present_format(data, tmp_pat
         TunedThresholdTagger.load(best)
     with pytest.raises(FileNotFoundError, match="has no thresholds yet"):
         TunedThresholdTagger.load(tmp_path)
-    tuned = fit(data, init_from=best, freeze="backbone", max_epochs=1)
+    tuned = fit(data, init_from=best, freeze="backbone", max_epochs=1, sample_rate=8000)
     key = "cnn.convs.5.conv.weight"
     assert torch.equal(tuned.module_.state_dict()[key], load_checkpoint(best)["model"][key])
     with pytest.raises(FileNotFoundError, match=re.escape(f"Give {str(best)!r}")):
-        fit(data, init_from=tmp_path)
+        fit(data, init_from=tmp_path, sample_rate=8000)
