@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.benchmark  # .ci/run runs these; plain pytest does not
+
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
 # the options that make each one quick, and a word that it prints
