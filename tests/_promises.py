@@ -1,8 +1,8 @@
 """The promises of docs/what_happens_when.md: each names tests, and these must have passed.
 
-After a run of all tests with ``pytest --junit-xml=FILE``::
+After runs of all tests with ``pytest --junit-xml=FILE``::
 
-    python tests/_promises.py FILE
+    python tests/_promises.py FILE [FILE ...]
 """
 
 import re
@@ -26,10 +26,11 @@ def read_promises(text):
     return promises
 
 
-def read_outcomes(junit_xml):
-    """Give the outcomes of each test of a run, one for each of its parameters."""
+def read_outcomes(*junit_xml):
+    """Give the outcomes of each test of some runs, one for each of its parameters."""
     outcomes = defaultdict(list)
-    for case in ET.parse(junit_xml).getroot().iter("testcase"):
+    cases = (case for file in junit_xml for case in ET.parse(file).getroot().iter("testcase"))
+    for case in cases:
         name = f"{case.get('classname').split('.')[-1]}.py::{case.get('name').split('[')[0]}"
         kinds = {child.tag for child in case}
         outcome = next((kind for kind in ("failure", "error", "skipped") if kind in kinds), None)
@@ -50,13 +51,13 @@ def broken_promises(promises, outcomes):
     return lines
 
 
-def main(junit_xml):
+def main(*junit_xml):
     """Print the promises that did not hold; give the exit status."""
     promises = read_promises(PAGE.read_text(encoding="utf-8"))
-    lines = broken_promises(promises, read_outcomes(junit_xml))
+    lines = broken_promises(promises, read_outcomes(*junit_xml))
     print(*(lines or [f"{len(promises)} promises are tested and hold"]), sep="\n")
     return int(bool(lines))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

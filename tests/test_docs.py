@@ -13,7 +13,7 @@ TESTS = Path(__file__).parent
 def collect(files):
     """Give the tests that pytest finds in files, without parameters."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-n", "0", "-q", "--collect-only", *files],
+        [sys.executable, "-m", "pytest", "-n", "0", "-q", "--collect-only", "-m", "", *files],
         cwd=TESTS,
         env=os.environ | {"PYTEST_ADDOPTS": ""},
         capture_output=True,
