@@ -241,6 +241,16 @@ def test_adjustable_settings_take_effect_when_training_continues(tagger, data):
         tagger.set_params(network=WALNet()).fit(*data)
 
 
+def test_a_training_that_cannot_continue_adjusts_nothing(tagger, data, tmp_path):
+    expected = tagger.predict_proba(data[0])
+    tagger.set_params(warm_start=True, network__sharpness=5.0)
+    with pytest.raises(FileNotFoundError):
+        tagger.fit([tmp_path / "missing.wav"] * 12, data[1])
+    with pytest.raises(ValueError, match="'validation' of its own"):
+        tagger.set_params(callbacks=[("validation", Checkpoint(tmp_path))]).fit(*data)
+    np.testing.assert_array_equal(tagger.predict_proba(data[0]), expected)
+
+
 def test_checkpoints_name_their_network(network, data, tmp_path):
     settings = {**SETTINGS, "callbacks": [Checkpoint(tmp_path, on_mismatch="raise")]}
     AudioTagger(network, **settings).fit(*data)

@@ -276,7 +276,6 @@ class FittingTagger(BaseTagger):
     ) -> NetworkModule:
         """Return the module with its initial weights."""
         if continued:
-            self.module_.adjust(network)
             return self.module_
         if self.init_from is None and self.freeze:
             raise ValueError(
@@ -340,6 +339,8 @@ class FittingTagger(BaseTagger):
             label_weight=label_weight,
         )
         data = TrainingData(intervals, validation, partial(record, began=began))
+        if earlier_net is not None:  # here, where all that comes in has been checked
+            module.adjust(network)
         try:
             net.partial_fit(data)
         finally:
