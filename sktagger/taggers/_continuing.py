@@ -9,6 +9,7 @@ from sktagger.networks import Network
 from sktagger.taggers._base import BaseTagger
 from sktagger.targets import Targets
 from sktagger.training.callbacks import Checkpoint
+from sktagger.training.fine_tuning import compare_settings
 
 
 def check_same_events(tagger: BaseTagger, targets: Targets) -> None:
@@ -28,12 +29,11 @@ def check_same_network(tagger: BaseTagger, network: Network) -> None:
             f"network={short(network)}: training continues with a "
             f"{type(tagger._network).__name__}. Set network back, or set warm_start=False."
         )
-    old, new = tagger._network.fixed_settings(), network.fixed_settings()
-    changed = [name for name in new if new[name] != old[name]]
+    changed, new, old = compare_settings(network, tagger._network)
     if changed:
         raise ValueError(
-            f"{_list_settings(changed, new)}: training continues with a network that was "
-            f"trained with {_list_settings(changed, old)}, and its weights fit these only. "
+            f"{new}: training continues with a network that was trained with {old}, and its "
+            "weights fit these only. "
             f"Set {', '.join(sorted({name.partition('__')[0] for name in changed}))} back, or "
             "set warm_start=False."
         )
@@ -60,7 +60,3 @@ def draw_seed(tagger: BaseTagger, *, continued: bool) -> int:
                 if seed is not None:
                     return seed
     return int(check_random_state(tagger.random_state).randint(2**31 - 1))
-
-
-def _list_settings(names, values):
-    return ", ".join(f"{name.rpartition('__')[2]}={values[name]!r}" for name in names)

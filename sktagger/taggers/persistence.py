@@ -26,7 +26,7 @@ from sktagger._utils.warnings import warn
 from sktagger.networks import Network, find_state
 from sktagger.targets import are_events
 from sktagger.training._checkpoints import load_checkpoint, training_record
-from sktagger.training._file_kinds import find_tagger, is_checkpoint
+from sktagger.training._file_kinds import METADATA_KEY, find_tagger, is_checkpoint, read_header
 from sktagger.training._params import (
     LEFT_OUT,
     dtype_name,
@@ -47,8 +47,6 @@ __all__ = ["FORMAT", "load", "save", "warn_unless_savable"]
 # Version of the file format. Format 1 had the parameters of a WALNetTagger, and did not name the
 # estimator and the network.
 FORMAT = 2
-_KEY = "sktagger"
-_MAX_HEADER = 2**24  # bytes; most of them are names of events
 _DTYPES = re.compile(r"object|[<>=|]?(U\d{1,3}|[iu][1248]|f[248]|b1)")
 # errors that damaged files cause
 _FAULTS = (SafetensorError, struct.error, LookupError, TypeError, ValueError, ArithmeticError)
@@ -90,7 +88,7 @@ def save(
         ) from error
     tensors = {key: x.detach().cpu().contiguous() for key, x in tagger.module_.state_dict().items()}
     with replacing(path) as file:
-        file.write(to_bytes(tensors, metadata={_KEY: text}))
+        file.write(to_bytes(tensors, metadata={METADATA_KEY: text}))
 
 
 def warn_unless_savable(tagger: BaseTagger, classes: np.ndarray, *, multilabel: bool) -> None:
@@ -296,12 +294,8 @@ class _Content(NamedTuple):
 
 def _read(path):
     """Read the header and the tensors of a file."""
-    with open(path, "rb") as file:
-        (n_bytes,) = struct.unpack("<Q", file.read(8))
-    if n_bytes > _MAX_HEADER:
-        raise ValueError(f"its header would have {n_bytes} bytes, more than {_MAX_HEADER}")
+    header = read_header(path)
     with safe_open(path, framework="pt") as file:
-        header = parse_json((file.metadata() or {})[_KEY])
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     return header, state
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sktagger.networks import Network, NetworkModule, check_state
 
-__all__ = ["Weights", "freeze_stages", "start_from"]
+__all__ = ["Weights", "compare_settings", "freeze_stages", "start_from"]
 
 
 class Weights(NamedTuple):
@@ -95,6 +95,29 @@ def freeze_stages(
     return frozen
 
 
+def compare_settings(network: Network, other: Network) -> tuple[list[str], str, str]:
+    """Compare the settings of two networks of one class that their weights depend on.
+
+    Parameters
+    ----------
+    network, other : Network
+
+    Returns
+    -------
+    different : list of str
+        Names of the settings that differ, such as ``stft__n_fft``.
+    own, others : str
+        Their values in `network` and in `other`, for messages.
+    """
+    own, others = network.fixed_settings(), other.fixed_settings()
+    different = [name for name in own if others[name] != own[name]]
+    texts = [
+        ", ".join(f"{name.rpartition('__')[2]}={values[name]!r}" for name in different)
+        for values in (own, others)
+    ]
+    return different, texts[0], texts[1]
+
+
 def _check_settings(weights, network):
     """Raise ValueError if the weights are those of another network or of other settings."""
     if weights.network is None:
@@ -111,18 +134,13 @@ def _check_settings(weights, network):
             f"init_from: {weights.source} holds a {trained_name}, but this tagger has a {name}. "
             f"Give weights of a {name}."
         )
-    own, trained = network.fixed_settings(), weights.network.fixed_settings()
-    different = [setting for setting in own if trained[setting] != own[setting]]
+    different, own, trained = compare_settings(network, weights.network)
     if different:
         raise ValueError(
-            f"init_from: {weights.source} was trained with {_list(different, trained)}, but this "
-            f"tagger has {_list(different, own)}. The weights fit the settings of their training "
-            "only: set these to the values of the source."
+            f"init_from: {weights.source} was trained with {trained}, but this tagger has {own}. "
+            "The weights fit the settings of their training only: set these to the values of the "
+            "source."
         )
-
-
-def _list(names, values):
-    return ", ".join(f"{name.rpartition('__')[2]}={values[name]!r}" for name in names)
 
 
 def _match_head(fresh, network, weights, classes):
