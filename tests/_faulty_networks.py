@@ -5,7 +5,7 @@ from _networks import OddModule, OddNet, TinyNet
 from torch import nn
 from torch.nn import functional as F
 
-from sktagger.networks import MaskedBatchNorm
+from sktagger.networks import MaskedBatchNorm, NetworkModule
 
 
 def with_settings(**attributes):
@@ -234,6 +234,17 @@ TRAINING_NORM = after_init(
 STAGES_TWICE = property(lambda self: [self.first, self.second, self.second])
 STAGES_WITHOUT_NORM = property(lambda self: [self.first, self.second, self.third])
 
+
+def unmasked_logits(self, layer, stft, n_frames):
+    x, n_segments = self.segment_embeddings(stft, n_frames)
+    return (self.apply_head(x) + 1 if layer == "logits" else x), n_segments
+
+
+def wrong_clip_logits(self, layer, stft, n_frames):
+    outputs = NetworkModule.clip_outputs(self, layer, stft, n_frames)
+    return outputs + 1 if layer == "logits" else outputs
+
+
 FAULTS = [
     ("check_settings", with_settings(resolve=lambda self: self), "must make a copy"),
     (
@@ -338,6 +349,38 @@ FAULTS = [
         "check_embeddings",
         with_module(segment_embeddings=changed_embeddings(lambda self, x: x + 1)),
         "are not 0",
+    ),
+    ("check_settings", with_settings(layers=("logits", "logits")), "are not distinct"),
+    ("check_layers", with_settings(layers=("embedding",)), "do not end in logits"),
+    (
+        "check_layers",
+        with_module(segment_outputs=unmasked_logits),
+        "logits beyond the segments of a clip is not 0",
+    ),
+    (
+        "check_layers",
+        with_module(apply_head=lambda self, x: 2 * NetworkModule.apply_head(self, x)),
+        "logits and scores of segments",
+    ),
+    (
+        "check_layers",
+        with_module(clip_outputs=lambda self, *args: self.segment_outputs(*args)[0].mean(-1)),
+        "alone and in a batch",
+    ),
+    (
+        "check_new_head",
+        with_module(set_head=lambda self, w, b: NetworkModule.set_head(self, w, 0 * b)),
+        "the head that was set",
+    ),
+    (
+        "check_new_head",
+        with_module(pools_embeddings=True, clip_outputs=wrong_clip_logits),
+        "the head that was set, for clips",
+    ),
+    (
+        "check_pooling",
+        with_module(pools_embeddings=True),
+        "logits of clips and forward",
     ),
     (
         "check_head",

@@ -28,13 +28,13 @@ def test_stft_of_the_published_system(parity):
 )
 def test_default_sizes_are_20_and_40_ms(sample_rate, n_fft, hop_length, win_length):
     sizes = STFT().sizes(sample_rate)
-    assert sizes == (n_fft, hop_length, win_length, "blackman")
+    assert sizes[:4] == (n_fft, hop_length, win_length, "blackman")
     assert sizes.n_bins == n_fft // 2 + 1
 
 
 def test_given_sizes_are_kept():
     settings = STFT(n_fft=512, hop_length=100, win_length=300, window="hann")
-    assert settings.sizes(16000) == (512, 100, 300, "hann")
+    assert settings.sizes(16000)[:4] == (512, 100, 300, "hann")
     assert STFT(n_fft=np.int64(512)).sizes(16000).n_fft == 512
 
 

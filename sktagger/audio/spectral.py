@@ -23,7 +23,9 @@ _BLOCK = 64  # frames that are transformed at a time, few enough for the CPU cac
 
 
 class STFTSizes(NamedTuple):
-    """Sizes of an STFT in samples, see :class:`STFT`.
+    """Sizes of an STFT in samples, and what is done at the edges of a waveform.
+
+    See :class:`STFT` for the first four. The others are those of a network's input.
 
     Parameters
     ----------
@@ -35,17 +37,51 @@ class STFTSizes(NamedTuple):
         Length of a frame.
     window : str or tuple, default="blackman"
         Window of :func:`scipy.signal.get_window`.
+    periodic : bool, default=True
+        Whether the window is periodic, as is usual for an STFT, or symmetric.
+    center : bool, default=False
+        Whether frame k is centered at sample ``k * hop_length``. The waveform is then reflected at
+        its edges by half a window.
+    preemphasis : float, default=0.0
+        Factor a of the filter ``y[t] = x[t + 1] - a * x[t]`` before the STFT. 0: no filter.
+    min_samples : int, default=1
+        Waveforms that are shorter are repeated up to this length.
     """
 
     n_fft: int
     hop_length: int
     win_length: int
     window: str | tuple[Any, ...] = "blackman"
+    periodic: bool = True
+    center: bool = False
+    preemphasis: float = 0.0
+    min_samples: int = 1
 
     @property
     def n_bins(self) -> int:
         """Number of frequency bins."""
         return self.n_fft // 2 + 1
+
+    @property
+    def padding(self) -> int:
+        """Number of samples that are added at each edge of a waveform."""
+        return self.win_length // 2 if self.center else 0
+
+    def prepared_length(self, n_samples: int) -> int:
+        """Return the length of a waveform after :func:`sktagger.audio.edges.prepare`.
+
+        Parameters
+        ----------
+        n_samples : int
+            Length of the waveform.
+
+        Returns
+        -------
+        int
+            In samples.
+        """
+        n_samples = max(n_samples, self.min_samples)
+        return n_samples - (self.preemphasis != 0) + 2 * self.padding
 
     def n_frames(self, n_samples: int) -> int:
         """Return the number of frames of a waveform.
@@ -62,6 +98,7 @@ class STFTSizes(NamedTuple):
         int
             At least 1.
         """
+        n_samples = self.prepared_length(n_samples)
         return max(1, (n_samples - self.win_length) // self.hop_length + 1)
 
     def max_frames(self, seconds: float, sample_rate: float) -> int:
@@ -101,10 +138,10 @@ class STFT(BaseEstimator):
 
     Examples
     --------
-    >>> STFT().sizes(44100)
-    STFTSizes(n_fft=2048, hop_length=882, win_length=1764, window='blackman')
-    >>> STFT(hop_length=160).sizes(16000)
-    STFTSizes(n_fft=1024, hop_length=160, win_length=640, window='blackman')
+    >>> STFT().sizes(44100)[:4]
+    (2048, 882, 1764, 'blackman')
+    >>> STFT(hop_length=160).sizes(16000)[:4]
+    (1024, 160, 640, 'blackman')
     """
 
     def __init__(
@@ -183,7 +220,7 @@ def frame_onsets(n_samples: int, sizes: STFTSizes) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n_frames,), int
-        In samples.
+        In samples of the prepared waveform, see :func:`sktagger.audio.edges.prepare`.
 
     Examples
     --------
@@ -216,14 +253,14 @@ def stretched_onsets(
     Returns
     -------
     ndarray of shape (n_frames,), int
-        In samples.
+        In samples of the prepared waveform, see :func:`sktagger.audio.edges.prepare`.
 
     Examples
     --------
     >>> stretched_onsets(5000, STFT().sizes(44100), 44100, lambda: 2.0)
     array([   0,  441,  882, 1323, 1764, 2205, 2646, 3087])
     """
-    last = n_samples - sizes.win_length
+    last = sizes.prepared_length(n_samples) - sizes.win_length
     if last < 0:
         return np.zeros(1, dtype=int)
     pieces = []
@@ -245,7 +282,8 @@ def stft(
     Parameters
     ----------
     waveform : ndarray of shape (n_samples,), float
-        A waveform that is shorter than the window is zero-padded at the end.
+        Prepared, see :func:`sktagger.audio.edges.prepare`. A waveform that is shorter than the
+        window is zero-padded at the end.
     onsets : ndarray of shape (n_frames,), int
         First sample of each frame, see :func:`frame_onsets`.
     sizes : STFTSizes
@@ -295,4 +333,5 @@ def window_of(sizes: STFTSizes) -> np.ndarray:
     -------
     ndarray of shape (min(win_length, n_fft),), float32
     """
-    return get_window(sizes.window, sizes.win_length).astype(np.float32)[: sizes.n_fft]
+    window = get_window(sizes.window, sizes.win_length, fftbins=sizes.periodic)
+    return window.astype(np.float32)[: sizes.n_fft]

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from sktagger._utils.warnings import warn
 from sktagger.audio.augmentation import FeatureDraw, roll
 from sktagger.audio.clips import ArrayClips, FileClips
+from sktagger.audio.edges import prepare
 from sktagger.audio.reading import channels_cancel, to_mono
 from sktagger.audio.spectral import STFTSizes, frame_onsets, stft
 from sktagger.audio.unreadable import Unreadable
@@ -155,7 +156,8 @@ class ClipDataset(Dataset):
         ----------
         examples : sequence of Example
         waveforms : sequence of sequence of ndarray of shape (n_samples,), float32
-            The waveforms of the parts of each example.
+            The waveforms of the parts of each example, prepared by
+            :func:`sktagger.audio.edges.prepare`.
 
         Returns
         -------
@@ -261,10 +263,10 @@ class ClipDataset(Dataset):
         if channels_cancel(waveform):
             self.warn_channels_cancel(part.index)
         if part.draw is None:
-            return to_mono(waveform, self.scale)
+            return prepare(to_mono(waveform, self.scale), self.sizes)
         waveform = to_mono(roll(waveform, part.draw.n_roll, self.sample_rate), self.scale)
         waveform *= np.float32(part.draw.gain)
-        return waveform
+        return prepare(waveform, self.sizes)
 
     def _load(self, index):
         waveform = self.clips.load(index, self.sample_rate)

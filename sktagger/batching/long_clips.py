@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from sktagger.audio.augmentation import WaveformDraw
+from sktagger.audio.edges import prepare_blocks
 from sktagger.audio.reading import is_lost
 from sktagger.batching.dataset import ClipDataset
 from sktagger.batching.device_transfer import pin, to_device
@@ -182,10 +183,11 @@ class LongClip:
             (chunk.start * sizes.hop_length, (chunk.stop - 1) * sizes.hop_length + sizes.win_length)
             for chunk in chunks
         ]
-        for chunk, waveform in zip(chunks, _cut(self._mono(scaling), bounds), strict=True):
+        waveform = prepare_blocks(self._mono(scaling), sizes)
+        for chunk, piece in zip(chunks, _cut(waveform, bounds), strict=True):
             onsets = np.arange(chunk.stop - chunk.start) * sizes.hop_length
             example = Example(len(onsets), (Part(self.index, WaveformDraw(0, 1.0, onsets)),))
-            inputs = dataset.inputs([example], [[waveform]])
+            inputs = dataset.inputs([example], [[piece]])
             inputs, _ = pin((inputs, torch.zeros(1)), dataset.device)
             yield inputs, chunk.segments
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sktagger.networks._protocol import Network, NetworkModule
+from sktagger.networks._module import NetworkModule
+from sktagger.networks._protocol import Network
 
 N_EVENTS = 3
 
@@ -61,7 +62,7 @@ def pad_stfts(stft: Tensor, n_frames: int) -> Tensor:
 
 def edge_lengths(network: Network) -> list[int]:
     """Return numbers of frames at which the number of segments changes."""
-    length, step, _ = network.get_grid()
+    length, step, *_ = network.get_grid()
     return [length + 3 * step + 1, length + 3 * step, length + 1, length, max(1, length - 1), 1]
 
 

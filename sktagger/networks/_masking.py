@@ -6,10 +6,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 EPS = 1e-5
-_LOWEST = -1e30  # never the maximum; unlike -inf, it gives 0 if multiplied by 0
 
 
 class Frames(NamedTuple):
@@ -86,6 +84,21 @@ class Frames(NamedTuple):
             x[..., self.shortest :].masked_fill_(padding.view(shape), value)
         return x
 
+    def filled(self, x: Tensor, value: float = 0.0) -> Tensor:
+        """Copy a tensor, and set it to a value beyond the frames of the clips.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_clips, ..., length)
+            Returned itself if no clip is padded.
+        value : float, default=0.0
+
+        Returns
+        -------
+        Tensor of the shape of `x`
+        """
+        return self.fill_(x.clone(), value) if self.padded else x
+
 
 class _Statistics(nn.Module):
     """Running mean and mean square along an axis, and the number of values they come from.
@@ -156,7 +169,7 @@ class RunningNorm(_Statistics):
         return frames.fill_(x.sub_(self.running_mean).mul_(scale))
 
 
-class _BatchNorm(_Statistics):
+class PowerBatchNorm(_Statistics):
     """Weights and running statistics of a batch normalization."""
 
     update_weight = 0.05  # of the newest batch in the running statistics
@@ -167,7 +180,7 @@ class _BatchNorm(_Statistics):
         self.beta = nn.Parameter(torch.zeros(1, n_channels, 1, 1))
 
 
-class MaskedBatchNorm(_BatchNorm):
+class MaskedBatchNorm(PowerBatchNorm):
     """Batch normalization over the valid frames of padded clips.
 
     Parameters
@@ -205,28 +218,35 @@ class MaskedBatchNorm(_BatchNorm):
         return frames.fill_((x - mean) * scale + self.beta)
 
 
-class NormPoolReLU(_BatchNorm):
-    """Batch normalization over the valid frames of padded clips, then max-pooling and ReLU.
+class MaskedBatchNorm2d(nn.BatchNorm2d):
+    """Batch normalization of PyTorch over the valid frames of padded clips.
 
-    The output is 0 beyond the frames of a clip, so that the next convolution does not depend on
-    padding. In training, a batch comes in chunks, and statistics are computed over all of them.
-    In evaluation, the norm is folded into the convolution before it, see :meth:`folded`.
+    Its weights and statistics have the names of PyTorch.
 
     Parameters
     ----------
     n_channels : int
         Number of channels.
+    eps : float, default=1e-5
+        Added to the variance.
+    momentum : float, default=0.1
+        Weight of the newest batch in the running statistics.
     """
 
-    def folded(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    num_batches_tracked: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, n_channels: int, *, eps: float = 1e-5, momentum: float = 0.1):
+        super().__init__(n_channels, eps, momentum, device=torch.get_default_device())
+
+    def folded(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Fold the norm, as it is in evaluation, into the convolution before it.
 
         Parameters
         ----------
         weight : Tensor of shape (n_channels, n_in, height, width)
-            Of the convolution.
-        bias : Tensor of shape (n_channels,)
-            Of the convolution.
+            Of the convolution, which has no bias.
 
         Returns
         -------
@@ -235,121 +255,43 @@ class NormPoolReLU(_BatchNorm):
         bias : Tensor of shape (n_channels,)
             Of the convolution that replaces both.
         """
-        scale = (self.gamma * torch.rsqrt(self.running_variance() + EPS)).flatten()
-        bias = (bias - self.running_mean.flatten()) * scale + self.beta.flatten()
-        return weight * scale[:, None, None, None], bias
+        scale = self.weight * torch.rsqrt(self.running_var + self.eps)
+        return weight * scale[:, None, None, None], self.bias - self.running_mean * scale
 
-    def forward(
-        self, chunks: list[Tensor], frames: list[Frames], sign: Tensor | None = None
-    ) -> list[Tensor]:
-        """Normalize by the statistics of the batch, pool, and apply the ReLU.
+    def forward(self, x: Tensor, frames: Frames) -> Tensor:  # type: ignore[override]
+        """Normalize by the statistics of the batch in training, by the running ones in evaluation.
 
         Parameters
         ----------
-        chunks : list of Tensor of shape (n_clips, n_channels, n_mels, n_frames), float
-            The batch. Overwritten: set to 0 beyond the frames of the clips.
-        frames : list of Frames
-            Valid frames of the chunks.
-        sign : Tensor of shape (n_channels,) or None, default=None
-            None: the output is not pooled. Otherwise, it is max-pooled by two in both axes, and
-            `chunks` have been multiplied by `sign`, the sign of `gamma`. The largest inputs then
-            give the largest outputs, so that pooling comes first and the norm has less to do.
+        x : Tensor of shape (n_clips, n_channels, height, n_frames), float
+            The last axis is that of frames.
+        frames : Frames
+            Valid frames of the clips.
 
         Returns
         -------
-        list of Tensor of shape (n_clips, n_channels, n_mels, n_frames)
-            The last two axes are halved, rounded up, if pooled.
+        Tensor of the shape of `x`
+            0 beyond the frames of a clip.
         """
-        mean, variance, n_values = _valid_statistics(chunks, frames)
-        gamma, beta = self.gamma.flatten(), self.beta.flatten()
-        own_mean = mean
-        if sign is not None:
-            own_mean, gamma = sign * mean, sign * gamma
-        self._track(own_mean, variance + mean**2, n_values, self.update_weight)
-        statistics = (mean, variance, n_values)
-        return _NormPoolReLUFunction.apply(
-            gamma, beta, statistics, frames, sign is not None, *chunks
-        )
+        several = x.numel() > x.shape[1]  # PyTorch refuses single values in training
+        if not self.training or (several and not frames.padded):
+            return frames.fill_(super().forward(x))
+        valid = frames.fill_(torch.ones_like(x[:, :1], dtype=torch.float32))
+        n_values = valid.sum()
+        axes = (0, 2, 3)
+        values = x.float() * valid
+        mean = values.sum(axes, keepdim=True) / n_values
+        variance = ((values - mean) * valid).square().sum(axes, keepdim=True) / n_values
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            unbiased = variance.flatten() * n_values / (n_values - 1).clamp(min=1)
+            self.running_mean.lerp_(mean.flatten(), self.momentum)
+            self.running_var.lerp_(unbiased, self.momentum)
+        scale = self.weight[:, None, None] * torch.rsqrt(variance + self.eps)
+        y = (x - mean) * scale + self.bias[:, None, None]
+        return frames.fill_(y.to(x.dtype))
 
 
-@torch.no_grad()
-def _valid_statistics(chunks, frames):
-    """Compute mean and biased variance of each channel over valid frames, and their number."""
-    parts = []
-    for x, valid in zip(chunks, frames, strict=True):
-        x = valid.fill_(x.detach())
-        # these running statistics are not used, but make the kernel return float32
-        dtype = torch.promote_types(x.dtype, torch.float32)
-        unused = torch.zeros(2, x.shape[1], device=x.device, dtype=dtype)
-        mean, variance = torch.batch_norm_update_stats(x, *unused, 0.0)
-        n_values = valid.n_frames.sum().to(dtype) * x.shape[2]
-        if valid.padded:
-            # padding is zero, so that sums over all frames are sums over the valid ones
-            excess = x.numel() / x.shape[1] / n_values
-            power = (variance + mean**2) * excess
-            mean = mean * excess
-            variance = (power - mean**2).clamp(min=0)
-        parts.append((mean, variance, n_values))
-    if len(parts) == 1:
-        return parts[0]
-    mean, variance, n_values = map(torch.stack, zip(*parts, strict=True))
-    share = (n_values / n_values.sum())[:, None]
-    total = (share * mean).sum(0)
-    return total, (share * (variance + (mean - total) ** 2)).sum(0), n_values.sum()
-
-
-class _NormPoolReLUFunction(torch.autograd.Function):
-    """[Max-pooling,] batch norm, zeros beyond the frames of the clips, ReLU; for chunks of a batch.
-
-    The gradient includes that of the statistics, which are those of the whole batch.
-    """
-
-    @staticmethod
-    def forward(ctx, gamma, beta, statistics, frames, pool, *chunks):
-        ctx.statistics, ctx.frames, ctx.pool = statistics, frames, pool
-        mean, variance, _ = statistics
-        saved, outputs = [gamma], []
-        for x, valid in zip(chunks, frames, strict=True):
-            pooled = (x,)
-            if pool:  # a pair of frames can have one of padding, which must not be the maximum
-                valid.fill_(x, _LOWEST)
-                pooled = F.max_pool2d(x, 2, ceil_mode=True, return_indices=True)
-            y = F.batch_norm(pooled[0], mean, variance, gamma, beta, training=False, eps=EPS)
-            y = (valid.halved() if pool else valid).fill_(y).relu_()
-            saved += [x, y, *(pooled if pool else ())]
-            outputs.append(y)
-        ctx.save_for_backward(*saved)
-        return tuple(outputs)
-
-    @staticmethod
-    def backward(ctx, *grads):
-        gamma, *saved = ctx.saved_tensors
-        mean, variance, n_values = ctx.statistics
-        n_saved = 4 if ctx.pool else 2
-        saved = [saved[i : i + n_saved] for i in range(0, len(saved), n_saved)]
-        of_norm = []
-        for dy, (x, y, *pooled) in zip(grads, saved, strict=True):
-            # 0 beyond the frames of the clips, because y is 0 there
-            dy = torch.ops.aten.threshold_backward(dy, y, 0)
-            tensors = dy, pooled[0] if pooled else x, gamma, mean, variance
-            of_norm.append(
-                torch.ops.aten.native_batch_norm_backward(
-                    *tensors, None, None, False, EPS, [True, True, True]
-                )
-            )
-        dgamma, dbeta = (sum(part[i] for part in of_norm) for i in (1, 2))
-        # the gradient by way of mean and variance is an affine function of x
-        deviation = torch.rsqrt(variance + EPS)
-        scale = gamma * deviation / n_values
-        slope = scale * deviation * dgamma
-        offset = scale * dbeta - slope * mean
-        unit = torch.zeros_like(mean), torch.full_like(variance, 1 - EPS)
-        gradients = []
-        for valid, (direct, *_), (x, _, *pooled) in zip(ctx.frames, of_norm, saved, strict=True):
-            dx = F.batch_norm(x, *unit, -slope, -offset, training=False, eps=EPS)
-            if pooled:
-                direct = torch.ops.aten.max_pool2d_with_indices_backward(
-                    direct, x, [2, 2], [2, 2], [0, 0], [1, 1], True, pooled[1]
-                )
-            gradients.append(valid.fill_(dx.add_(direct)))
-        return dgamma, dbeta, None, None, None, *gradients
+def normalizes(part: nn.Module) -> bool:
+    """Say whether a module has running statistics of its input."""
+    return isinstance(part, _Statistics | nn.modules.batchnorm._BatchNorm)

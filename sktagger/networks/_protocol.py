@@ -1,11 +1,12 @@
-"""Base classes of all networks: settings, and the torch module that is built from them.
+"""Base class of the settings of networks, and what they say about input and scores.
 
-The rest of the package uses networks through these classes only.
+The rest of the package uses networks through this class and :class:`NetworkModule` only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from sktagger._utils.validation import check_params
 from sktagger.audio.spectral import STFTSizes
+from sktagger.networks._module import NetworkModule
 
 
 class NetworkInput(NamedTuple):
@@ -24,7 +26,7 @@ class NetworkInput(NamedTuple):
     sample_rate : int
         In Hz.
     stft : STFTSizes
-        Sizes of the short-time Fourier transform, in samples.
+        Sizes of the short-time Fourier transform in samples, and what is done at the edges.
     n_mels : int
         Number of mel bands of the features.
     scale : {"peak", "raw"}
@@ -53,11 +55,14 @@ class ScoreGrid(NamedTuple):
     context : int or None
         Number of frames before and after a segment that its score also depends on. None: scores
         depend on the whole clip. Long clips are then not scored in chunks.
+    partial : bool, default=True
+        Whether frames beyond the last whole segment make one more segment.
     """
 
     length: int
     step: int
     context: int | None
+    partial: bool = True
 
     def n_scores(self, n_frames: int) -> int:
         """Count the segments of a clip.
@@ -76,8 +81,12 @@ class ScoreGrid(NamedTuple):
         --------
         >>> [ScoreGrid(128, 64, 94).n_scores(n_frames) for n_frames in (1, 128, 129, 192, 193)]
         [1, 1, 2, 2, 3]
+        >>> [ScoreGrid(32, 32, 0, False).n_scores(n_frames) for n_frames in (1, 32, 63, 64)]
+        [1, 1, 1, 2]
         """
-        return max(1, 1 - (self.length - n_frames) // self.step)
+        if self.partial:
+            return max(1, 1 - (self.length - n_frames) // self.step)
+        return max(1, 1 + (n_frames - self.length) // self.step)
 
 
 class Network(BaseEstimator):
@@ -100,13 +109,23 @@ class Network(BaseEstimator):
     criterion : class
         Loss of clip scores: a torch module whose constructor takes `reduction`, and which takes
         scores and targets of shape (n_clips, n_events).
+    layers : tuple of str
+        Names of the layers whose outputs :meth:`NetworkModule.clip_outputs` gives, from the input
+        to the output. The last one is "logits"; the one before it is the input of the head.
+    prefers_bfloat16 : bool
+        Whether bfloat16 is faster than float32 on CPUs with AMX.
+    fine_tuning : dict
+        Defaults of a tagger's parameters for a training that begins with trained weights.
     """
 
     version: ClassVar[int] = 1
-    head: ClassVar[str]
-    n_stages: ClassVar[int]
+    head: str
+    n_stages: int
     adjustable: ClassVar[tuple[str, ...]] = ()
     criterion: ClassVar[type[nn.Module]] = nn.BCELoss
+    layers: tuple[str, ...] = ("embedding", "logits")
+    prefers_bfloat16: ClassVar[bool] = True
+    fine_tuning: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     _parameter_constraints: ClassVar[dict[str, list]] = {}
 
     def validate(self) -> None:
@@ -170,6 +189,7 @@ class Network(BaseEstimator):
         NetworkModule
         """
         module = self._make(n_events)
+        module.head_name = self.head
         module.reset_parameters(random_state)
         module.set_precision(precision)
         return module
@@ -206,6 +226,45 @@ class Network(BaseEstimator):
         weight = state.get(f"{self.head}.weight")
         return len(weight) if isinstance(weight, Tensor) and weight.ndim else None
 
+    @classmethod
+    def identify(cls, state: Mapping[str, Any], file_name: str = "") -> Network | None:
+        """Find the settings of weights that the original implementation trained.
+
+        Parameters
+        ----------
+        state : dict of str to Tensor
+            Not trusted: it may come from any file.
+        file_name : str, default=""
+            Name of the file. It can tell settings that names and shapes do not show.
+
+        Returns
+        -------
+        Network or None
+            None if these are not weights of this network.
+
+        Raises
+        ------
+        ValueError
+            If they are weights of this network, but of unknown settings. The message lists the
+            choices.
+        """
+        return None
+
+    def convert(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Convert weights of the original implementation to the names of this one.
+
+        Parameters
+        ----------
+        state : dict of str to Tensor
+            Not trusted: it may come from any file.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Not checked either. Weights of this implementation are returned as they are.
+        """
+        return state
+
     def explain_mismatch(self, state: Mapping[str, Any]) -> str:
         """Tell which settings weights were trained with, if their shapes or values show it.
 
@@ -236,163 +295,3 @@ class Network(BaseEstimator):
             for name, value in params.items()
             if name not in self.adjustable and not isinstance(value, BaseEstimator)
         }
-
-
-class NetworkModule(nn.Module):
-    """The torch module of a network. It takes STFTs of clips and returns scores of events.
-
-    Neither padding nor the other clips of a batch may change the scores of a clip.
-
-    Parameters
-    ----------
-    n_events : int
-        Number of outputs.
-
-    Attributes
-    ----------
-    precision : {"float32", "bfloat16"}
-        See :meth:`set_precision`.
-    """
-
-    def __init__(self, n_events: int):
-        super().__init__()
-        self.n_events = n_events
-        self.precision = "float32"
-
-    @property
-    def front_end(self) -> list[nn.Module]:
-        """Parts without gradient. If a stage is frozen, their statistics are frozen, too."""
-        return []
-
-    @property
-    def stages(self) -> list[nn.Module]:
-        """Parts before the head, in order. The first n of them can be frozen."""
-        raise NotImplementedError
-
-    def reset_parameters(self, random_state: int = 0) -> None:
-        """Draw initial weights.
-
-        Parameters
-        ----------
-        random_state : int, default=0
-            Seed. The global generator of PyTorch is neither used nor changed.
-        """
-        raise NotImplementedError
-
-    def set_precision(self, precision: str) -> None:
-        """Set the number format that hidden layers compute in.
-
-        Parameters
-        ----------
-        precision : {"float32", "bfloat16"}
-            Features, statistics, head, scores, weights and gradients are always float32.
-        """
-        self.precision = precision
-
-    def adjust(self, network: Network) -> None:
-        """Set the settings in `adjustable` to those of a network.
-
-        Parameters
-        ----------
-        network : Network
-            Its other settings must be those that the module was built with.
-        """
-        for name in network.adjustable:
-            setattr(self, name, getattr(network, name))
-
-    def segment_embeddings(
-        self, stft: Tensor, n_frames: Tensor, **distortions: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Compute the input of the head for each segment.
-
-        Parameters
-        ----------
-        stft, n_frames : Tensor
-            See :meth:`segment_scores`.
-        **distortions : Tensor
-            See :meth:`segment_scores`.
-
-        Returns
-        -------
-        embeddings : Tensor of shape (n_clips, n_features, n_segments), float32
-            0 beyond the segments of a clip.
-        n_segments : Tensor of shape (n_clips,), integer
-            Number of segments of each clip.
-        """
-        raise NotImplementedError
-
-    def segment_scores(
-        self, stft: Tensor, n_frames: Tensor, **distortions: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Score each segment.
-
-        Parameters
-        ----------
-        stft : Tensor of shape (n_clips, 1, n_frames, n_bins, 2), float32
-            Real and imaginary part, 0 beyond the frames of a clip.
-        n_frames : Tensor of shape (n_clips,), integer
-            Number of valid frames of each clip.
-        **distortions : Tensor of shape (n_clips, 2)
-            Any of those in `NetworkInput.distortions`, see
-            :meth:`sktagger.networks.LogMel.forward`.
-
-        Returns
-        -------
-        scores : Tensor of shape (n_clips, n_events, n_segments), float32, in [0, 1]
-            0 beyond the segments of a clip.
-        n_segments : Tensor of shape (n_clips,), integer
-            Number of segments of each clip, as in :meth:`ScoreGrid.n_scores`.
-        """
-        raise NotImplementedError
-
-    def pool(self, scores: Tensor, n_segments: Tensor) -> Tensor:
-        """Compute the scores of clips from the scores of their segments.
-
-        Parameters
-        ----------
-        scores : Tensor of shape (n_clips, n_events, n_segments), float32
-            0 beyond the segments of a clip.
-        n_segments : Tensor of shape (n_clips,), integer
-            Number of segments of each clip.
-
-        Returns
-        -------
-        Tensor of shape (n_clips, n_events), float32, in [0, 1]
-        """
-        raise NotImplementedError
-
-    def forward(self, stft: Tensor, n_frames: Tensor, **distortions: Tensor) -> Tensor:
-        """Score each clip.
-
-        Parameters
-        ----------
-        stft, n_frames : Tensor
-            See :meth:`segment_scores`.
-        **distortions : Tensor
-            See :meth:`segment_scores`.
-
-        Returns
-        -------
-        Tensor of shape (n_clips, n_events), float32, in [0, 1]
-        """
-        return self.pool(*self.segment_scores(stft, n_frames, **distortions))
-
-
-def skip_init(layer: type[nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
-    """Make a layer without drawing its weights.
-
-    Unlike :func:`torch.nn.utils.skip_init`, it respects ``with torch.device(...)``.
-
-    Parameters
-    ----------
-    layer : class
-        A layer of :mod:`torch.nn`.
-    *args, **kwargs
-        Arguments of the layer.
-
-    Returns
-    -------
-    Module
-        Its weights are not initialized.
-    """
-    return nn.utils.skip_init(layer, *args, device=torch.get_default_device(), **kwargs)

@@ -6,8 +6,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sktagger.networks._masking import Frames, NormPoolReLU
-from sktagger.networks._protocol import skip_init
+from sktagger.networks._masking import Frames
+from sktagger.networks._module import skip_init
+from sktagger.networks._norm_pool import NormPoolReLU
 
 # (output channels, kernel size, same padding, pool after) of the layers before the head
 LAYERS = (
@@ -52,7 +53,8 @@ class _ConvBlock(nn.Module):
         """
         sign = None
         weight, bias = self.conv.weight, self.conv.bias
-        if not self.training:
+        training = self.norm.training  # its statistics can be frozen
+        if not training:
             weight, bias = self.norm.folded(weight, bias)
         elif self.pool:
             sign = torch.where(self.norm.gamma.detach().flatten() < 0, -1.0, 1.0)
@@ -61,7 +63,7 @@ class _ConvBlock(nn.Module):
         if not self.same:
             frames = [valid.unpadded_conv() for valid in frames]
         pooled = [valid.halved() for valid in frames] if self.pool else frames
-        if self.training:
+        if training:
             return self.norm(chunks, frames, sign), pooled
         chunks = [valid.fill_(x) for x, valid in zip(chunks, frames, strict=True)]
         if self.pool:

@@ -14,7 +14,6 @@ from sktagger.networks._check_tools import (
     changed_tensors,
     copy_state,
     edge_lengths,
-    get_head,
     global_generators_are_not_used,
     make_stfts,
     make_trained,
@@ -22,6 +21,12 @@ from sktagger.networks._check_tools import (
     require,
     require_close,
     uninitialized_memory_is_nan,
+)
+from sktagger.networks._output_checks import (
+    check_embeddings,
+    check_head,
+    check_layers,
+    check_new_head,
 )
 from sktagger.networks._protocol import Network
 from sktagger.networks._training_checks import (
@@ -84,6 +89,8 @@ def network_checks() -> list[Callable[[Network], None]]:
         check_single_frame,
         check_pooling,
         check_embeddings,
+        check_layers,
+        check_new_head,
         check_head,
         check_distortions,
         check_stages,
@@ -104,9 +111,11 @@ def check_settings(network: Network) -> None:
     require(clip_input.scale in ("peak", "raw"), f"unknown scale {clip_input.scale!r}")
     unknown = set(clip_input.distortions) - set(_DISTORTIONS)
     require(not unknown, f"unknown distortions: {sorted(unknown)}")
-    length, step, context = network.get_grid()
+    length, step, context, _ = network.get_grid()
     require(length >= 1 and step >= 1, f"the grid has length {length} and step {step}")
     require(context is None or context >= 0, f"the grid has context {context}")
+    distinct = len(set(network.layers)) == len(network.layers)
+    require(distinct, f"layers={network.layers} are not distinct")
 
     resolved = network.resolve()
     require(resolved is not network, "resolve must make a copy")
@@ -238,7 +247,7 @@ def check_padding_and_neighbors(network: Network) -> None:
 @torch.no_grad()
 def check_context(network: Network) -> None:
     """The score of a segment depends on its frames, and on no frames beyond its context."""
-    length, step, context = network.get_grid()
+    length, step, context, _ = network.get_grid()
     module = make_trained(network)
     reach = -(-(length + (context or 0)) // step) * step  # rounded up to whole steps
     n = 2 * reach + length
@@ -281,10 +290,14 @@ def check_single_frame(network: Network) -> None:
 
 @torch.no_grad()
 def check_pooling(network: Network) -> None:
-    """Scores of clips are pooled from those of their segments only, and lie in [0, 1]."""
+    """Scores of clips come from those of their segments, or from one embedding; in [0, 1]."""
     module = make_trained(network)
     stft, n_frames = make_stfts(network, edge_lengths(network))
     scores, n_segments = module.segment_scores(stft, n_frames)
+    if module.pools_embeddings:
+        logits = module.clip_outputs("logits", stft, n_frames)
+        require_close(logits.sigmoid(), module(stft, n_frames), "logits of clips and forward")
+        return
     pooled = module.pool(scores, n_segments)
     require_close(pooled, module(stft, n_frames), "pool and forward")
     more = module.pool(F.pad(scores, (0, 5)), n_segments)
@@ -298,41 +311,9 @@ def check_pooling(network: Network) -> None:
 
 
 @torch.no_grad()
-def check_embeddings(network: Network) -> None:
-    """Embeddings have one column per segment, of the size that the head takes."""
-    module = make_trained(network)
-    stft, n_frames = make_stfts(network, edge_lengths(network))
-    embeddings, n_segments = module.segment_embeddings(stft, n_frames)
-    scores, expected = module.segment_scores(stft, n_frames)
-    require(n_segments.tolist() == expected.tolist(), "embeddings are not those of the segments")
-    require(embeddings.shape[::2] == scores.shape[::2], "embeddings are not one per segment")
-    weight = module.state_dict()[f"{network.head}.weight"]
-    n_features = weight.shape[1]
-    require(embeddings.shape[1] == n_features, "embeddings have another size than the head takes")
-    require(embeddings.dtype == torch.float32, f"embeddings have type {embeddings.dtype}")
-    require(embeddings.isfinite().all(), "embeddings are not finite")
-    for row, n in zip(embeddings, n_segments.tolist(), strict=True):
-        require(not row[:, n:].any(), "embeddings beyond the segments of a clip are not 0")
-
-
-@torch.no_grad()
-def check_head(network: Network) -> None:
-    """Row k of the head belongs to event k: fine-tuning matches rows by event."""
-    module = make_trained(network)
-    inputs = make_stfts(network, edge_lengths(network))
-    tensors = list(get_head(network, module).parameters())
-    for tensor in tensors:  # rows that differ, biases included
-        tensor += 0.1 * torch.arange(N_EVENTS).view(-1, *[1] * (tensor.ndim - 1))
-    scores = module(*inputs)
-    for tensor in tensors:
-        tensor.copy_(tensor.roll(1, 0))
-    require_close(module(*inputs), scores.roll(1, 1), "row k of the head is not that of event k")
-
-
-@torch.no_grad()
 def check_distortions(network: Network) -> None:
     """The front end applies the distortions that the network names, to each clip its own."""
-    module, (length, step, context) = make_trained(network), network.get_grid()
+    module, (length, step, context, _) = make_trained(network), network.get_grid()
     clip_input = network.get_input()
     n = 2 * (length + step + (context or 0))
     stft, n_frames = make_stfts(network, [n, n])

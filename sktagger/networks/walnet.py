@@ -19,7 +19,8 @@ from sktagger._utils.validation import Interval, StrOptions
 from sktagger.audio.spectral import STFT, STFTSizes
 from sktagger.networks._features import LogMel, mel_filterbank
 from sktagger.networks._masking import Frames
-from sktagger.networks._protocol import Network, NetworkInput, NetworkModule, ScoreGrid
+from sktagger.networks._module import NetworkModule
+from sktagger.networks._protocol import Network, NetworkInput, ScoreGrid
 from sktagger.networks._walnet_layers import CNN, LAYERS
 
 __all__ = ["WALNet", "WALNetModule"]
@@ -79,8 +80,8 @@ class WALNet(Network):
     """
 
     version: ClassVar[int] = 1
-    head: ClassVar[str] = f"cnn.convs.{len(LAYERS)}.conv"
-    n_stages: ClassVar[int] = len(LAYERS)
+    head: str = f"cnn.convs.{len(LAYERS)}.conv"
+    n_stages: int = len(LAYERS)
     adjustable: ClassVar[tuple[str, ...]] = ("pooling",)
     _parameter_constraints: ClassVar[dict[str, list]] = {
         "sample_rate": [Interval(Integral, 1, None, closed="left")],
@@ -127,7 +128,9 @@ class WALNet(Network):
         -------
         WALNet
         """
-        return clone(self).set_params(stft=STFT(**self._stft_sizes()._asdict()))
+        n_fft, hop_length, win_length, window, *_ = self._stft_sizes()
+        stft = STFT(n_fft=n_fft, hop_length=hop_length, win_length=win_length, window=window)
+        return clone(self).set_params(stft=stft)
 
     def set_params(self, **params: Any) -> WALNet:
         """Set parameters, including those of ``stft``, such as ``stft__hop_length``.

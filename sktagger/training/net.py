@@ -163,7 +163,12 @@ class TaggerNet(NeuralNet):
     ) -> None:
         """Train or validate on the batches of a validation interval."""
         n_batches = n_empty = 0
+        plan: Any = iterator.plan if training and iterator is not None else None
+        # read here, because the plan moves on when batches are loaded ahead
+        position = None if plan is None else (plan.seed, plan.iteration)
         for batch in () if iterator is None else iterator:
+            if position is not None:
+                self.module_.seed_dropout(*position, n_batches)
             n_batches += 1
             n_clips = len(batch.rows)
             step = None

@@ -1,0 +1,283 @@
+"""Base class of the torch modules of networks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sktagger.networks._masking import Frames, normalizes
+
+if TYPE_CHECKING:
+    from sktagger.networks._protocol import Network
+
+
+class NetworkModule(nn.Module):
+    """The torch module of a network. It takes STFTs of clips and returns scores of events.
+
+    Neither padding nor the other clips of a batch may change the scores of a clip.
+
+    Parameters
+    ----------
+    n_events : int
+        Number of outputs.
+
+    Attributes
+    ----------
+    precision : {"float32", "bfloat16"}
+        See :meth:`set_precision`.
+    head_name : str
+        Name of the last layer. :meth:`Network.build` sets it.
+    pools_embeddings : bool
+        Whether the head scores one embedding of the whole clip. Otherwise, it scores segments, and
+        :meth:`pool` computes the scores of clips from theirs.
+    """
+
+    pools_embeddings = False
+
+    def __init__(self, n_events: int):
+        super().__init__()
+        self.n_events = n_events
+        self.precision = "float32"
+        self.head_name = ""
+
+    @property
+    def head(self) -> nn.Module:
+        """The last layer."""
+        return self.get_submodule(self.head_name)
+
+    @property
+    def norms(self) -> list[nn.Module]:
+        """Parts with running statistics, which are frozen where they are in evaluation mode."""
+        return [part for part in self.modules() if normalizes(part)]
+
+    @property
+    def front_end(self) -> list[nn.Module]:
+        """Parts without gradient. If a stage is frozen, their statistics are frozen, too."""
+        return []
+
+    @property
+    def stages(self) -> list[nn.Module]:
+        """Parts before the head, in order. The first n of them can be frozen."""
+        raise NotImplementedError
+
+    def reset_parameters(self, random_state: int = 0) -> None:
+        """Draw initial weights.
+
+        Parameters
+        ----------
+        random_state : int, default=0
+            Seed. The global generator of PyTorch is neither used nor changed.
+        """
+        raise NotImplementedError
+
+    def seed_dropout(self, *seed: int) -> None:
+        """Set what dropout draws for the next batch.
+
+        Parameters
+        ----------
+        *seed : int
+            Any number of integers of at least 0.
+        """
+        parts = [part for part in self.modules() if isinstance(part, nn.Dropout)]
+        seeds = np.random.SeedSequence(seed).generate_state(len(parts))
+        for part, own in zip(parts, seeds.tolist(), strict=True):
+            part.seed = own
+
+    def set_precision(self, precision: str) -> None:
+        """Set the number format that hidden layers compute in.
+
+        Parameters
+        ----------
+        precision : {"float32", "bfloat16"}
+            Features, statistics, head, scores, weights and gradients are always float32.
+        """
+        self.precision = precision
+
+    def adjust(self, network: Network) -> None:
+        """Set the settings in `adjustable` to those of a network.
+
+        Parameters
+        ----------
+        network : Network
+            Its other settings must be those that the module was built with.
+        """
+        for name in network.adjustable:
+            setattr(self, name, getattr(network, name))
+
+    def set_head(self, weight: Tensor, bias: Tensor) -> None:
+        """Set the weights of the head.
+
+        Parameters
+        ----------
+        weight : Tensor of shape (n_events, n_features), float32
+        bias : Tensor of shape (n_events,), float32
+        """
+        state = self.head.state_dict()
+        values = {"weight": weight.view_as(state["weight"]), "bias": bias}
+        self.head.load_state_dict(values)
+
+    def apply_head(self, embeddings: Tensor) -> Tensor:
+        """Compute the logits of embeddings.
+
+        Parameters
+        ----------
+        embeddings : Tensor of shape (n_clips, n_features, n_segments), float32
+
+        Returns
+        -------
+        Tensor of shape (n_clips, n_events, n_segments), float32
+        """
+        weight = self.head.weight.flatten(1)
+        return F.linear(embeddings.transpose(1, 2), weight, self.head.bias).transpose(1, 2)
+
+    def segment_embeddings(
+        self, stft: Tensor, n_frames: Tensor, **distortions: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Compute the input of the head for each segment.
+
+        Parameters
+        ----------
+        stft, n_frames : Tensor
+            See :meth:`segment_scores`.
+        **distortions : Tensor
+            See :meth:`segment_scores`.
+
+        Returns
+        -------
+        embeddings : Tensor of shape (n_clips, n_features, n_segments), float32
+            0 beyond the segments of a clip.
+        n_segments : Tensor of shape (n_clips,), integer
+            Number of segments of each clip.
+        """
+        raise NotImplementedError
+
+    def segment_scores(
+        self, stft: Tensor, n_frames: Tensor, **distortions: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Score each segment.
+
+        Parameters
+        ----------
+        stft : Tensor of shape (n_clips, 1, n_frames, n_bins, 2), float32
+            Real and imaginary part, 0 beyond the frames of a clip.
+        n_frames : Tensor of shape (n_clips,), integer
+            Number of valid frames of each clip.
+        **distortions : Tensor of shape (n_clips, 2)
+            Any of those in `NetworkInput.distortions`, see
+            :meth:`sktagger.networks.LogMel.forward`.
+
+        Returns
+        -------
+        scores : Tensor of shape (n_clips, n_events, n_segments), float32, in [0, 1]
+            0 beyond the segments of a clip.
+        n_segments : Tensor of shape (n_clips,), integer
+            Number of segments of each clip, as in :meth:`ScoreGrid.n_scores`.
+        """
+        raise NotImplementedError
+
+    def segment_outputs(
+        self, layer: str, stft: Tensor, n_frames: Tensor, **distortions: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Compute the output of a layer for each segment.
+
+        Parameters
+        ----------
+        layer : str
+            One of `Network.layers`.
+        stft, n_frames : Tensor
+            See :meth:`segment_scores`.
+        **distortions : Tensor
+            See :meth:`segment_scores`.
+
+        Returns
+        -------
+        outputs : Tensor of shape (n_clips, n_features, n_segments), float32
+            0 beyond the segments of a clip.
+        n_segments : Tensor of shape (n_clips,), integer
+            Number of segments of each clip.
+        """
+        outputs, n_segments = self.segment_embeddings(stft, n_frames, **distortions)
+        if layer == "logits":
+            outputs = self.apply_head(outputs)
+            outputs = Frames.of(n_segments, outputs.shape[-1]).fill_(outputs)
+        return outputs, n_segments
+
+    def clip_outputs(
+        self, layer: str, stft: Tensor, n_frames: Tensor, **distortions: Tensor
+    ) -> Tensor:
+        """Compute the output of a layer for each clip.
+
+        Parameters
+        ----------
+        layer : str
+            One of `Network.layers`.
+        stft, n_frames : Tensor
+            See :meth:`segment_scores`.
+        **distortions : Tensor
+            See :meth:`segment_scores`.
+
+        Returns
+        -------
+        Tensor of shape (n_clips, n_features), float32
+            If the head scores segments: the mean of their outputs.
+        """
+        outputs, n_segments = self.segment_outputs(layer, stft, n_frames, **distortions)
+        return outputs.sum(-1) / n_segments[:, None]
+
+    def pool(self, scores: Tensor, n_segments: Tensor) -> Tensor:
+        """Compute the scores of clips from the scores of their segments.
+
+        Networks that pool embeddings do not have it.
+
+        Parameters
+        ----------
+        scores : Tensor of shape (n_clips, n_events, n_segments), float32
+            0 beyond the segments of a clip.
+        n_segments : Tensor of shape (n_clips,), integer
+            Number of segments of each clip.
+
+        Returns
+        -------
+        Tensor of shape (n_clips, n_events), float32, in [0, 1]
+        """
+        raise NotImplementedError
+
+    def forward(self, stft: Tensor, n_frames: Tensor, **distortions: Tensor) -> Tensor:
+        """Score each clip.
+
+        Parameters
+        ----------
+        stft, n_frames : Tensor
+            See :meth:`segment_scores`.
+        **distortions : Tensor
+            See :meth:`segment_scores`.
+
+        Returns
+        -------
+        Tensor of shape (n_clips, n_events), float32, in [0, 1]
+        """
+        return self.pool(*self.segment_scores(stft, n_frames, **distortions))
+
+
+def skip_init(layer: type[nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
+    """Make a layer without drawing its weights.
+
+    Unlike :func:`torch.nn.utils.skip_init`, it respects ``with torch.device(...)``.
+
+    Parameters
+    ----------
+    layer : class
+        A layer of :mod:`torch.nn`.
+    *args, **kwargs
+        Arguments of the layer.
+
+    Returns
+    -------
+    Module
+        Its weights are not initialized.
+    """
+    return nn.utils.skip_init(layer, *args, device=torch.get_default_device(), **kwargs)
