@@ -105,7 +105,7 @@ class WidthOfEvents(OddNet):
 class HeadWithoutRows(OddNet):
     """The head is a layer whose rows are no events."""
 
-    head = "third"
+    head_name = "third"
 
 
 def shapes_with_data(self, n_events):
@@ -410,7 +410,7 @@ FAULTS = [
     ("check_stages", with_module(stages=property(lambda self: [self.first])), "n_stages"),
     ("check_stages", with_module(stages=STAGES_TWICE), "belongs to two stages"),
     ("check_stages", with_module(stages=STAGES_WITHOUT_NORM), "belong to no stage"),
-    ("check_stages", with_settings(head="last"), "is no layer of the module"),
+    ("check_stages", with_settings(head_name="last"), "is no layer of the module"),
     (
         "check_gradients",
         with_module(segment_embeddings=changed_embeddings(lambda self, x: x.detach())),

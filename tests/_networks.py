@@ -45,7 +45,7 @@ class OddNet(Network):
     """
 
     version = 3
-    head = "out"
+    head_name = "out"
     n_stages = 3
     adjustable = ("sharpness",)
 

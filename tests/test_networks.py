@@ -14,13 +14,15 @@ from sklearn.model_selection import GridSearchCV
 
 from sktagger import AudioTagger, Augmentation, TunedThresholdTagger, WALNetTagger
 from sktagger.metrics import map_scorer
-from sktagger.networks import NETWORKS, Network, ScoreGrid, WALNet
+from sktagger.networks import NETWORKS, EfficientAT, Network, ScoreGrid, WALNet
 from sktagger.networks.checks import check_network, network_checks
 from sktagger.training.callbacks import Checkpoint
 
 SMALL = [
     WALNet(sample_rate=2000),
     WALNet(sample_rate=2000, fmin=0, pooling="mean"),
+    EfficientAT(width=0.1, n_mels=32),
+    EfficientAT(width=0.1, n_mels=40, strides=(2, 2, 1, 1), head="fully_convolutional"),
     OddNet(),
     TinyNet(),
 ]

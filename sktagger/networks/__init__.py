@@ -13,12 +13,15 @@ from sktagger.networks._norm_pool import NormPoolReLU
 from sktagger.networks._protocol import Network, NetworkInput, ScoreGrid
 from sktagger.networks._state import check_state, find_state
 from sktagger.networks._stft import stft_of_frames
+from sktagger.networks.efficientat import EfficientAT, EfficientATModule
 from sktagger.networks.walnet import WALNet, WALNetModule
 
-NETWORKS = {network.__name__: network for network in (WALNet,)}  # by name in files
+NETWORKS = {network.__name__: network for network in (WALNet, EfficientAT)}  # by name in files
 
 __all__ = [
     "NETWORKS",
+    "EfficientAT",
+    "EfficientATModule",
     "Frames",
     "LogMel",
     "MaskedBatchNorm",

@@ -88,9 +88,11 @@ def compute_loss(network: Network, module: NetworkModule, inputs: tuple[Tensor, 
 
 def get_head(network: Network, module: NetworkModule) -> nn.Module:
     try:
-        return module.get_submodule(network.head)
+        return module.get_submodule(network.head_name)
     except AttributeError as error:
-        raise AssertionError(f"head={network.head!r} is no layer of the module") from error
+        raise AssertionError(
+            f"head_name={network.head_name!r} is no layer of the module"
+        ) from error
 
 
 def copy_state(module: NetworkModule) -> dict[str, Tensor]:

@@ -193,14 +193,32 @@ class LogMel(nn.Module):
         x = self.norm(x, Frames.of(n_frames, length))
         x = x.clamp_(-CLAMP, CLAMP)
         if time_mask is not None:
-            x = x.masked_fill_(_mask(time_mask, length)[:, None, None, :], 0.0)
+            x = x.masked_fill_(frame_mask(time_mask, length)[:, None, None, :], 0.0)
         if mel_mask is not None:
-            x = x.masked_fill_(_mask(mel_mask, x.shape[2])[:, None, :, None], 0.0)
+            x = x.masked_fill_(frame_mask(mel_mask, x.shape[2])[:, None, :, None], 0.0)
         return x
 
 
-def _mask(onset_and_width, length):
-    """Turn (onset, width) rows into a bool mask of shape (n_clips, length)."""
+def frame_mask(onset_and_width: Tensor, length: int) -> Tensor:
+    """Say which frames or bands a mask covers.
+
+    Parameters
+    ----------
+    onset_and_width : Tensor of shape (n_clips, 2), integer
+        First one and number of them, for each clip.
+    length : int
+        Number of frames or bands.
+
+    Returns
+    -------
+    Tensor of shape (n_clips, length), bool
+
+    Examples
+    --------
+    >>> import torch
+    >>> frame_mask(torch.tensor([[1, 2]]), 4)
+    tensor([[False,  True,  True, False]])
+    """
     position = torch.arange(length, device=onset_and_width.device)
     onset, width = onset_and_width[:, :1], onset_and_width[:, 1:]
     return (position >= onset) & (position < onset + width)

@@ -25,7 +25,7 @@ def check_embeddings(network: Network) -> None:
     scores, expected = module.segment_scores(stft, n_frames)
     require(n_segments.tolist() == expected.tolist(), "embeddings are not those of the segments")
     require(embeddings.shape[::2] == scores.shape[::2], "embeddings are not one per segment")
-    weight = module.state_dict()[f"{network.head}.weight"]
+    weight = module.state_dict()[f"{network.head_name}.weight"]
     n_features = weight.shape[1]
     require(embeddings.shape[1] == n_features, "embeddings have another size than the head takes")
     require(embeddings.dtype == torch.float32, f"embeddings have type {embeddings.dtype}")

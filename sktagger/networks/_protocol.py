@@ -100,7 +100,7 @@ class Network(BaseEstimator):
     ----------
     version : int
         Version of the names and shapes of the weights.
-    head : str
+    head_name : str
         Name of the last layer. Row k of its ``weight`` and ``bias`` belongs to event k.
     n_stages : int
         Number of stages, see :attr:`NetworkModule.stages`.
@@ -119,7 +119,7 @@ class Network(BaseEstimator):
     """
 
     version: ClassVar[int] = 1
-    head: str
+    head_name: str
     n_stages: int
     adjustable: ClassVar[tuple[str, ...]] = ()
     criterion: ClassVar[type[nn.Module]] = nn.BCELoss
@@ -189,7 +189,7 @@ class Network(BaseEstimator):
         NetworkModule
         """
         module = self._make(n_events)
-        module.head_name = self.head
+        module.head_name = self.head_name
         module.reset_parameters(random_state)
         module.set_precision(precision)
         return module
@@ -223,7 +223,7 @@ class Network(BaseEstimator):
         int or None
             None if the head is missing, so that these cannot be weights of this network.
         """
-        weight = state.get(f"{self.head}.weight")
+        weight = state.get(f"{self.head_name}.weight")
         return len(weight) if isinstance(weight, Tensor) and weight.ndim else None
 
     @classmethod

@@ -98,7 +98,7 @@ def find_state(
         name = type(network).__name__
         found = state if isinstance(state, Mapping) else [type(state).__name__]
         raise ValueError(
-            f"{source} holds no {name}: the tensor '{network.head}.weight' is missing. It has "
+            f"{source} holds no {name}: the tensor '{network.head_name}.weight' is missing. It has "
             f"{sorted(map(str, found))[:5]}. Give a checkpoint of {name}."
         )
     return state, n_events

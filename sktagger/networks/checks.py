@@ -151,7 +151,7 @@ def check_shapes_without_data(network: Network) -> None:
         require(network.explain_mismatch(state) == "", "its own weights are called a mismatch")
     for name, tensor in shapes_of[1].items():
         other = shapes_of[N_EVENTS].get(name)
-        if name.startswith(f"{network.head}."):
+        if name.startswith(f"{network.head_name}."):
             same = (len(tensor), len(other)) == (1, N_EVENTS) and tensor.shape[1:] == other.shape[
                 1:
             ]
@@ -159,7 +159,11 @@ def check_shapes_without_data(network: Network) -> None:
         else:
             same = other is not None and tensor.shape == other.shape
             require(same, f"{name} depends on the number of events")
-    for state in ({}, {f"{network.head}.weight": "x"}, {f"{network.head}.weight": torch.zeros(())}):
+    for state in (
+        {},
+        {f"{network.head_name}.weight": "x"},
+        {f"{network.head_name}.weight": torch.zeros(())},
+    ):
         require(network.count_events(state) is None, "count_events finds events in no weights")
         require(isinstance(network.explain_mismatch(state), str), "explain_mismatch gives no text")
 
@@ -172,7 +176,7 @@ def check_seed(network: Network) -> None:
     for name, tensor in states[0].items():
         require(tensor.isfinite().all(), f"{name} is not initialized")
         require(torch.equal(tensor, states[1][name]), f"the same seed gives another {name}")
-    head = f"{network.head}.weight"
+    head = f"{network.head_name}.weight"
     require(not torch.equal(states[0][head], states[2][head]), "another seed gives the same head")
 
 

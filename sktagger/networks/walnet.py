@@ -80,7 +80,7 @@ class WALNet(Network):
     """
 
     version: ClassVar[int] = 1
-    head: str = f"cnn.convs.{len(LAYERS)}.conv"
+    head_name: str = f"cnn.convs.{len(LAYERS)}.conv"
     n_stages: int = len(LAYERS)
     adjustable: ClassVar[tuple[str, ...]] = ("pooling",)
     _parameter_constraints: ClassVar[dict[str, list]] = {

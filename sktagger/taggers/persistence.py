@@ -315,7 +315,7 @@ def _read_header(header, state, estimators, networks):
     network = network_from_json(header["network"], networks)
     n_outputs = state if isinstance(state, int) else network.count_events(state)
     if not n_outputs:
-        raise ValueError(f"the tensor '{network.head}.weight' is missing, or has no rows")
+        raise ValueError(f"the tensor '{network.head_name}.weight' is missing, or has no rows")
     numbers = "null, or one number per event, each in a string"
     fields = {
         "format": Field("an integer from 1 up", lambda x: is_count(x) and x > 0),

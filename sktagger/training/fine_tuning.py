@@ -148,7 +148,7 @@ def _match_head(fresh, network, weights, classes):
     row = {event: k for k, event in enumerate(weights.classes or [])}
     shared = [(k, row[event]) for k, event in enumerate(classes.tolist()) if event in row]
     head = {}
-    for name in (f"{network.head}.weight", f"{network.head}.bias"):
+    for name in (f"{network.head_name}.weight", f"{network.head_name}.bias"):
         if name in fresh:
             head[name] = fresh[name].detach().clone()
             for new_row, trained_row in shared:
