@@ -24,7 +24,7 @@ setup(
     license="BSD-3-Clause",
     license_files=["LICENSE"],
     packages=find_packages(include=["sktagger", "sktagger.*"]),
-    package_data={"sktagger": ["py.typed"]},
+    package_data={"sktagger": ["py.typed"], "sktagger.datasets": ["audioset_classes.csv"]},
     python_requires=">=3.10",
     install_requires=[
         "filelock>=3.12",
