@@ -31,6 +31,8 @@ setup(
         "joblib>=1.3",
         "numpy>=1.26",
         "pandas>=2.2.1",
+        "platformdirs>=3.0",
+        "pooch>=1.8",
         "safetensors>=0.4.3",
         "scikit-learn>=1.6.1",
         "scipy>=1.12",
