@@ -106,13 +106,13 @@ def count_panns(variant, n_outputs=527, **_):
     return n + (last + 1) * embedding + (embedding + 1) * n_outputs
 
 
-@pytest.mark.parametrize("model", MODELS.values(), ids=str)
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def test_numbers_of_parameters_are_those_of_the_networks(model):
     count = {"EfficientAT": count_efficientat, "PANNs": count_panns}[model.network]
     assert model.parameters == count(**model.settings)
 
 
-@pytest.mark.parametrize("model", MODELS.values(), ids=str)
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def test_file_holds_the_parameters(model):
     """A file has 4 bytes per parameter, and less than 12 % (or 0.5 MB) of other content."""
     if model.size is not None:
@@ -121,7 +121,7 @@ def test_file_holds_the_parameters(model):
         assert -0.2e6 < other < max(0.12 * model.size, 0.5e6)
 
 
-@pytest.mark.parametrize("model", MODELS.values(), ids=str)
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def test_settings_are_those_of_the_name(model):
     settings = dict(model.settings)
     if model.network == "PANNs":
@@ -145,7 +145,7 @@ def test_names_and_files_are_unique():
     assert len({model.file_name for model in _TABLE}) == len(_TABLE)
 
 
-@pytest.mark.parametrize("model", MODELS.values(), ids=str)
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def test_entries_are_complete(model):
     sources = {
         "EfficientAT": ("https://github.com/fschmid56/EfficientAT/releases/", "MIT", "2211.04772"),
