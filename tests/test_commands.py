@@ -507,7 +507,7 @@ def test_missing_files_and_names_are_errors_before_torch_is_imported(
     assert output.splitlines()[-1] == "1 False"
 
 
-@pytest.mark.parametrize("command", ["demo", "train", "evaluate"])
+@pytest.mark.parametrize("command", ["demo", "train", "evaluate", "models"])
 def test_help_does_not_import_torch(command):
     code = (
         "import sys; from sktagger.commands import build_parser\n"

@@ -1,5 +1,7 @@
 import filecmp
+import hashlib
 import json
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from numpy.random import default_rng
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import average_precision_score
 
+from sktagger.datasets import audioset_classes
 from sktagger.datasets import scenes as scenes_module
 from sktagger.datasets._sounds import EVENTS, noise
 from sktagger.datasets.database import load_database
@@ -221,3 +224,39 @@ def test_scenes_can_be_learnt_but_not_trivially(tmp_path):
     mean_ap = average_precision_score(Y_eval, scores)
     chance = Y_eval.to_numpy().mean()
     assert chance + 0.25 < mean_ap < 0.95
+
+
+def test_audioset_has_527_classes_in_order():
+    classes = audioset_classes()
+    assert list(classes.columns) == ["mid", "name"]
+    assert classes.index.tolist() == list(range(527))
+    assert classes["mid"].is_unique
+    assert classes["name"].is_unique
+
+
+@pytest.mark.parametrize(
+    ("output", "mid", "name"),
+    [
+        (0, "/m/09x0r", "Speech"),
+        (1, "/m/05zppz", "Male speech, man speaking"),
+        (137, "/m/04rlf", "Music"),
+        (506, "/t/dd00125", "Inside, small room"),
+        (526, "/m/07hvw1", "Field recording"),
+    ],
+)
+def test_audioset_classes_are_known(output, mid, name):
+    assert audioset_classes().loc[output].tolist() == [mid, name]
+
+
+def test_audioset_names_are_text():
+    """No name is taken for a missing value, and none has spaces around it."""
+    for name in audioset_classes()["name"]:
+        assert isinstance(name, str)
+        assert name == name.strip() != ""
+
+
+def test_file_of_audioset_classes_is_the_published_one():
+    content = (files("sktagger.datasets") / "audioset_classes.csv").read_bytes()
+    assert hashlib.sha256(content).hexdigest() == (
+        "cdd1049833c4b86127c2773ac0d14a2754b6a6d0d1798002ed5c66e699708429"
+    )

@@ -31,6 +31,7 @@ FOR_USERS = (
     "sktagger.displays",
     "sktagger.metrics",
     "sktagger.model_selection",
+    "sktagger.pretrained",
     "sktagger.taggers",
     "sktagger.networks.checks",
     "sktagger.taggers.audio_tagger",

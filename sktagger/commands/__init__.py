@@ -12,12 +12,12 @@ from contextlib import contextmanager
 
 from sktagger import __version__
 from sktagger._utils.text import printable
-from sktagger.commands import demo, evaluate, train
+from sktagger.commands import demo, evaluate, models, train
 
 __all__ = ["COMMANDS", "build_parser", "main"]
 
 # the modules of the commands, by the words that users type
-COMMANDS = {"demo": demo, "train": train, "evaluate": evaluate}
+COMMANDS = {"demo": demo, "train": train, "evaluate": evaluate, "models": models}
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -1,6 +1,7 @@
-"""Data sets: JSON databases of clips and their events, and synthetic scenes."""
+"""Data sets: JSON databases of clips and their events, synthetic scenes, AudioSet's classes."""
 
+from sktagger.datasets._audioset import audioset_classes
 from sktagger.datasets.database import Database, load_database
 from sktagger.datasets.scenes import make_scenes
 
-__all__ = ["Database", "load_database", "make_scenes"]
+__all__ = ["Database", "audioset_classes", "load_database", "make_scenes"]
