@@ -20,7 +20,7 @@ from skorch.callbacks import Callback
 from sktagger import STFT, AudioTagger, Augmentation, ThresholdTuner, WALNetTagger
 from sktagger.batching.devices import resolve_precision
 from sktagger.metrics import map_scorer, mean_average_precision
-from sktagger.networks import WALNetModule
+from sktagger.networks import EfficientAT, WALNet, WALNetModule
 from sktagger.training.callbacks import Checkpoint, load_checkpoint
 
 SETTINGS = {"sample_rate": 8000, "batch_size": 4, "max_epochs": 1, "random_state": 0}
@@ -427,12 +427,19 @@ def test_auto_precision_depends_on_the_device(monkeypatch, device, precision, un
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: units, raising=False)
     capability = (9, 0) if units else (7, 5)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    assert resolve_precision(precision, torch.device(device)) == expected
+    assert resolve_precision(precision, torch.device(device), WALNet()) == expected
+
+
+def test_auto_precision_depends_on_the_network(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
+    network = EfficientAT()
+    assert resolve_precision("auto", torch.device("cpu"), network) == "float32"
+    assert resolve_precision("bfloat16", torch.device("cpu"), network) == "bfloat16"
 
 
 def test_auto_precision_of_an_unknown_cpu_is_float32(monkeypatch):
     monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported", raising=False)
-    assert resolve_precision("auto", torch.device("cpu")) == "float32"
+    assert resolve_precision("auto", torch.device("cpu"), WALNet()) == "float32"
 
 
 def test_bfloat16_learns_what_float32_learns(scenes):

@@ -2,6 +2,8 @@
 
 import torch
 
+from sktagger.networks import Network
+
 __all__ = ["resolve_device", "resolve_precision"]
 
 
@@ -34,13 +36,15 @@ def resolve_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def resolve_precision(precision: str, device: torch.device) -> str:
+def resolve_precision(precision: str, device: torch.device, network: Network) -> str:
     """Choose the faster precision of a device for "auto".
 
     Parameters
     ----------
     precision : {"auto", "float32", "bfloat16"}
     device : torch.device
+    network : Network
+        Some networks are faster in float32 on a CPU.
 
     Returns
     -------
@@ -54,5 +58,6 @@ def resolve_precision(precision: str, device: torch.device) -> str:
         faster = torch.cuda.get_device_capability(device) >= (8, 0)
     else:
         # a private name, which a later version of PyTorch may not have
-        faster = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
+        has_units = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
+        faster = has_units and network.prefers_bfloat16
     return "bfloat16" if faster else "float32"

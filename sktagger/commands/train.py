@@ -240,12 +240,13 @@ def _log_start(directory, config, tagger, Y, Y_val):
     from sktagger.batching.devices import resolve_device, resolve_precision
 
     device = resolve_device(tagger.device)
+    precision = resolve_precision(tagger.precision, device, tagger._get_network())
     logger.info(f"experiment {directory}")
     logger.info(
         f"{len(Y)} training clips ({config['training_set']!r}), {len(Y_val)} validation clips "
         f"({config['validation_set']!r}), {Y.shape[1]} events"
     )
-    logger.info(f"device {device}, precision {resolve_precision(tagger.precision, device)}")
+    logger.info(f"device {device}, precision {precision}")
 
 
 def _merge(file, settings, **arguments):

@@ -83,7 +83,7 @@ def find_state(
     Returns
     -------
     state : dict of str to Tensor
-        Only the head of the network is checked.
+        Converted, see :meth:`Network.convert`. Only the head of the network is checked.
     n_events : int
         Number of outputs of the head.
 
@@ -93,6 +93,7 @@ def find_state(
         If the head of the network is missing.
     """
     state = checkpoint.get("model", checkpoint)
+    state = network.convert(state) if isinstance(state, Mapping) else state
     n_events = network.count_events(state) if isinstance(state, Mapping) else None
     if n_events is None:
         name = type(network).__name__

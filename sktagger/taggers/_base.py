@@ -392,7 +392,7 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerParameters):
             if not (output[0] if segments else output).isfinite().all():
                 raise FloatingPointError(
                     f"The network's scores of clip {min(rows)} are not finite: its training "
-                    f"diverged. Train again with a lower lr (it is {self.lr:g}), or set "
+                    f"diverged. Train again with a lower lr (it is {self.net_.lr:g}), or set "
                     "gradient_clip."
                 )
             yield rows, output

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 AUGMENTATIONS = {"default": Augmentation, "reference": Augmentation.reference}
+# what "auto" stands for, unless a network's `fine_tuning` has another value
+_FROM_SCRATCH = {"lr": 2e-3, "freeze_norms": False, "head_init": "random"}
 _DEFAULTS: dict[str, type] = {"stft": STFT, "network": WALNet}  # used instead of None
 
 
@@ -126,6 +128,14 @@ class TaggerParameters(BaseEstimator):
                     f"from 0 to {n_mels}, the number of mel bands of the {type(network).__name__}."
                 )
         resolve_device(self.device)
+
+    def _resolve(self, name: str, network: Network) -> Any:
+        """Return the value of a parameter, where "auto" depends on the network."""
+        value = getattr(self, name)
+        if not (isinstance(value, str) and value == "auto"):
+            return value
+        fine_tuning = {} if self.init_from is None else network.fine_tuning
+        return {**_FROM_SCRATCH, **fine_tuning}[name]
 
     def _resolve_augmentation(self) -> Augmentation | None:
         if isinstance(self.augmentation, str):

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from sktagger._utils.files import expand_path
 from sktagger._utils.json import parse_json
 from sktagger.networks import Network, find_state
+from sktagger.pretrained import fetch, list_models
 from sktagger.taggers import persistence
 from sktagger.taggers._base import BaseTagger
+from sktagger.taggers._foreign import is_public, read_foreign
 from sktagger.targets import are_events
 from sktagger.training._checkpoints import training_record
 from sktagger.training._file_kinds import find_checkpoint, is_checkpoint, is_safetensors
@@ -24,19 +28,19 @@ from sktagger.training.fine_tuning import Weights
 
 
 def read_weights(
-    init_from: Any, network: Network, estimators: Mapping[str, type[BaseTagger]]
+    init_from: Any, network: Network | None, estimators: Mapping[str, type[BaseTagger]]
 ) -> Weights:
     """Read the initial weights of a training.
 
     Parameters
     ----------
     init_from : tagger, FrozenEstimator, str or PathLike
-        Fitted tagger (frozen or not), file of :meth:`sktagger.AudioTagger.save`, or checkpoint. If
-        a checkpoint has no events, they are read from ``events.json`` in its directory or the one
-        above, and the settings from ``config.json`` there, if these files exist. Nothing in a file
-        is executed.
-    network : Network
-        Settings of the network to be trained.
+        Fitted tagger (frozen or not), file of :meth:`sktagger.AudioTagger.save`, checkpoint, or
+        name of a pretrained model, see :func:`sktagger.pretrained.list_models`. If a checkpoint has
+        no events, they are read from ``events.json`` in its directory or the one above, and the
+        settings from ``config.json`` there, if these files exist. Nothing in a file is executed.
+    network : Network or None
+        Settings of the network to be trained. None: those of the source.
     estimators : dict of str to class
         Classes of taggers that a file may name.
 
@@ -48,6 +52,8 @@ def read_weights(
     ------
     FileNotFoundError, NotFittedError
         If there is no such file, or the tagger is not fitted.
+    OSError
+        If a pretrained model cannot be fetched.
     TypeError
         If a frozen estimator is not a tagger.
     ValueError
@@ -68,7 +74,7 @@ def read_weights(
             f"init_from: the frozen estimator is a {type(init_from).__name__}, but it must be a "
             "fitted tagger, for example a WALNetTagger."
         )
-    path = expand_path(init_from)
+    path = find_weights(init_from)
     if not path.is_file():
         best = [find_checkpoint(folder, "best") for folder in (path / "checkpoints", path)]
         hint = "".join(f" Give {str(file)!r}." for file in best if file is not None)
@@ -76,11 +82,72 @@ def read_weights(
             f"init_from: {str(path)!r} is not a file. Give a file that the method save of a tagger "
             f"wrote, or a checkpoint of a training.{hint}"
         )
-    networks = () if type(network).__module__.startswith("sktagger.") else (type(network),)
+    networks: tuple[type[Network], ...] = ()
+    if network is not None and not type(network).__module__.startswith("sktagger."):
+        networks = (type(network),)
     if is_safetensors(path) and not is_checkpoint(path):
         tagger, _ = persistence.load(path, estimators, device="cpu", tuned=None, networks=networks)
         return _from_tagger(tagger, repr(str(path)))
     return _from_checkpoint(path, network, networks)
+
+
+def network_of(init_from: Any, estimators: Mapping[str, type[BaseTagger]]) -> Network:
+    """Read the settings of the network that a training starts from.
+
+    Parameters
+    ----------
+    init_from : tagger, FrozenEstimator, str or PathLike
+        See :func:`read_weights`.
+    estimators : dict of str to class
+        Classes of taggers that a file may name.
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    Exception
+        As in :func:`read_weights`.
+    """
+    if not isinstance(init_from, str | os.PathLike):
+        network = read_weights(init_from, None, estimators).network
+    else:
+        path = find_weights(init_from)
+        status = path.stat() if path.is_file() else None
+        version = None if status is None else (status.st_size, status.st_mtime_ns)
+        network = _network_of_file(path, version, tuple(estimators.items()))
+    return clone(network)
+
+
+@lru_cache(maxsize=16)
+def _network_of_file(path, version, estimators):
+    """Read the settings in a file; `version` tells versions of the file apart."""
+    return read_weights(path, None, dict(estimators)).network
+
+
+def find_weights(source: str | os.PathLike[str]) -> Path:
+    """Find a file of weights, and fetch it if it is a pretrained model.
+
+    Parameters
+    ----------
+    source : str or PathLike
+        A file, or the name of a pretrained model. If both exist, it is the file.
+
+    Returns
+    -------
+    Path
+        It may not exist.
+
+    Raises
+    ------
+    OSError
+        If a pretrained model cannot be fetched.
+    """
+    path = expand_path(source)
+    if isinstance(source, str) and not path.exists() and source in list_models().index:
+        return fetch(source)
+    return path
 
 
 def _from_tagger(tagger, name):
@@ -90,11 +157,22 @@ def _from_tagger(tagger, name):
 def _from_checkpoint(path, network, networks):
     checkpoint = load_checkpoint(path)
     name = repr(str(path))
-    state, n_outputs = find_state(checkpoint, network, f"init_from: {name}")
     ours = type(checkpoint.get("format")) is int and "training" in checkpoint
     record = training_record(checkpoint, name) if ours else None
+    trained = None if record is None else network_from_json(record["network"], networks)
+    network = trained if network is None else network
+    if not ours and is_public(checkpoint, path):
+        try:
+            return read_foreign(checkpoint, path, network)
+        except ValueError as error:
+            raise ValueError(f"init_from: {error}") from error
+    if network is None:
+        raise ValueError(
+            f"init_from: {name} does not say which network it belongs to. Give network=, for "
+            "example network=WALNet()."
+        )
+    state, n_outputs = find_state(checkpoint, network, f"init_from: {name}")
     if record is not None and len(record["events"]) == n_outputs:
-        trained = network_from_json(record["network"], networks)
         return Weights(name, state, record["events"], trained)
     classes = _read_beside(path, "events.json")
     if classes is not None and not are_events(classes):

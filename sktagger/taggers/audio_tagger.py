@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from joblib import Memory
+from numpy.typing import ArrayLike
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from sktagger._utils.files import expand_path
 from sktagger._utils.validation import HasMethods, Interval, StrOptions
 from sktagger.audio.augmentation import Augmentation
-from sktagger.networks import Network
+from sktagger.networks import NETWORKS, Network
+from sktagger.pretrained import fetch, find_model
 from sktagger.taggers import persistence
 from sktagger.taggers._fitting import FittingTagger
+from sktagger.taggers._foreign import map_classes, restore_foreign
 from sktagger.taggers._parameters import AUGMENTATIONS, TaggerParameters
-from sktagger.taggers._weights import read_weights
+from sktagger.taggers._weights import network_of, read_weights
+from sktagger.training._file_kinds import is_safetensors
 from sktagger.training.fine_tuning import Weights
 
 if TYPE_CHECKING:
@@ -38,7 +43,8 @@ class AudioTagger(FittingTagger):
     ----------
     network : Network or None, default=None
         Settings of the network, which also say how audio is processed: an object of
-        :mod:`sktagger.networks`, such as ``WALNet(sample_rate=16000)``. None: ``WALNet()``.
+        :mod:`sktagger.networks`, such as ``WALNet(sample_rate=16000)``. None: the network of
+        `init_from` if it is given, else ``WALNet()``.
     max_epochs : int, default=20
         Number of times that each training clip is used.
     max_iterations : int or None, default=None
@@ -49,8 +55,9 @@ class AudioTagger(FittingTagger):
         clips of more than 5120 frames (102 s) are scored in overlapping chunks. The scores are the
         same, but memory does not grow with the length of a clip. If a network's scores depend on
         the whole clip, it is scored at once.
-    lr : float, default=2e-3
-        Learning rate of AdamW; its maximum, if a schedule changes it.
+    lr : float or "auto", default="auto"
+        Learning rate of AdamW; its maximum, if a schedule changes it. "auto": 2e-3; for networks of
+        AudioSet that are fine-tuned, the value in their `fine_tuning`.
     schedule : {"one_cycle", "constant"}, default="one_cycle"
         "one_cycle": the learning rate rises to `lr` and falls to 0 at the end of training, see
         :class:`sktagger.training.callbacks.OneCycle`. "constant": as published; also what
@@ -84,16 +91,27 @@ class AudioTagger(FittingTagger):
         share that probability. Clips that `augmentation` mixes in are drawn in the same way. None:
         every clip is drawn once per epoch.
     init_from : tagger, FrozenEstimator, str, PathLike or None, default=None
-        Initial weights of a new training: a fitted tagger, a file that `save` wrote, or a
-        checkpoint (of an experiment, or of padertorch). All weights and statistics are used, but
-        in the head only the rows of events with the same name. (A checkpoint of padertorch needs
-        an ``events.json`` in its directory for the names.) The network and its settings must be
-        the same. The source is not changed. In the grid of a search, which clones estimators, give
-        a path or ``sklearn.frozen.FrozenEstimator(tagger)``. None: random weights.
+        Initial weights of a new training: a fitted tagger, a file that `save` wrote, a checkpoint
+        (of an experiment, of EfficientAT or PANNs, or of padertorch), or the name of a pretrained
+        model, see :func:`sktagger.pretrained.list_models`. All weights and statistics are used, but
+        in the head only the rows of events with the same name. (A checkpoint of padertorch needs an
+        ``events.json`` in its directory for the names.) The network and its settings must be the
+        same. The source is not changed. In the grid of a search, which clones estimators, give a
+        path or ``sklearn.frozen.FrozenEstimator(tagger)``. None: random weights.
     freeze : int, "backbone" or None, default=None
         Number of stages of the network, counted from its input, that are not trained. Their
         normalization statistics and those of the input do not change either. "backbone": all
         stages, so that only the head is trained. 0 or None: everything is trained.
+    freeze_norms : bool or "auto", default="auto"
+        Whether the running statistics of normalization do not change in training, and are used
+        instead of those of each batch. "auto": as in the network's `fine_tuning` if `init_from` is
+        given, else False.
+    head_init : {"auto", "random", "linear"}, default="auto"
+        Initial weights of the head, except for events that `init_from` has by the same name.
+        "linear": those of a logistic regression per event, with an L2 penalty, on the embeddings of
+        the training clips. It needs a network that scores one embedding per clip, such as
+        EfficientAT. "auto": as in the network's `fine_tuning` if `init_from` is given, else
+        "random".
     warm_start : bool, default=False
         Whether `fit` continues from the current weights and optimizer instead of starting a new
         training.
@@ -198,7 +216,7 @@ class AudioTagger(FittingTagger):
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "max_iterations": [Interval(Integral, 1, None, closed="left"), None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "lr": [Interval(Real, 0, None, closed="neither")],
+        "lr": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "schedule": [StrOptions({"one_cycle", "constant"})],
         "augmentation": [Augmentation, StrOptions(set(AUGMENTATIONS)), None],
         "loss": [StrOptions({"auto", "binary_cross_entropy"})],
@@ -211,6 +229,8 @@ class AudioTagger(FittingTagger):
         "sampler": [StrOptions({"balanced"}), None],
         "init_from": [TaggerParameters, FrozenEstimator, str, os.PathLike, None],
         "freeze": [Interval(Integral, 0, None, closed="left"), StrOptions({"backbone"}), None],
+        "freeze_norms": ["boolean", StrOptions({"auto"})],
+        "head_init": [StrOptions({"auto", "random", "linear"})],
         "warm_start": ["boolean"],
         "cross_fit": [Interval(Integral, 2, None, closed="left"), None],
         "on_error": [StrOptions({"raise", "warn", "skip"})],
@@ -230,7 +250,7 @@ class AudioTagger(FittingTagger):
         max_epochs: int = 20,
         max_iterations: int | None = None,
         batch_size: int = 12,
-        lr: float = 2e-3,
+        lr: float | Literal["auto"] = "auto",
         schedule: Literal["one_cycle", "constant"] = "one_cycle",
         augmentation: Augmentation | Literal["default", "reference"] | None = "default",
         loss: Literal["auto", "binary_cross_entropy"] = "auto",
@@ -243,6 +263,8 @@ class AudioTagger(FittingTagger):
         sampler: Literal["balanced"] | None = None,
         init_from: TaggerParameters | FrozenEstimator | str | os.PathLike[str] | None = None,
         freeze: int | Literal["backbone"] | None = None,
+        freeze_norms: bool | Literal["auto"] = "auto",
+        head_init: Literal["auto", "random", "linear"] = "auto",
         warm_start: bool = False,
         cross_fit: int | None = None,
         on_error: Literal["raise", "warn", "skip"] = "raise",
@@ -271,6 +293,8 @@ class AudioTagger(FittingTagger):
         self.sampler = sampler
         self.init_from = init_from
         self.freeze = freeze
+        self.freeze_norms = freeze_norms
+        self.head_init = head_init
         self.warm_start = warm_start
         self.cross_fit = cross_fit
         self.on_error = on_error
@@ -344,6 +368,132 @@ class AudioTagger(FittingTagger):
             path, estimators(), base=cls, device=device, precision=precision, networks=networks
         )
         return tagger
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        path: str | os.PathLike[str],
+        network: Network | None = None,
+        classes: ArrayLike | None = None,
+        **params: Any,
+    ) -> Self:
+        """Read weights that the original implementation of a network trained.
+
+        They are checkpoints of EfficientAT [1]_ ("mn10_as_mAP_471.pt") and PANNs [2]_
+        ("Cnn14_mAP=0.431.pth"), trained on AudioSet or on other events. Nothing in the file is
+        executed.
+
+        Parameters
+        ----------
+        path : str or PathLike
+            A file of PyTorch, of any version.
+        network : Network or None, default=None
+            Settings of the network. None: they are told by the weights and, where these do not show
+            them, by the name of the file.
+        classes : array-like of shape (n_events,) or None, default=None
+            Events of the outputs, in their order. None: the classes of AudioSet
+            (:func:`sktagger.datasets.audioset_classes`) if there are 527 outputs, else numbers.
+        **params : dict
+            Other parameters of the tagger, such as `device`.
+
+        Returns
+        -------
+        AudioTagger
+            Fitted tagger.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If the file is missing or damaged, its weights are those of no known network or do not
+            fit `network`, or its settings are unknown; then the message lists the choices.
+
+        References
+        ----------
+        .. [1] F. Schmid, K. Koutini, G. Widmer, "Efficient large-scale audio tagging via
+           transformer-to-CNN knowledge distillation", ICASSP 2023.
+        .. [2] Q. Kong et al., "PANNs: Large-scale pretrained audio neural networks for audio
+           pattern recognition", IEEE/ACM TASLP 28, 2020.
+        """
+        path = expand_path(path)
+        if path.is_file() and is_safetensors(path):
+            raise ValueError(f"{str(path)!r} is a file of sktagger: {cls.__name__}.load reads it.")
+        return restore_foreign(cls, path, network, classes, params)
+
+    @classmethod
+    def from_pretrained(cls, name: str, *, progress: bool = True, **params: Any) -> Self:
+        """Read a pretrained model by its name. Its file is fetched once into a cache folder.
+
+        Parameters
+        ----------
+        name : str
+            One of :func:`sktagger.pretrained.list_models`, such as "mn10_as".
+        progress : bool, default=True
+            Whether to show the progress of the download.
+        **params : dict
+            Parameters of the tagger, such as `device`.
+
+        Returns
+        -------
+        AudioTagger
+            Fitted tagger with the 527 events of AudioSet.
+
+        Raises
+        ------
+        ValueError
+            If there is no such model. The message has similar names.
+        OSError
+            If it cannot be fetched. The message says which file to put where.
+        """
+        model = find_model(name)
+        network = NETWORKS[model.network](**model.settings)
+        return restore_foreign(cls, fetch(name, progress=progress), network, None, params)
+
+    def map_classes(
+        self, mapping: Mapping[Any, Any], *, multilabel: bool | None = None
+    ) -> AudioTagger:
+        """Make a tagger of one's own events from those of this one, without training.
+
+        Parameters
+        ----------
+        mapping : dict
+            From each own event to the event of this tagger that has its scores, such as
+            ``{"Dog bark": "Bark", "Rain": "Rain"}``.
+        multilabel : bool or None, default=None
+            Whether a clip may have several events. False: `predict` returns the event with the best
+            score, and scores of a clip sum to 1. None: as in this tagger.
+
+        Returns
+        -------
+        AudioTagger
+            Fitted tagger. Its scores are those of this one. It can be saved, and be the `init_from`
+            of a training.
+
+        Raises
+        ------
+        ValueError
+            If `mapping` is empty, or names an event that this tagger does not have. The message has
+            similar names.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sktagger import AudioTagger
+        >>> from sktagger.networks import WALNet
+        >>> X = np.random.default_rng(0).standard_normal((4, 8000))
+        >>> Y = [["noise"], ["noise", "loud"], [], ["loud"]]
+        >>> tagger = AudioTagger(WALNet(sample_rate=8000), max_epochs=1, random_state=0).fit(X, Y)
+        >>> tagger.map_classes({"a din": "loud"}).classes_
+        array(['a din'], dtype='<U5')
+        """
+        check_is_fitted(self)
+        return map_classes(self, mapping, multilabel)
+
+    def _get_network(self) -> Network:
+        if self.network is not None or self.init_from is None:
+            return super()._get_network()
+        if hasattr(self, "net_") and getattr(self, "_began_with", None) is self.init_from:
+            return self._network
+        return network_of(self.init_from, estimators())
 
     def _read_init_from(self, network: Network) -> Weights:
         return read_weights(self.init_from, network, estimators())

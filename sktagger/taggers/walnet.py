@@ -53,8 +53,9 @@ class WALNetTagger(AudioTagger):
         clips of more than 5120 frames (102 s) are scored in overlapping chunks. The scores are the
         same, but memory does not grow with the length of a clip. If a network's scores depend on
         the whole clip, it is scored at once.
-    lr : float, default=2e-3
-        Learning rate of AdamW; its maximum, if a schedule changes it.
+    lr : float or "auto", default="auto"
+        Learning rate of AdamW; its maximum, if a schedule changes it. "auto": 2e-3; for networks of
+        AudioSet that are fine-tuned, the value in their `fine_tuning`.
     schedule : {"one_cycle", "constant"}, default="one_cycle"
         "one_cycle": the learning rate rises to `lr` and falls to 0 at the end of training, see
         :class:`sktagger.training.callbacks.OneCycle`. "constant": as published; also what
@@ -88,16 +89,27 @@ class WALNetTagger(AudioTagger):
         share that probability. Clips that `augmentation` mixes in are drawn in the same way. None:
         every clip is drawn once per epoch.
     init_from : tagger, FrozenEstimator, str, PathLike or None, default=None
-        Initial weights of a new training: a fitted tagger, a file that `save` wrote, or a
-        checkpoint (of an experiment, or of padertorch). All weights and statistics are used, but
-        in the head only the rows of events with the same name. (A checkpoint of padertorch needs
-        an ``events.json`` in its directory for the names.) The network and its settings must be
-        the same. The source is not changed. In the grid of a search, which clones estimators, give
-        a path or ``sklearn.frozen.FrozenEstimator(tagger)``. None: random weights.
+        Initial weights of a new training: a fitted tagger, a file that `save` wrote, a checkpoint
+        (of an experiment, of EfficientAT or PANNs, or of padertorch), or the name of a pretrained
+        model, see :func:`sktagger.pretrained.list_models`. All weights and statistics are used, but
+        in the head only the rows of events with the same name. (A checkpoint of padertorch needs an
+        ``events.json`` in its directory for the names.) The network and its settings must be the
+        same. The source is not changed. In the grid of a search, which clones estimators, give a
+        path or ``sklearn.frozen.FrozenEstimator(tagger)``. None: random weights.
     freeze : int, "backbone" or None, default=None
         Number of stages of the network, counted from its input, that are not trained. Their
         normalization statistics and those of the input do not change either. "backbone": all
         stages, so that only the head is trained. 0 or None: everything is trained.
+    freeze_norms : bool or "auto", default="auto"
+        Whether the running statistics of normalization do not change in training, and are used
+        instead of those of each batch. "auto": as in the network's `fine_tuning` if `init_from` is
+        given, else False.
+    head_init : {"auto", "random", "linear"}, default="auto"
+        Initial weights of the head, except for events that `init_from` has by the same name.
+        "linear": those of a logistic regression per event, with an L2 penalty, on the embeddings of
+        the training clips. It needs a network that scores one embedding per clip, such as
+        EfficientAT. "auto": as in the network's `fine_tuning` if `init_from` is given, else
+        "random".
     warm_start : bool, default=False
         Whether `fit` continues from the current weights and optimizer instead of starting a new
         training.
@@ -221,7 +233,7 @@ class WALNetTagger(AudioTagger):
         max_epochs: int = 20,
         max_iterations: int | None = None,
         batch_size: int = 12,
-        lr: float = 2e-3,
+        lr: float | Literal["auto"] = "auto",
         schedule: Literal["one_cycle", "constant"] = "one_cycle",
         augmentation: Augmentation | Literal["default", "reference"] | None = "default",
         loss: Literal["auto", "binary_cross_entropy"] = "auto",
@@ -234,6 +246,8 @@ class WALNetTagger(AudioTagger):
         sampler: Literal["balanced"] | None = None,
         init_from: TaggerParameters | FrozenEstimator | str | os.PathLike[str] | None = None,
         freeze: int | Literal["backbone"] | None = None,
+        freeze_norms: bool | Literal["auto"] = "auto",
+        head_init: Literal["auto", "random", "linear"] = "auto",
         warm_start: bool = False,
         cross_fit: int | None = None,
         on_error: Literal["raise", "warn", "skip"] = "raise",
@@ -262,6 +276,8 @@ class WALNetTagger(AudioTagger):
             sampler=sampler,
             init_from=init_from,
             freeze=freeze,
+            freeze_norms=freeze_norms,
+            head_init=head_init,
             warm_start=warm_start,
             cross_fit=cross_fit,
             on_error=on_error,

@@ -42,9 +42,10 @@ class Validation(Callback):
 
     It adds to the net's history: `n_epochs`, `n_steps` and `n_iterations` (trained so far); and, if
     there are validation clips, `valid_mAP` and `valid_mAP_best` (whether it is the best so far).
-    Among intervals of the same mAP, the one with the lowest validation loss is the best. The
-    untrained network is never the best. When training ends, also by Ctrl-C or an error, the net
-    gets the weights of the best interval; without validation clips, those of the last finished one.
+    Among intervals of the same mAP, the one with the lowest validation loss is the best. A network
+    before training is the best only if its head has been fitted. When training ends, also by Ctrl-C
+    or an error, the net gets the weights of the best interval; without validation clips, those of
+    the last finished one.
 
     It also notices when training diverges, before a checkpoint is written: it raises
     FloatingPointError if the loss, the weights after an interval, or the validation scores are not
@@ -122,7 +123,7 @@ class Validation(Callback):
             )
         result = (score, -net.history[-1, "valid_loss"])
         undefined = bool(np.isnan(score))
-        trained = dataset_train.plan.iteration > 0
+        trained = net.begins_trained or dataset_train.plan.iteration > 0
         best = trained and (undefined or bool(result > self.best_))
         worse = trained and not undefined and score <= self.best_[0]
         self.n_worse_ = self.n_worse_ + 1 if worse else 0

@@ -113,6 +113,7 @@ class TaggerNet(NeuralNet):
     """
 
     before_training_ = False  # whether the net is being validated before training
+    begins_trained = False  # whether its weights before training can be the best
 
     def __init__(
         self,

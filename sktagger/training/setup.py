@@ -141,16 +141,21 @@ def make_net(
         Initialized net.
     """
     device = resolve_device(tagger.device)
-    module.set_precision(resolve_precision(tagger.precision, device))
+    precision = resolve_precision(tagger.precision, device, network)
+    module.set_precision(precision)
+    lr = tagger._resolve("lr", network)
+    frozen = freeze_stages(module, tagger.freeze)
+    if tagger._resolve("freeze_norms", network):
+        frozen += module.norms
     net = TaggerNet(
         module,
         criterion=network.criterion,
         event_weight=event_weight,
         single_label=single_label,
-        frozen=freeze_stages(module, tagger.freeze),
+        frozen=frozen,
         optimizer=torch.optim.AdamW,
         optimizer__weight_decay=tagger.weight_decay,
-        lr=tagger.lr,
+        lr=lr,
         batch_size=tagger.batch_size,  # for skorch's progress bar
         device=device,
         callbacks=_make_callbacks(tagger),
@@ -163,7 +168,7 @@ def make_net(
         net.history = earlier_net.history
         net.optimizer_.load_state_dict(earlier_net.optimizer_.state_dict())
         for group in net.optimizer_.param_groups:
-            group.update(lr=tagger.lr, weight_decay=tagger.weight_decay)
+            group.update(lr=lr, weight_decay=tagger.weight_decay)
     return net
 
 
@@ -178,7 +183,7 @@ def move_to_device(tagger: Any, net: TaggerNet) -> None:
         Changed in place.
     """
     device = resolve_device(tagger.device)
-    net.module_.set_precision(resolve_precision(tagger.precision, device))
+    net.module_.set_precision(resolve_precision(tagger.precision, device, tagger.network_))
     if torch.device(net.device) != device:
         net.device = device
         net.module_.to(device)
