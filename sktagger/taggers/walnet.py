@@ -186,8 +186,9 @@ class WALNetTagger(AudioTagger):
 
     The indicator matrix to train on may have values between 0 and 1: probabilities of the events,
     such as scores of another network (distillation). `class_weight` and `sampler` count a clip with
-    a value of 0.3 as 0.3 clips with the event and 0.7 clips without it. A mixture of clips has the
-    greater of their values. `Y_val`, `score` and tuning of thresholds need 0 and 1.
+    a value of 0.3 as 0.3 clips with the event and 0.7 clips without it. If the values of an event
+    sum to less than 1, it counts accordingly less than other events. A mixture of clips has the
+    greater of their values. `Y_val`, `score` and the tuning of thresholds need 0 and 1.
 
     References
     ----------
