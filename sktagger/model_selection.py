@@ -110,7 +110,8 @@ class MultilabelStratifiedGroupKFold(BaseCrossValidator):
             The clips. Only their number matters.
         y : array-like of length n_clips
             Indicator matrix of shape (n_clips, n_events) (array, sparse or DataFrame), a list of
-            event lists, or 1-D labels.
+            event lists, or 1-D labels. Values of a matrix between 0 and 1, to train on, count as
+            fractions of a clip.
         groups : array-like of shape (n_clips,), default=None
             Group of each clip: strings or numbers. None: each clip is its own group.
 
@@ -145,7 +146,7 @@ class MultilabelStratifiedGroupKFold(BaseCrossValidator):
 
     def _iter_test_indices(self, X=None, y=None, groups=None):
         self._check_params()
-        indicator = read_targets(y, name="y").indicator
+        indicator = read_targets(y, name="y", soft=True).indicator
         group_of = check_groups(groups, len(indicator))
         n_groups = group_of.max() + 1
         if n_groups < self.n_splits:

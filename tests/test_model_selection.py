@@ -211,6 +211,12 @@ def test_split_is_a_partition_without_empty_folds(data):
     assert (pd.Series(fold_of).groupby(groups).nunique() == 1).all()
 
 
+def test_soft_targets_count_as_fractions_of_a_clip(rng):
+    Y = rng.random((200, 5)) ** 4
+    fold_of = fold_of_clips(MultilabelStratifiedGroupKFold(5), Y)
+    assert deviation(fold_of, Y) < 0.1 * deviation(np.arange(200) % 5, Y)
+
+
 def test_clips_without_events_are_distributed():
     fold_of = fold_of_clips(MultilabelStratifiedGroupKFold(3), np.zeros((10, 2), int))
     assert sorted(np.bincount(fold_of)) == [3, 3, 4]
@@ -310,7 +316,7 @@ def first_split(y, groups=None, n_clips=4, n_splits=3):
     ("y", "message"),
     [
         (None, "target y is None"),
-        ([[1, 0.5]] * 4, "0 and 1 only"),
+        ([[1, 1.5]] * 4, "from 0 to 1"),
         ([[1, np.nan]] * 4, "NaN"),
         (pd.DataFrame({"a": [1, 0, 1, np.nan], "b": 1}), "clip 3 .*'a'"),
         ([0.1, 0.2, 0.3, 0.4], "continuous"),

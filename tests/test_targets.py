@@ -396,6 +396,96 @@ def test_column_of_whole_floats_is_read_as_labels():
         check_targets(pd.DataFrame({"label": [0.0, 0.5, 1.0]}))
 
 
+SOFT = np.array([[0.5, 1], [0.25, 0], [0, 0.125]])
+SOFT_FRAME = pd.DataFrame(SOFT, columns=["a", "b"])
+
+
+@pytest.mark.parametrize(
+    "Y",
+    [
+        SOFT,
+        SOFT.astype(np.float16),
+        SOFT.astype(object),
+        SOFT.tolist(),
+        list(SOFT),
+        torch.tensor(SOFT),
+        sparse.csr_array(SOFT),
+        SOFT_FRAME,
+        SOFT_FRAME.astype("Float64"),
+        SOFT_FRAME.astype(object),
+        pd.DataFrame.sparse.from_spmatrix(sparse.csr_matrix(SOFT), columns=["a", "b"]),
+    ],
+)
+def test_soft_targets(Y):
+    targets = check_targets(Y, soft=True)
+    assert targets.indicator.tolist() == SOFT.tolist()
+    assert targets.indicator.dtype == np.float32
+    assert targets.classes.tolist() == (["a", "b"] if isinstance(Y, pd.DataFrame) else [0, 1])
+    assert targets.multilabel
+    again = check_targets(targets.to_y(), soft=True)
+    assert again.indicator.tolist() == SOFT.tolist()
+    with pytest.raises(ValueError, match=r"clip 0 has 0\.5 for the .*0 and 1 only.*Threshold"):
+        check_targets(Y)
+
+
+@pytest.mark.parametrize("Y", [MATRIX, LISTS, FRAME, FRAME.astype(str), ["b", "a"], [3, 7, 9]])
+def test_other_forms_do_not_change_if_soft_targets_are_allowed(Y):
+    allowed, plain = check_targets(Y, soft=True), check_targets(Y)
+    assert allowed.indicator.tobytes() == plain.indicator.tobytes()
+    assert allowed.classes.tolist() == plain.classes.tolist()
+    assert allowed.multilabel == plain.multilabel
+
+
+@pytest.mark.parametrize(
+    "Y", [np.array([[0.5], [1]]), [[0.5], [1]], pd.DataFrame({0: [0.5, 1.0]}, dtype=object)]
+)
+def test_soft_targets_of_one_event(Y):
+    targets = check_targets(Y, soft=True)
+    assert targets.indicator.tolist() == [[0.5], [1]]
+    assert targets.multilabel
+
+
+def test_single_values_are_no_soft_targets():
+    for Y in (np.array([0.5, 1]), [0.5, 1.0], pd.Series([0.5, 1])):
+        with pytest.raises(ValueError, match="Unknown label type: continuous"):
+            check_targets(Y, soft=True)
+    assert not check_targets(np.array([0.0, 1]), soft=True).multilabel
+    assert not check_targets(pd.DataFrame({"label": [0.0, 2]}), soft=True).multilabel
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (1.5, "1.5 for the event 'b'.*from 0 to 1.*Convert logits or percentages"),
+        (-0.25, "-0.25 for the event 'b'.*from 0 to 1.*Convert logits or percentages"),
+        (3, "3 for the event 'b'.*as sets"),
+        (np.inf, "inf for the event 'b'"),
+        (np.nan, r"no value \(NaN\) for the event 'b'.*from 0 to 1"),
+        (None, r"no value \(NaN\) for the event 'b'"),
+        ("0.5", "'0.5' for the event 'b'.*Convert strings to numbers. Drop columns"),
+    ],
+)
+def test_wrong_soft_targets_raise(value, message):
+    Y = SOFT_FRAME.astype(object)
+    Y.loc[1, "b"] = value
+    with pytest.raises(ValueError, match=f"Y: clip 1 has {message}"):
+        check_targets(Y, soft=True)
+
+
+def test_wrong_soft_targets_of_one_event_raise():
+    with pytest.raises(ValueError, match=r"clip 1 has 1\.5 for the event 0"):
+        check_targets(np.array([[0.5], [1.5]]), soft=True)
+
+
+def test_soft_targets_are_matched_by_name():
+    indicator = align_events(SOFT_FRAME[["b", "a"]], np.array(["a", "b"]), True, soft=True)
+    assert indicator.tolist() == SOFT.tolist()
+    with pytest.raises(ValueError, match="Y has 2 columns, but there are 3 events"):
+        align_events(SOFT.tolist(), NAMES, True, soft=True)
+    with pytest.raises(ValueError, match=r"clip 0 has 0\.5 for the event 'a'.*Threshold"):
+        align_events(SOFT_FRAME, np.array(["a", "b"]), True)
+
+
 def test_zero_dimensional_arrays_are_read_as_labels():
     targets = check_targets([np.array(4), np.array(3)])
     assert targets.classes.tolist() == [3, 4]

@@ -28,7 +28,7 @@ def data():
 def loss_by_clip(X, y, sample_weight=None, n_epochs=150, **settings):
     """Return the share of each clip in the loss of a training; the shares sum to 1."""
     tagger = WALNetTagger(**SETTINGS, augmentation=ALIKE, max_epochs=n_epochs, **settings)
-    targets = check_targets(y)
+    targets = check_targets(y, soft=True)
     clips = check_clips(tagger, X, reset=True)
     network = tagger._get_network()
     weights = tagger._clip_weights(sample_weight, targets)
@@ -90,6 +90,16 @@ def test_sampler_and_weights_of_labels_are_combined(data):
     X, Y = data
     shares = loss_by_clip(X, Y[:, 1], sampler="balanced", class_weight={1: 3.0})
     assert shares[Y[:, 1] == 1].sum() == pytest.approx(0.75, abs=0.02)
+
+
+def test_soft_clips_are_drawn_by_their_targets(data):
+    X, _ = data
+    Y = np.zeros((20, 2))
+    Y[:, 0] = 1
+    Y[:4, 1] = [0.2, 0.4, 0.6, 0.8]
+    shares = loss_by_clip(X, Y, sampler="balanced")
+    expected = Y @ [1 / 20, 1 / 2] / 2
+    np.testing.assert_allclose(shares, expected, atol=0.015)
 
 
 def held_out(data, sample_weight=None, groups=None, **settings):

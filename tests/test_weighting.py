@@ -94,3 +94,40 @@ def test_weights_are_scaled_to_a_mean_of_one():
     scaled = mean_one(np.array([0.0, 1.0, 5.0]))
     assert scaled.tolist() == [0.0, 0.5, 2.5]
     assert scaled.dtype == np.float32
+
+
+SOFT = np.array([[0.75, 0.25], [0.5, 0.0], [0.75, 0.75], [0.0, 0.0], [1.0, 1.0]])
+
+
+def test_balanced_weights_of_soft_targets_have_the_same_sum():
+    absent, present = event_weights("balanced", SOFT, np.array(["rain", "siren"]))
+    np.testing.assert_allclose((present * SOFT).sum(axis=0), 2.5)
+    np.testing.assert_allclose((absent * (1 - SOFT)).sum(axis=0), 2.5)
+
+
+def test_clips_share_the_probability_of_an_event_by_their_targets():
+    p = draw_probabilities(SOFT)
+    without = np.array([0.25 * 0.75, 0.5, 0.25 * 0.25, 1.0, 0.0])  # no event occurs
+    expected = (SOFT / [3, 2]).sum(axis=1) + without / without.sum()
+    np.testing.assert_allclose(p, expected / 3)
+
+
+def test_weighted_soft_clips_are_treated_like_repeated_ones():
+    copies = np.array([3, 1, 2, 1, 2])
+    repeated = np.repeat(SOFT, copies, axis=0)
+    p = draw_probabilities(repeated)
+    first = np.cumsum(copies) - copies
+    np.testing.assert_allclose(draw_probabilities(SOFT, copies), np.add.reduceat(p, first))
+    np.testing.assert_allclose(
+        event_weights("balanced", SOFT, EVENTS[:2], copies),
+        event_weights("balanced", repeated, EVENTS[:2]),
+    )
+
+
+def test_event_expected_in_less_than_one_clip_counts_less():
+    indicator = np.array([[1, 0.0], [1, 0.1], [1, 0.3], [1, 0.0]])
+    p = draw_probabilities(indicator)
+    np.testing.assert_allclose(p, (indicator[:, 0] / 4 + indicator[:, 1]) / 1.4)
+    _, present = event_weights("balanced", indicator, EVENTS[:2])
+    # of the loss, its positives get 0.4 of the half that those of a frequent event get
+    assert present @ [1, 0.4] == pytest.approx(1 + 0.4 * 2)

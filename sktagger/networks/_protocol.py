@@ -108,7 +108,7 @@ class Network(BaseEstimator):
         Settings that can be changed after training, because the weights do not depend on them.
     criterion : class
         Loss of clip scores: a torch module whose constructor takes `reduction`, and which takes
-        scores and targets of shape (n_clips, n_events).
+        scores and targets in [0, 1], both of shape (n_clips, n_events).
     layers : tuple of str
         Names of the layers whose outputs :meth:`NetworkModule.clip_outputs` gives, from the input
         to the output. The last one is "logits"; the one before it is the input of the head.

@@ -89,7 +89,7 @@ class FittingTagger(BaseTagger):
             with the best validation mAP; if several have the same mAP, those with the lowest
             validation loss. Without validation, it keeps the last weights.
         Y_val : array-like or None, default=None
-            Events of `X_val`, in the form of `y`.
+            Events of `X_val`, in the form of `y`; an indicator matrix of 0 and 1 only.
 
         Returns
         -------
@@ -123,7 +123,7 @@ class FittingTagger(BaseTagger):
         """
         self._check_settings()
         clips = check_clips(self, X, reset=True)
-        targets = check_targets(y, name="y")
+        targets = check_targets(y, name="y", soft=True)
         check_lengths(clips, targets.indicator, ("X", "y"))
         weights = self._clip_weights(sample_weight, targets)
         warn_unless_savable(self, targets.classes, multilabel=targets.multilabel)
@@ -196,11 +196,11 @@ class FittingTagger(BaseTagger):
             classes, multilabel = self.classes_, self._multilabel
         elif classes is None:
             y = plain_container(y, "y")
-            _, classes, multilabel = check_targets(y, name="y")
+            _, classes, multilabel = check_targets(y, name="y", soft=True)
         else:
             y, classes = plain_container(y, "y"), check_classes(classes)
-            multilabel = match_events(y, classes, name="y").multilabel
-        indicator = align_events(y, classes, multilabel, name="y")
+            multilabel = match_events(y, classes, name="y", soft=True).multilabel
+        indicator = align_events(y, classes, multilabel, name="y", soft=True)
         targets = Targets(indicator, classes, multilabel)
         check_lengths(clips, targets.indicator, ("X", "y"))
         weights = self._clip_weights(sample_weight, targets)
@@ -256,7 +256,7 @@ class FittingTagger(BaseTagger):
             return self.fit(X, y, **fit_params).transform(X)
         self._check_settings()
         y = plain_container(y, "y")
-        targets = read_targets(y, name="y")
+        targets = read_targets(y, name="y", soft=True)
         check_lengths(check_clips(self, X, reset=True), targets.indicator, ("X", "y"))
         splitter = MultilabelStratifiedGroupKFold(self.cross_fit)
         if fit_params.get("groups") is not None:

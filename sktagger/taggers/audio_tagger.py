@@ -78,7 +78,7 @@ class AudioTagger(FittingTagger):
     validation_fraction : float or None, default=None
         Fraction of the training clips, in (0, 0.5], that is held out for validation if `fit` gets
         no `X_val`: at least one clip. The split is stratified by event, and groups (`groups` of
-        `fit`) are not split. None: no clips are held out.
+        `fit`) are not split. `Y` must be 0 and 1 only. None: no clips are held out.
     patience : int or None, default=None
         Training ends after this many validations without a better mAP. None: no early stopping.
     class_weight : dict, "balanced" or None, default=None
@@ -196,6 +196,12 @@ class AudioTagger(FittingTagger):
     list of event lists, or 1-D labels. With 1-D labels, each clip has one event, `predict` returns
     it, and the rows of `predict_proba` sum to 1. Tables and columns of polars and pyarrow are
     accepted like those of pandas. In `Y_val` and `score`, events are matched by name.
+
+    The indicator matrix to train on may have values between 0 and 1: probabilities of the events,
+    such as scores of another network (distillation). `class_weight` and `sampler` count a clip with
+    a value of 0.3 as 0.3 clips with the event and 0.7 clips without it. If the values of an event
+    sum to less than 1, it counts accordingly less than other events. A mixture of clips has the
+    greater of their values. `Y_val`, `score` and the tuning of thresholds need 0 and 1.
 
     Examples
     --------

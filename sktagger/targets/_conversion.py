@@ -23,8 +23,8 @@ class Targets(NamedTuple):
 
     Attributes
     ----------
-    indicator : ndarray of shape (n_clips, n_events), float32
-        1 where an event occurs.
+    indicator : ndarray of shape (n_clips, n_events), float32, in [0, 1]
+        1 where an event occurs. Soft targets are probabilities of the events.
     classes : ndarray of shape (n_events,)
         Event names or numbers, in the order of the columns.
     multilabel : bool
@@ -35,17 +35,24 @@ class Targets(NamedTuple):
     classes: np.ndarray
     multilabel: bool
 
+    @property
+    def are_soft(self) -> np.ndarray:
+        """Whether each target is between 0 and 1: ndarray of shape (n_clips, n_events), bool."""
+        return (self.indicator > 0) & (self.indicator < 1)
+
     def to_y(self) -> pd.DataFrame | np.ndarray:
         """Convert the targets to a form that all estimators accept and that keeps the names.
 
         Returns
         -------
-        DataFrame of shape (n_clips, n_events), int8, or ndarray of shape (n_clips,)
-            An indicator matrix, or 1-D labels if `multilabel` is False.
+        DataFrame of shape (n_clips, n_events), int8 or float32, or ndarray of shape (n_clips,)
+            An indicator matrix, float32 if it has soft targets; or 1-D labels if `multilabel` is
+            False.
         """
         if not self.multilabel:
             return self.classes[self.indicator.argmax(axis=1)]
-        return pd.DataFrame(self.indicator.astype(np.int8), columns=event_columns(self.classes))
+        indicator = self.indicator if self.are_soft.any() else self.indicator.astype(np.int8)
+        return pd.DataFrame(indicator, columns=event_columns(self.classes))
 
 
 def event_columns(classes: np.ndarray) -> pd.Index:
@@ -66,7 +73,7 @@ def event_columns(classes: np.ndarray) -> pd.Index:
     return pd.Index(classes, dtype=object if classes.dtype.kind in "OUT" else None)
 
 
-def check_targets(Y: Any, *, name: str = "Y") -> Targets:
+def check_targets(Y: Any, *, name: str = "Y", soft: bool = False) -> Targets:
     """Convert training targets of any form to an indicator matrix and event names.
 
     Parameters
@@ -78,6 +85,9 @@ def check_targets(Y: Any, *, name: str = "Y") -> Targets:
         are read as an indicator matrix.
     name : str, default="Y"
         Name of the argument, for messages.
+    soft : bool, default=False
+        Whether an indicator matrix may have values between 0 and 1: probabilities of the events,
+        to train on.
 
     Returns
     -------
@@ -87,19 +97,20 @@ def check_targets(Y: Any, *, name: str = "Y") -> Targets:
     Raises
     ------
     TypeError, ValueError
-        If `Y` has another form or missing values. The message names the first such clip.
+        If `Y` has another form, missing values, or values that are not allowed. The message names
+        the first such clip.
 
     Warns
     -----
     UserWarning
         If names look like several joined events, like missing values, or like each other.
     """
-    targets = read_targets(Y, name=name)
+    targets = read_targets(Y, name=name, soft=soft)
     warn_of_names(targets.classes, targets.indicator, name)
     return targets
 
 
-def read_targets(Y: Any, *, name: str = "Y") -> Targets:
+def read_targets(Y: Any, *, name: str = "Y", soft: bool = False) -> Targets:
     """Convert targets as :func:`check_targets` does, but without warnings about names.
 
     Parameters
@@ -108,6 +119,8 @@ def read_targets(Y: Any, *, name: str = "Y") -> Targets:
         See :func:`check_targets`.
     name : str, default="Y"
         Name of the argument, for messages.
+    soft : bool, default=False
+        See :func:`check_targets`.
 
     Returns
     -------
@@ -119,7 +132,7 @@ def read_targets(Y: Any, *, name: str = "Y") -> Targets:
     TypeError, ValueError
         See :func:`check_targets`.
     """
-    kind, values, names = read_form(Y, name)
+    kind, values, names = read_form(Y, name, soft=soft)
     if kind == "indicator":
         names = np.arange(values.shape[1]) if names is None else names
         return Targets(values, names, multilabel=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sized
-from numbers import Integral, Number
+from numbers import Integral, Number, Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d
 
 from sktagger._utils.text import quoted, short
+from sktagger.targets._indicator import check_indicator
 
 __all__ = ["Form", "column_names", "plain_container", "plain_table", "read_form"]
 
@@ -155,7 +156,7 @@ def column_names(frame: pd.DataFrame, name: str) -> np.ndarray | None:
     return columns.to_numpy()
 
 
-def read_form(Y: Any, name: str = "Y", n_events: int | None = None) -> Form:
+def read_form(Y: Any, name: str = "Y", n_events: int | None = None, *, soft: bool = False) -> Form:
     """Determine the form of targets, and check them.
 
     Parameters
@@ -166,7 +167,9 @@ def read_form(Y: Any, name: str = "Y", n_events: int | None = None) -> Form:
         Name of the argument, for messages.
     n_events : int or None, default=None
         Number of events, if it is known. Rows of another length are then read as lists of class
-        ids, unless they contain only 0 and 1.
+        ids, unless they contain only 0 and 1, or values between them.
+    soft : bool, default=False
+        Whether an indicator matrix may have values between 0 and 1.
 
     Returns
     -------
@@ -181,15 +184,15 @@ def read_form(Y: Any, name: str = "Y", n_events: int | None = None) -> Form:
     Y = plain_container(Y, name)
     if isinstance(Y, pd.DataFrame):
         if Y.shape[1] == 1 and _holds_labels(Y.iloc[:, 0]):
-            return read_form(Y.iloc[:, 0], name, n_events)
+            return read_form(Y.iloc[:, 0], name, n_events, soft=soft)
         names = column_names(Y, name)
-        return Form("indicator", _check_indicator(Y.to_numpy(), names, name), names)
+        return Form("indicator", check_indicator(Y.to_numpy(), names, name, soft=soft), names)
     if sparse.issparse(Y):
-        return Form("indicator", _check_indicator(Y.toarray(), None, name))
+        return Form("indicator", check_indicator(Y.toarray(), None, name, soft=soft))
     if isinstance(Y, np.ndarray) and (Y.dtype.kind not in "OUT" or Y.ndim != 1):
-        return _read_array(Y, name, n_events)
+        return _read_array(Y, name, n_events, soft)
     if isinstance(Y, pd.Series) and isinstance(Y.dtype, np.dtype) and Y.dtype.kind in "biuf":
-        return _read_array(Y.to_numpy(), name, n_events)
+        return _read_array(Y.to_numpy(), name, n_events, soft)
     values = Y.tolist() if isinstance(Y, np.ndarray | pd.Series) else Y
     values = [value.item() if _is_scalar_array(value) else value for value in values]
     if not len(values):
@@ -198,7 +201,7 @@ def read_form(Y: Any, name: str = "Y", n_events: int | None = None) -> Form:
     if all(row is None for row in rows):
         as_objects = not isinstance(Y, list) and Y.dtype.kind == "O"
         return Form("labels", _check_labels(values, name, as_objects))
-    return _read_rows(values, rows, name, n_events)
+    return _read_rows(values, rows, name, n_events, soft)
 
 
 def _is_scalar_array(value):
@@ -232,24 +235,25 @@ def _as_row(value):
     return None
 
 
-def _read_array(Y, name, n_events):
+def _read_array(Y, name, n_events, soft):
     if Y.dtype.kind in "OUT" and Y.ndim == 2:
         if Y.shape[1] == 1 and Y.dtype.kind != "O":
             return Form("labels", _check_labels(column_or_1d(Y, warn=True), name))
         if Y.shape[1] == 1 and len(Y) and isinstance(Y[0, 0], str | list | tuple | np.ndarray):
-            return read_form(Y[:, 0], name, n_events)
+            return read_form(Y[:, 0], name, n_events, soft=soft)
         texts = Y.dtype.kind != "O" or any(isinstance(value, str) for value in Y[:1].ravel())
         if texts and not np.isin(Y, ["0", "1"]).all():
-            return read_form(Y.tolist(), name, n_events)
-        return Form("indicator", _check_indicator(Y, None, name))
+            return read_form(Y.tolist(), name, n_events, soft=soft)
+        return Form("indicator", check_indicator(Y, None, name, soft=soft))
     Y = check_array(Y, ensure_2d=False, dtype=None, input_name=name, ensure_all_finite="allow-nan")
-    # A single column with other values than 0 and 1 holds labels, as in scikit-learn.
-    if Y.ndim == 2 and (Y.shape[1] > 1 or np.isin(Y, [0, 1]).all()):
-        return Form("indicator", _check_indicator(Y, None, name))
+    # A single column of whole numbers other than 0 and 1 holds labels, as in scikit-learn.
+    has_fractions = Y.dtype.kind == "f" and (Y % 1 > 0).any()
+    if Y.ndim == 2 and (Y.shape[1] > 1 or has_fractions or np.isin(Y, [0, 1]).all()):
+        return Form("indicator", check_indicator(Y, None, name, soft=soft))
     return Form("labels", _check_labels(column_or_1d(Y, warn=True), name))
 
 
-def _read_rows(values, rows, name, n_events):
+def _read_rows(values, rows, name, n_events, soft):
     """Read a sequence of rows that hold event names, class ids, or 0 and 1."""
     for clip, row in enumerate(rows):
         if row is None:
@@ -266,13 +270,15 @@ def _read_rows(values, rows, name, n_events):
         matrix = np.array(rows)
         if matrix.dtype.kind in "US":
             _check_entries(rows, name, "numbers", lambda entry: isinstance(entry, Number))
-        return _read_array(matrix, name, n_events)
+        return _read_array(matrix, name, n_events, soft)
     _check_entries(rows, name, "names", lambda entry: isinstance(entry, str))
     return Form("lists", [list(row) for row in rows])
 
 
 def _are_ids(rows):
-    return not all(entry in (0, 1) for row in rows for entry in row)
+    return not all(
+        isinstance(entry, Real | np.bool_) and 0 <= entry <= 1 for row in rows for entry in row
+    )
 
 
 def _is_id(entry):
@@ -356,45 +362,3 @@ def _check_label_types(values, name):
                 f"{name}: clip {clip} has the empty label {value!r}. Leave out such clips, or pass "
                 "event lists with [] for a clip without events."
             )
-
-
-def _check_indicator(values, names, name):
-    if 0 in values.shape:
-        raise ValueError(
-            f"{name} is empty: it has {values.shape[0]} rows (samples) and {values.shape[1]} "
-            "columns, but it must have at least 1 clip and 1 event."
-        )
-    try:
-        indicator = np.asarray(values, dtype=np.float32)
-    except (TypeError, ValueError):
-        indicator = np.array([[_as_number(value) for value in row] for row in values], np.float32)
-    wrong = ~((indicator == 0) | (indicator == 1))
-    if wrong.any():
-        clip, column = np.argwhere(wrong)[0]
-        value, event = values[clip, column], column if names is None else names[column]
-        if value is None or pd.isna(value):
-            raise ValueError(
-                f"{name}: clip {clip} has no value (NaN) for the event {short(event)}. An "
-                "indicator matrix must hold 0 and 1 only. Use 0 if the event does not occur, and "
-                "leave out unlabeled clips."
-            )
-        if isinstance(value, str | bytes):
-            advice = "Convert strings to 0 and 1."
-        elif isinstance(value, Integral):
-            advice = "Pass class ids as sets, such as {0, 2}."
-        else:
-            advice = "Threshold soft labels first."
-        if names is not None:
-            advice += " Drop columns that are not events."
-        raise ValueError(
-            f"{name}: clip {clip} has {short(value)} for the event {short(event)}. An indicator "
-            f"matrix must hold 0 and 1 only. {advice}"
-        )
-    return indicator
-
-
-def _as_number(value):
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return np.nan

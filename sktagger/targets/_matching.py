@@ -30,7 +30,12 @@ __all__ = [
 
 
 def match_events(
-    Y: Any, classes: ArrayLike, *, name: str = "Y", unknown: set | None = None
+    Y: Any,
+    classes: ArrayLike,
+    *,
+    name: str = "Y",
+    unknown: set | None = None,
+    soft: bool = False,
 ) -> Targets:
     """Convert targets of any form to an indicator matrix whose columns match those of scores.
 
@@ -45,6 +50,8 @@ def match_events(
     unknown : set or None, default=None
         Events of lists, or labels, that are not in `classes` are added to this set. None: they
         raise an error.
+    soft : bool, default=False
+        See :func:`check_targets`.
 
     Returns
     -------
@@ -59,7 +66,8 @@ def match_events(
         names them.
     """
     classes = np.asarray(classes)
-    return match_form(read_form(Y, name, len(classes)), classes, name=name, unknown=unknown)
+    form = read_form(Y, name, len(classes), soft=soft)
+    return match_form(form, classes, name=name, unknown=unknown)
 
 
 def match_columns(Y: Any, columns: np.ndarray, *, name: str = "Y") -> Targets:
@@ -155,7 +163,9 @@ def match_form(
     return Targets(values, classes if names is None else names, multilabel=True)
 
 
-def align_events(Y: Any, classes: ArrayLike, multilabel: bool, *, name: str = "Y") -> np.ndarray:
+def align_events(
+    Y: Any, classes: ArrayLike, multilabel: bool, *, name: str = "Y", soft: bool = False
+) -> np.ndarray:
     """Convert targets to an indicator matrix with the columns of the training targets.
 
     Parameters
@@ -168,18 +178,20 @@ def align_events(Y: Any, classes: ArrayLike, multilabel: bool, *, name: str = "Y
         False if the training targets were 1-D labels.
     name : str, default="Y"
         Name of the argument, for messages.
+    soft : bool, default=False
+        See :func:`check_targets`.
 
     Returns
     -------
     indicator : ndarray of shape (n_clips, n_events), float32
-        1 where an event occurs.
+        1 where an event occurs; with `soft`, in [0, 1].
 
     Raises
     ------
     TypeError, ValueError
         As in :func:`match_events`, and if only one of `Y` and the training targets is 1-D labels.
     """
-    targets = match_events(Y, classes, name=name)
+    targets = match_events(Y, classes, name=name, soft=soft)
     _check_form(targets, multilabel, name)
     return targets.indicator
 

@@ -94,7 +94,8 @@ class TaggerNet(NeuralNet):
     criterion : class, default=BCELoss
         Loss of each event.
     event_weight : ndarray of shape (2, n_events), float32, or None, default=None
-        Weights in the loss of clips without (first row) and with an event.
+        Weights in the loss of clips without (first row) and with an event. A target between 0 and
+        1 is a mean of both: 0.3 weighs the loss of the target 1 by 0.3, and that of 0 by 0.7.
     single_label : bool, default=False
         Whether each clip has one event. Then the cross entropy of labels is added to the loss.
     frozen : sequence of Module, default=()
@@ -227,15 +228,22 @@ class TaggerNet(NeuralNet):
         events, weights = to_tensor(y_true, device=self.device)
         # the criterion fails for NaN, on a GPU with an error that makes the GPU unusable
         undefined = y_pred.isnan()
-        loss = self.criterion_(y_pred.masked_fill(undefined, 0.5), events)
-        loss = loss.masked_fill(undefined, torch.nan)
-        if self.event_weight is not None:
-            absent, present = torch.as_tensor(self.event_weight, device=self.device)
-            loss = loss * torch.where(events > 0, present, absent)
-        loss = loss.sum(1)
+        loss = self._event_loss(y_pred.masked_fill(undefined, 0.5), events)
+        loss = loss.masked_fill(undefined, torch.nan).sum(1)
         if self.single_label:
             loss = loss + label_cross_entropy(y_pred, events)
         return (loss * weights).mean()
+
+    def _event_loss(self, scores, events):
+        """Compute the weighted loss of each event in each clip."""
+        if self.event_weight is None:
+            return self.criterion_(scores, events)
+        absent, present = torch.as_tensor(self.event_weight, device=self.device)
+        if not events.frac().any():
+            return self.criterion_(scores, events) * torch.where(events > 0, present, absent)
+        if_present = self.criterion_(scores, torch.ones_like(events))
+        if_absent = self.criterion_(scores, torch.zeros_like(events))
+        return present * events * if_present + absent * (1 - events) * if_absent
 
     def fit_loop(
         self, X: TrainingData, y: None = None, epochs: int | None = None, **kwargs: Any

@@ -73,8 +73,8 @@ def split_validation(
     Raises
     ------
     ValueError
-        If the validation clips are not as described, too few clips can be held out, or all clips
-        to train on or to validate on have weight 0.
+        If the validation clips are not as described, too few clips can be held out, soft targets
+        would be held out, or all clips to train on or to validate on have weight 0.
     """
     used = np.ones(len(clips), bool) if weights is None else weights > 0
     _warn_absent_events(targets.indicator[used], targets.classes, "y")
@@ -90,6 +90,7 @@ def split_validation(
         kept = all_clips
     elif tagger.validation_fraction is not None:
         fraction = tagger.validation_fraction
+        _check_not_soft(targets, used, fraction)
         kept, held_out = stratified_hold_out(
             targets.indicator, fraction, groups, random_state=seed, name="validation_fraction"
         )
@@ -106,6 +107,19 @@ def split_validation(
         return all_clips, None, None
     _warn_absent_events(events_val, targets.classes, "Y_val")
     return kept, clips_val, events_val
+
+
+def _check_not_soft(targets, used, fraction):
+    """Check that the validation mAP can be measured on any of the training clips."""
+    soft = np.argwhere(targets.are_soft & used[:, np.newaxis])
+    if len(soft):
+        clip, event = soft[0]
+        raise ValueError(
+            f"validation_fraction={fraction} holds out clips of X for the validation mAP, which "
+            f"needs targets of 0 and 1, but y has {targets.indicator[clip, event]:g} for clip "
+            f"{clip} and the event {short(targets.classes[event])}. Pass X_val and Y_val, or set "
+            "validation_fraction=None."
+        )
 
 
 def make_net(

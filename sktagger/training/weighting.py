@@ -1,4 +1,10 @@
-"""Weights of classes, events and samples."""
+"""Weights of classes, events and samples.
+
+Soft targets, between 0 and 1, count as fractions of a clip: a clip with the target 0.3 counts as
+0.3 clips with the event and 0.7 clips without it. An event that is expected in less than one clip
+in all counts only as much as this expected number, because it would otherwise get the weight of a
+frequent event for scores that are hardly above 0.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +86,7 @@ def event_weights(
     ----------
     class_weight : dict, "balanced" or None
         See :class:`sktagger.AudioTagger`.
-    indicator : ndarray of shape (n_clips, n_events)
+    indicator : ndarray of shape (n_clips, n_events), in [0, 1]
         Events of the clips.
     classes : ndarray of shape (n_events,)
         Names of the events.
@@ -101,7 +107,8 @@ def event_weights(
         return np.array([np.ones(len(classes)), present], dtype=np.float32)
     copies = _copies(copies, indicator)
     counts = np.stack([copies @ (1 - indicator), copies @ indicator])
-    balanced = copies.sum() / (2 * _divisor(counts))
+    expected = np.stack([_expected(1 - indicator), _expected(indicator)])
+    balanced = expected * copies.sum() / (2 * _divisor(counts))
     return np.where((counts > 0).all(axis=0), balanced, 1.0).astype(np.float32)
 
 
@@ -142,25 +149,34 @@ def draw_probabilities(indicator: np.ndarray, copies: np.ndarray | None = None) 
 
     Parameters
     ----------
-    indicator : ndarray of shape (n_clips, n_events)
-        Events of the clips. Clips without events count as clips of an additional event.
+    indicator : ndarray of shape (n_clips, n_events), in [0, 1]
+        Events of the clips, which share an event's probability in proportion to these values.
+        Clips without events count as clips of an additional event. Its soft targets are the
+        probabilities that no event occurs, if events are independent.
     copies : ndarray of shape (n_clips,) or None, default=None
-        See :func:`event_weights`. Clips of an event share its probability in this proportion.
+        See :func:`event_weights`. Clips of an event share its probability in this proportion, too.
 
     Returns
     -------
     ndarray of shape (n_clips,), float
         Probabilities, which sum to 1.
     """
-    without = ~indicator.any(axis=1, keepdims=True)
-    indicator = np.hstack([indicator, without]).astype(float)
+    indicator = indicator.astype(float)
+    without = (1 - indicator).prod(axis=1, keepdims=True)
+    indicator = np.hstack([indicator, without])
     copies = _copies(copies, indicator)
-    probabilities = copies * (indicator / _divisor(copies @ indicator)).sum(axis=1)
+    shares = _expected(indicator) * indicator / _divisor(copies @ indicator)
+    probabilities = copies * shares.sum(axis=1)
     return probabilities / probabilities.sum()
 
 
 def _copies(copies, indicator):
     return np.ones(len(indicator), indicator.dtype) if copies is None else copies
+
+
+def _expected(indicator):
+    """Return the expected number of clips with each event, at most 1."""
+    return np.minimum(indicator.sum(axis=0), 1)
 
 
 def _divisor(sums):
