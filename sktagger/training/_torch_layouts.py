@@ -132,11 +132,10 @@ def _find_entries(file, archive, n_bytes):
 def _read_legacy(file, n_bytes):
     stream = io.BytesIO(file.read(_MAX_PICKLE))
     try:
-        for what, expected in (
-            ("magic number", _MAGIC), ("protocol", _PROTOCOL), ("type sizes or byte order", _SYSTEM)
-        ):  # fmt: skip
-            if follow(stream)[0] != expected:
-                raise ValueError(f"it has another {what} than PyTorch writes on this machine")
+        if follow(stream)[0] != _MAGIC or follow(stream)[0] != _PROTOCOL:
+            raise ValueError("it has another magic number or protocol than PyTorch writes")
+        if follow(stream)[0] != _SYSTEM:
+            raise ValueError("it was written on a machine of other type sizes or byte order")
         top, storages = follow(stream, legacy=True)
         keys, _ = follow(stream)
     except ValueError as error:

@@ -100,9 +100,11 @@ class References:
         """Describe what a tensor refers to."""
         if type(reference) is not tuple or len(reference) != (6 if self._legacy else 5):
             raise _other_reference()
-        kind, storage_type, key, _, n_items, *part = reference
+        kind, storage_type, key, device, n_items, *part = reference
         dtype = _DTYPES.get(storage_type.name) if isinstance(storage_type, Global) else None
-        if kind != "storage" or dtype is None or type(key) is not str or not _is_count(n_items):
+        if kind != "storage" or dtype is None or not _is_count(n_items):
+            raise _other_reference()
+        if type(key) is not str or type(device) is not str:
             raise _other_reference()
         storage = Storage(key, dtype, n_items)
         if self.storages.setdefault(key, storage) != storage or key in self._views:
