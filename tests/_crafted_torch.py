@@ -242,7 +242,7 @@ def data_of(content):
 
 
 def write_archive(path, content, data=None, *, compress=zipfile.ZIP_STORED, before=(), **entries):
-    """Write a zip archive; other entries come before or, by keywords, behind the content."""
+    """Write a zip archive; other entries come before or, by keywords, behind it (None: not)."""
     data = data_of(content) if data is None else data
     with zipfile.ZipFile(path, "w", compress) as file:
         for name in before:
@@ -251,7 +251,8 @@ def write_archive(path, content, data=None, *, compress=zipfile.ZIP_STORED, befo
         for key, value in data.items():
             file.writestr(f"archive/data/{key}", value)
         for name, value in {"byteorder": "little", "version": "3\n", **entries}.items():
-            file.writestr(f"archive/{name}", value)
+            if value is not None:
+                file.writestr(f"archive/{name}", value)
 
 
 def archive(content, data=None, **changes):
@@ -354,7 +355,7 @@ ARCHIVES = {
     "data between": (gap(1), "overlap, or data between"),
     "data behind": (
         changed(GOOD_ARCHIVE, lambda content: content + b"PK\5\6" + b"\0" * 18),
-        "data behind|not a zip|Bad|no data.pkl",
+        "data behind its entries",
     ),
     "junk behind": (changed(GOOD_ARCHIVE, lambda content: content + b"x" * 30), "data behind"),
     "data before the directory": (
@@ -362,7 +363,7 @@ ARCHIVES = {
             GOOD_ARCHIVE,
             lambda content: content.replace(b"PK\1\2", b"x" * 30 + b"PK\1\2", 1),
         ),
-        "no entry|overlap|requires",
+        "no entry 'archive/data.pkl' where",
     ),
     "archive before archive": (
         changed(GOOD_ARCHIVE, lambda content: b"PK\3\4" + b"x" * 40 + content), "overlap"

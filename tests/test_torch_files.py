@@ -205,6 +205,19 @@ def test_views_of_early_versions(tmp_path):
     assert [float(x) for x in read["model"]] == [3, 0, 1, 1]
 
 
+def test_archives_of_pytorch_before_2_1_say_no_byte_order(tmp_path):
+    path = tmp_path / "x.pt"
+    write_archive(path, under_model(tensor()), byteorder=None)
+    assert read_torch_weights(path)["model"].tolist() == [0]
+
+
+def test_published_file(shared_data):
+    path = shared_data.parent / "models" / "mn04_as_mAP_432.pt"
+    if not path.is_file():
+        pytest.skip("needs the published weights")
+    assert len(check_read(path)) == 312
+
+
 def test_tensors_do_not_depend_on_the_file(save):
     path = save({"model": torch.ones(1000)})
     read = read_torch_weights(path)
