@@ -7,6 +7,7 @@ import copy
 import io
 import json
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import pytest
@@ -283,7 +284,14 @@ def test_damaged_tagger_is_loaded_or_named(folder, saved, data):
         assert scores.shape == (1, len(tagger.classes_))
 
 
-@pytest.fixture(scope="module", params=[save_checkpoint, torch.save], ids=["present", "earlier"])
+save_legacy = partial(torch.save, _use_new_zipfile_serialization=False)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[save_checkpoint, torch.save, save_legacy],
+    ids=["present", "earlier", "before PyTorch 1.6"],
+)
 def checkpoint(folder, request):
     content = {"format": 1, "model": {"x": torch.ones(3)}, "history": [{"n_iterations": 1}]}
     request.param(content, folder / "whole")

@@ -22,7 +22,7 @@ from sktagger.training._checkpoint_format import (
 )
 from sktagger.training._file_kinds import is_safetensors
 from sktagger.training._record import check_record, differences, upgrade_record
-from sktagger.training._torch_files import check_torch_file
+from sktagger.training._torch_files import describe, read_torch_weights
 
 _FORMAT_WITHOUT_RECORD = 1
 _FORMAT_WITH_NETWORK = 3
@@ -82,13 +82,14 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     Parameters
     ----------
     path : str or PathLike
-        A checkpoint of sktagger, of any format, or a file that PyTorch 1.6 or later wrote.
+        A checkpoint of sktagger, of any format, or a file of ``torch.save`` of any version.
 
     Returns
     -------
     dict
         Tensors, on the CPU, and plain data. The weights of sktagger's checkpoints are under
-        "model". The content is not checked further.
+        "model"; entries beside it that hold NumPy objects are left out. The content is not checked
+        further.
 
     Raises
     ------
@@ -106,7 +107,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         )
     if not path.is_file():
         raise FileNotFoundError(f"Checkpoint {str(path)!r} does not exist.")
-    return _load_safetensors(path) if is_safetensors(path) else _load_pickle(path)
+    return _load_safetensors(path) if is_safetensors(path) else read_torch_weights(path)
 
 
 def _load_safetensors(path):
@@ -116,32 +117,9 @@ def _load_safetensors(path):
         raise ValueError(f"{str(path)!r} {error}.") from error
     except Exception as error:
         raise ValueError(
-            f"Checkpoint {str(path)!r} cannot be read ({_describe(error)}). It is damaged, or "
+            f"Checkpoint {str(path)!r} cannot be read ({describe(error)}). It is damaged, or "
             "sktagger did not write it."
         ) from error
-
-
-def _load_pickle(path):
-    try:
-        with open(path, "rb") as file:
-            check_torch_file(file)
-            file.seek(0)
-            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-            if not isinstance(checkpoint, dict):
-                raise ValueError(f"it holds no dict, but a {type(checkpoint).__name__}")
-            return checkpoint
-    except Exception as error:
-        raise ValueError(
-            f"Checkpoint {str(path)!r} cannot be read as tensors and plain data "
-            f"({_describe(error)}). It is damaged, or holds what is refused because loading it "
-            "could run code or fill the memory. Save it again, as a dict of tensors, numbers and "
-            "strings, from a program that you trust with it."
-        ) from error
-
-
-def _describe(error):
-    what, *_ = str(error).splitlines() or ["no reason given"]
-    return f"{type(error).__name__}: {what}"
 
 
 def training_record(

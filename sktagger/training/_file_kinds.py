@@ -18,6 +18,9 @@ MAX_HEADER = 2**24
 # how readers of safetensors and JSON fail on damaged files
 HEADER_FAULTS = (SafetensorError, struct.error, LookupError, TypeError, ValueError)
 
+# of torch.save before PyTorch 1.6: the pickle of a magic number
+LEGACY_BEGINNING = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+
 _EVALUATED = "tagger.safetensors"
 _SUFFIXES = (".safetensors", ".pt")  # of checkpoints; ".pt" up to format 2
 
@@ -102,8 +105,8 @@ def _find_in(directory, tuned):
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Say whether a file is a checkpoint: a zip archive of PyTorch, or safetensors that say so."""
-    return _is_archive(path) or (is_safetensors(path) and _kind(path) == "checkpoint")
+    """Say whether a file is a checkpoint: a file of PyTorch, or safetensors that say so."""
+    return _is_torch_file(path) or (is_safetensors(path) and _kind(path) == "checkpoint")
 
 
 def is_safetensors(path: Path) -> bool:
@@ -164,10 +167,11 @@ def _kind(path):
         return None
 
 
-def _is_archive(path):
-    return _first_bytes(path).startswith(b"PK")
+def _is_torch_file(path):
+    """Say whether a file begins like a zip archive, or like the layout before PyTorch 1.6."""
+    return _first_bytes(path).startswith((b"PK", LEGACY_BEGINNING))
 
 
 def _first_bytes(path):
     with open(path, "rb") as file:
-        return file.read(9)
+        return file.read(len(LEGACY_BEGINNING))
