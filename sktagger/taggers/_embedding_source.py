@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import copy
 import os
+import threading
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sktagger._utils.files import expand_path
+from sktagger._utils.validation import check_params
 from sktagger.audio._files import FileVersion, file_version
 from sktagger.audio.spectral import frame_onsets
+from sktagger.batching.devices import resolve_device
 from sktagger.networks import Network, NetworkModule
 from sktagger.taggers import persistence
 from sktagger.taggers._base import BaseTagger
 from sktagger.taggers._embedding_store import weights_digest
 from sktagger.taggers.audio_tagger import estimators
 from sktagger.training._file_kinds import find_tagger
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_reading = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +109,86 @@ class Source:
         module = self.module_for(torch.device("cpu"), "float32")
         with torch.inference_mode():
             return module.clip_outputs(layer, stft, torch.tensor([n_frames])).shape[1]
+
+
+class SourceParameters(BaseEstimator):
+    """Estimator with the parameters `source` and `layer`, which read a trained network."""
+
+    source: Any
+    layer: str
+    device: str
+
+    _source: Source | None = None  # what was read from the file in `source`
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Get the parameters, without those of a tagger given as ``source``.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Without effect.
+
+        Returns
+        -------
+        dict
+            Values of the parameters by name.
+        """
+        return super().get_params(deep=False)
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters.
+
+        Parameters
+        ----------
+        **params : dict
+            For example ``pooling="max"``.
+
+        Returns
+        -------
+        self
+            The transformer with the new parameters.
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter, or it is one of a tagger in ``source``.
+        """
+        nested = sorted(name for name in params if name.startswith("source__"))
+        if nested:
+            raise ValueError(
+                f"{nested} would change the tagger in source, which is only read. Call set_params "
+                "of that tagger."
+            )
+        return super().set_params(**params)
+
+    def _read_source(self) -> Source:
+        """Check the parameters and read the source, unless it is known and has not changed."""
+        check_params(self)
+        resolve_device(self.device)
+        with _reading:
+            source = read_source(self.source, self._source)
+            if source.version is not None:
+                self._source = source
+        layers = source.network.layers
+        if self.layer not in layers:
+            raise ValueError(
+                f"layer={self.layer!r}, but {source.name} holds a {type(source.network).__name__}, "
+                f"whose layers are {', '.join(map(repr, layers))}. Give one of them."
+            )
+        return source
+
+    def __sklearn_clone__(self):
+        # clones share the source, because a clone of a tagger would have no weights
+        cloned = super().__sklearn_clone__()
+        cloned.source = self.source
+        if self._source is not None:
+            cloned._source = self._source
+        return cloned
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        state.pop("_source", None)  # it is read from the file again
+        return state
 
 
 def read_source(source: Any, earlier: Source | None = None) -> Source:

@@ -97,6 +97,32 @@ class EmbeddingStore:
             digest.update(part)
         return digest.digest()
 
+    def look_up(
+        self, clips: FileClips | ArrayClips
+    ) -> tuple[dict[int, np.ndarray], dict[int, bytes]]:
+        """Read the embeddings of clips that are stored.
+
+        Parameters
+        ----------
+        clips : FileClips or ArrayClips
+
+        Returns
+        -------
+        known : dict of int to ndarray of shape (n_features,), float32
+            Embeddings by the index of the clip.
+        keys : dict of int to bytes
+            Keys of the other clips, without those that cannot be read.
+        """
+        known, keys = {}, {}
+        for index in range(len(clips)):
+            key = self.key(clips, index)
+            embedding = None if key is None else self.read(key)
+            if embedding is not None:
+                known[index] = embedding
+            elif key is not None:
+                keys[index] = key
+        return known, keys
+
     def read(self, key: bytes) -> np.ndarray | None:
         """Read an embedding.
 

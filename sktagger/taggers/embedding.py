@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -12,17 +11,17 @@ import numpy as np
 import pandas as pd
 from joblib import Memory, effective_n_jobs
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import TransformerMixin
 from sklearn.frozen import FrozenEstimator
 
-from sktagger._utils.validation import Interval, StrOptions, check_params
+from sktagger._utils.validation import Interval, StrOptions
 from sktagger.audio.clip_input import check_clips, reusable
 from sktagger.batching.dataset import ClipDataset
 from sktagger.batching.devices import resolve_device, resolve_precision
 from sktagger.batching.plain import PlainBatches
 from sktagger.taggers._base import BaseTagger
 from sktagger.taggers._datasets import make_dataset
-from sktagger.taggers._embedding_source import Source, read_source
+from sktagger.taggers._embedding_source import Source, SourceParameters
 from sktagger.taggers._embedding_store import EmbeddingStore
 from sktagger.taggers._scoring import (
     Computation,
@@ -37,10 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AudioEmbedding"]
 
-_reading = threading.Lock()
 
-
-class AudioEmbedding(TransformerMixin, BaseEstimator):
+class AudioEmbedding(TransformerMixin, SourceParameters):
     """Compute features of audio clips with a trained network.
 
     The features of a clip are the outputs of a layer of the network. A simple classifier on such
@@ -127,8 +124,6 @@ class AudioEmbedding(TransformerMixin, BaseEstimator):
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],
     }
-
-    _source: Source | None = None  # what was read from the file in `source`
 
     def __init__(
         self,
@@ -220,30 +215,29 @@ class AudioEmbedding(TransformerMixin, BaseEstimator):
         """
         source = self._read_source()
         clips = check_clips(self, X, reset=False)
-        shape = (len(clips), source.count_features(self.layer))
-        embeddings = np.full(shape, np.nan, dtype=np.float32)
+        n_clips = len(clips)
         store = self._open_store(source)
+        known: dict[int, np.ndarray] = {}
         keys: dict[int, bytes] = {}
         if store is not None:
-            for index in range(len(clips)):
-                key = store.key(clips, index)
-                known = None if key is None else store.read(key)
-                if known is not None and len(known) == shape[1]:
-                    embeddings[index] = known
-                elif key is not None:
-                    keys[index] = key
-            clips = clips.take(np.flatnonzero(np.isnan(embeddings[:, 0])))
-        if not len(clips):
-            return embeddings
-        module = source.module_for(*self._resolve())
-        computation = outputs_of_clips(module, self.layer, self.pooling)
-        dataset = make_dataset(self, clips, source.network)
-        for rows, outputs in self._compute(computation, dataset, source):
-            embeddings[rows] = outputs.cpu().numpy()
-            for row in rows:
-                if store is not None and row in keys:
-                    store.write(keys[row], embeddings[row])
-        dataset.unreadable.summarize("have embeddings of NaN")
+            known, keys = store.look_up(clips)
+            clips = clips.take([k for k in range(n_clips) if k not in known])
+        if len(clips):
+            module = source.module_for(*self._resolve())
+            computation = outputs_of_clips(module, self.layer, self.pooling)
+            dataset = make_dataset(self, clips, source.network)
+            dataset.unreadable.n_clips = n_clips
+            for rows, outputs in self._compute(computation, dataset, source):
+                for row, embedding in zip(rows.tolist(), outputs.cpu().numpy(), strict=True):
+                    known[row] = embedding
+                    if store is not None and row in keys:
+                        store.write(keys[row], embedding)
+            dataset.unreadable.summarize("have embeddings of NaN")
+        # if no clip can be read, the network tells the number
+        n_features = len(next(iter(known.values()), ())) or source.count_features(self.layer)
+        embeddings = np.full((n_clips, n_features), np.nan, dtype=np.float32)
+        for row, embedding in known.items():
+            embeddings[row] = embedding
         return embeddings
 
     def transform_segments(self, X: Any) -> list[pd.DataFrame]:
@@ -297,69 +291,12 @@ class AudioEmbedding(TransformerMixin, BaseEstimator):
         """
         return self._names(self._read_source())
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Get the parameters, without those of a tagger given as ``source``.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Without effect.
-
-        Returns
-        -------
-        dict
-            Values of the parameters by name.
-        """
-        return super().get_params(deep=False)
-
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters.
-
-        Parameters
-        ----------
-        **params : dict
-            For example ``pooling="max"``.
-
-        Returns
-        -------
-        self
-            The transformer with the new parameters.
-
-        Raises
-        ------
-        ValueError
-            If there is no such parameter, or it is one of a tagger in ``source``.
-        """
-        nested = sorted(name for name in params if name.startswith("source__"))
-        if nested:
-            raise ValueError(
-                f"{nested} would change the tagger in source, which is only read. Call set_params "
-                "of that tagger."
-            )
-        return super().set_params(**params)
-
     def _names(self, source):
         if self.layer == "logits":
             names = [str(event) for event in source.classes]
         else:
             names = [f"{self.layer}{k}" for k in range(source.count_features(self.layer))]
         return np.array(names, dtype=object)
-
-    def _read_source(self) -> Source:
-        """Check the parameters and read the source, unless it is known and has not changed."""
-        check_params(self)
-        resolve_device(self.device)
-        with _reading:
-            source = read_source(self.source, self._source)
-            if source.version is not None:
-                self._source = source
-        layers = source.network.layers
-        if self.layer not in layers:
-            raise ValueError(
-                f"layer={self.layer!r}, but {source.name} holds a {type(source.network).__name__}, "
-                f"whose layers are {', '.join(map(repr, layers))}. Give one of them."
-            )
-        return source
 
     def _resolve(self):
         device = resolve_device(self.device)
@@ -386,19 +323,6 @@ class AudioEmbedding(TransformerMixin, BaseEstimator):
                     f"the training of {source.name} diverged. Give another source."
                 )
             yield rows, outputs
-
-    def __sklearn_clone__(self):
-        # clones share the source, because a clone of a tagger would have no weights
-        copy = super().__sklearn_clone__()
-        copy.source = self.source
-        if self._source is not None:
-            copy._source = self._source
-        return copy
-
-    def __getstate__(self):
-        state = dict(super().__getstate__())
-        state.pop("_source", None)  # it is read from the file again
-        return state
 
     def __sklearn_is_fitted__(self):
         return True
