@@ -24,7 +24,12 @@ if TYPE_CHECKING:
     from sktagger.audio.augmentation import Augmentation
     from sktagger.audio.spectral import STFT
     from sktagger.datasets.database import load_database
-    from sktagger.taggers import AudioTagger, TunedThresholdTagger, WALNetTagger
+    from sktagger.taggers import (
+        AudioEmbedding,
+        AudioTagger,
+        TunedThresholdTagger,
+        WALNetTagger,
+    )
     from sktagger.thresholds.tuner import ThresholdTuner
 
 # By default, waiting OpenMP threads spin. They then take CPU time from the threads that read audio.
@@ -37,6 +42,7 @@ __version__ = "0.1.0.dev0"
 # Importing PyTorch takes seconds. Each name is imported when it is first used, so that
 # `sktagger --help` answers at once. Type checkers read the imports above.
 _HOME = {
+    "AudioEmbedding": "sktagger.taggers",
     "AudioTagger": "sktagger.taggers",
     "Augmentation": "sktagger.audio.augmentation",
     "STFT": "sktagger.audio.spectral",
@@ -48,6 +54,7 @@ _HOME = {
 
 __all__ = [
     "STFT",
+    "AudioEmbedding",
     "AudioTagger",
     "Augmentation",
     "ThresholdTuner",

@@ -71,6 +71,8 @@ def test_gaps_are_errors_when_they_are_read(container):
     for method in (clips.n_samples, clips.load):
         with pytest.raises(ValueError, match="X: clip 0 is None"):
             method(0, 8000)
+    with pytest.raises(ValueError, match="X: clip 0 is None"):
+        clips.version(0)
 
 
 def test_only_sections_without_a_full_window_are_warned_of(sizes):

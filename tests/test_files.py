@@ -16,6 +16,18 @@ def write(path, content=b"new"):
         file.write(content)
 
 
+def test_file_need_not_be_flushed(tmp_path, monkeypatch):
+    def fails(descriptor):
+        raise OSError("flushed")
+
+    monkeypatch.setattr("sktagger._utils.files.os.fsync", fails)
+    with replacing(tmp_path / "x", flush=False) as file:
+        file.write(b"new")
+    assert (tmp_path / "x").read_bytes() == b"new"
+    with pytest.raises(OSError, match="flushed"), replacing(tmp_path / "x") as file:
+        file.write(b"newer")
+
+
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
 

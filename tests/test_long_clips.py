@@ -97,7 +97,7 @@ def test_scores_in_chunks_equal_those_of_the_whole_clip(rng, sizes, precision, t
     for i, length in enumerate(lengths):
         example = plain_example(i, length, sizes)
         long_clip = LongClip(dataset, example, GRID)
-        scores, n_segments = long_clip.segment_scores(net, BatchSplitter(""), chunk_frames=512)
+        scores, n_segments = long_clip.segments(net.segment_scores, BatchSplitter(""), 512)
         with torch.inference_mode():
             expected, n_expected = net.segment_scores(**dataset[[example]].inputs)
         assert torch.equal(n_segments, n_expected)
@@ -242,9 +242,9 @@ def test_long_clip_that_changes_while_it_is_read_is_an_error(sizes, rng, which):
     dataset = ClipDataset(clips, np.array([20_000]), 1000, sizes)
     long_clip = LongClip(dataset, plain_example(0, 20_000, sizes), GRID)
     with pytest.raises(ValueError, match=r"Clip 0 has changed: it had 20000 .* now has 10000"):
-        long_clip.segment_scores(net_of(), BatchSplitter(""), chunk_frames=512)
+        long_clip.segments(net_of().segment_scores, BatchSplitter(""), 512)
     dataset.unreadable, passes[:] = Unreadable("skip", "X", 1), []
-    assert long_clip.segment_scores(net_of(), BatchSplitter(""), chunk_frames=512) is None
+    assert long_clip.segments(net_of().segment_scores, BatchSplitter(""), 512) is None
     assert "has changed" in dataset.unreadable.first_cause()
 
 

@@ -35,6 +35,7 @@ FOR_USERS = (
     "sktagger.taggers",
     "sktagger.networks.checks",
     "sktagger.taggers.audio_tagger",
+    "sktagger.taggers.embedding",
     "sktagger.taggers.tuned",
     "sktagger.taggers.walnet",
     "sktagger.thresholds",

@@ -17,7 +17,8 @@ import numpy as np
 
 import sktagger
 from sktagger import (
-    STFT, Augmentation, ThresholdTuner, TunedThresholdTagger, WALNetTagger, load_database,
+    STFT, AudioEmbedding, Augmentation, ThresholdTuner, TunedThresholdTagger, WALNetTagger,
+    load_database,
 )
 from sktagger.audio import Section, audio_info, read_audio
 from sktagger.datasets import make_scenes
@@ -37,6 +38,9 @@ tuner = ThresholdTuner(metric="f1", strategy="best").fit(tagger.predict_proba(X_
 tuned = TunedThresholdTagger(tagger, tuner=tuner, cv=3).fit(X, Y)
 tagger.save("tagger.safetensors")
 loaded = WALNetTagger.load(Path("tagger.safetensors"), device="cpu")
+embedding = AudioEmbedding(Path("tagger.safetensors"), pooling="max", memory="cache").fit(X)
+print(embedding.transform(X).shape, embedding.transform_segments(X)[0].index)
+print(AudioEmbedding(loaded, layer="logits").get_feature_names_out().tolist())
 
 waveform = read_audio(Section("night.wav", 0, 44100), 44100)
 length: int = waveform.shape[1]

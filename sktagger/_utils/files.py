@@ -71,7 +71,7 @@ def path_hint(path: str, *, is_missing: bool = False) -> str:
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def replacing(path: str | os.PathLike[str], *, flush: bool = True) -> Iterator[BinaryIO]:
     """Write a file atomically.
 
     The content is first written to a partial file, ``.<name>.<random>.part``. It gets its name
@@ -84,6 +84,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     ----------
     path : str or PathLike
         ``~`` is expanded.
+    flush : bool, default=True
+        Whether to wait until all of the file is on the disk, which takes milliseconds. Otherwise,
+        its content can be lost if the power fails, although it has its name.
 
     Yields
     ------
@@ -103,7 +106,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         with open(partial, "xb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if flush:
+                os.fsync(file.fileno())
         os.replace(partial, path)
     except OSError as error:
         with suppress(OSError):

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import soxr
 from joblib import Memory
 
 from sktagger.audio._blocks import BLOCK_SAMPLES, resample_blocks
@@ -122,6 +123,26 @@ class ArrayClips:
             return (b"",)
         array = np.ascontiguousarray(self.arrays[index])
         return f"{array.dtype} {array.shape} {self.rates[index]}".encode(), array.tobytes()
+
+    def version(self, index: int) -> tuple[int | str, ...]:
+        """Return what changes if a clip is resampled differently.
+
+        Parameters
+        ----------
+        index : int
+            Index of the clip.
+
+        Returns
+        -------
+        tuple of int and str
+
+        Raises
+        ------
+        ValueError
+            If the clip is missing.
+        """
+        present(self.arrays[index])
+        return (soxr.__version__, soxr.__libsoxr_version__)
 
     def load(self, index: int, sample_rate: int) -> np.ndarray:
         """Convert a clip to float32 and resample it.

@@ -159,6 +159,27 @@ class FileClips:
             return path.content, repr(bounds).encode()
         return os.fsencode(Path(path).absolute()), repr(bounds).encode()
 
+    def version(self, index: int) -> tuple[int | str, ...]:
+        """Return what changes if the file of a clip is changed or replaced, or read differently.
+
+        Parameters
+        ----------
+        index : int
+            Index of the clip.
+
+        Returns
+        -------
+        tuple of int and str
+
+        Raises
+        ------
+        OSError, ValueError
+            If the clip is missing, or its file cannot be opened.
+        """
+        # The time of modification is not enough, because `cp -p`, `rsync -t` and `tar` set it. No
+        # program sets the time of the last change of the metadata.
+        return (*file_version(present(self.sections[index]).path), *_READERS)
+
     def load(self, index: int, sample_rate: int) -> np.ndarray:
         """Decode a clip.
 
@@ -181,9 +202,7 @@ class FileClips:
         section = present(self.sections[index])
         if self.read is None or not isinstance(section.path, str | os.PathLike):
             return read_audio(section, sample_rate)
-        # The time of modification is not enough, because `cp -p`, `rsync -t` and `tar` set it. No
-        # program sets the time of the last change of the metadata.
-        version = (*file_version(section.path), *_READERS)
+        version = self.version(index)
         # Not `resolve`, because messages name the file as the user does.
         section = section._replace(path=str(Path(section.path).absolute()))
         return self.read(section, sample_rate, version)

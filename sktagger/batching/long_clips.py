@@ -7,6 +7,7 @@ the clip is centered and scaled as in :func:`sktagger.audio.reading.to_mono`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from sktagger.batching.dataset import ClipDataset
 from sktagger.batching.device_transfer import pin, to_device
 from sktagger.batching.plans import Example, Part
 from sktagger.batching.smaller_batches import BatchSplitter
-from sktagger.networks import NetworkModule, ScoreGrid
+from sktagger.networks import ScoreGrid
 
 __all__ = [
     "CHUNK_FRAMES",
@@ -126,15 +127,19 @@ class LongClip:
         self.grid = grid
         self.index = example.parts[0].index
 
-    def segment_scores(
-        self, module: NetworkModule, splitter: BatchSplitter, chunk_frames: int = CHUNK_FRAMES
+    def segments(
+        self,
+        function: Callable[..., tuple[Tensor, Tensor]],
+        splitter: BatchSplitter,
+        chunk_frames: int = CHUNK_FRAMES,
     ) -> tuple[Tensor, Tensor] | None:
-        """Score each segment.
+        """Compute something for each segment, such as its scores.
 
         Parameters
         ----------
-        module : NetworkModule
-            In evaluation mode.
+        function : callable
+            A method of the network in evaluation mode, such as
+            :meth:`sktagger.networks.NetworkModule.segment_scores`. It takes the inputs of a batch.
         splitter : BatchSplitter
             Raises the error if a chunk does not fit into memory.
         chunk_frames : int, default=5120
@@ -142,19 +147,18 @@ class LongClip:
 
         Returns
         -------
-        (scores, n_segments) or None
-            What ``module.segment_scores`` returns for the whole clip: tensors of shape
-            (1, n_events, n_segments) and (1,). None if the clip cannot be read.
+        (values, n_segments) or None
+            What `function` returns for the whole clip: tensors of shape (1, n_values, n_segments)
+            and (1,). None if the clip cannot be read.
         """
-        device = next(module.parameters()).device
-        dataset = self.dataset
+        dataset, device = self.dataset, self.dataset.device
         name = dataset.clips.name(self.index)
 
-        def score(inputs, parts):
+        def compute(inputs, parts):
             (_,) = parts
-            return module.segment_scores(**to_device(inputs, device, dataset.sizes))[0]
+            return function(**to_device(inputs, device, dataset.sizes))[0]
 
-        scores, first = None, 0
+        values, first = None, 0
         read = partial(dataset.unreadable.read, dataset.clips.positions[self.index])
         chunks = self._chunks(chunk_frames)
         while True:
@@ -165,14 +169,14 @@ class LongClip:
                 break
             inputs, segments = chunk
             with torch.inference_mode():
-                of_chunk = splitter.run(partial(score, inputs), 1, name)[..., segments]
-                if scores is None:
+                of_chunk = splitter.run(partial(compute, inputs), 1, name)[..., segments]
+                if values is None:
                     n_segments = self.grid.n_scores(self.example.n_frames)
-                    scores = of_chunk.new_zeros((*of_chunk.shape[:2], n_segments))
-                scores[..., first : first + of_chunk.shape[-1]] = of_chunk
+                    values = of_chunk.new_zeros((*of_chunk.shape[:2], n_segments))
+                values[..., first : first + of_chunk.shape[-1]] = of_chunk
                 first += of_chunk.shape[-1]
             del chunk, inputs  # frees memory for the next ones
-        return scores, torch.tensor([first], device=device)
+        return values, torch.tensor([first], device=device)
 
     def _chunks(self, chunk_frames):
         """Yield the inputs of each chunk, and which of its segments to keep."""

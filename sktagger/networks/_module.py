@@ -225,8 +225,57 @@ class NetworkModule(nn.Module):
         Tensor of shape (n_clips, n_features), float32
             If the head scores segments: the mean of their outputs.
         """
-        outputs, n_segments = self.segment_outputs(layer, stft, n_frames, **distortions)
-        return outputs.sum(-1) / n_segments[:, None]
+        return self.pool_segments(
+            layer, *self.segment_features(layer, stft, n_frames, **distortions)
+        )
+
+    def segment_features(
+        self, layer: str | None, stft: Tensor, n_frames: Tensor, **distortions: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Compute what :meth:`pool_segments` needs of each segment.
+
+        A long clip is cut into chunks. Their segments are put together before they are pooled.
+
+        Parameters
+        ----------
+        layer : str or None
+            One of `Network.layers`. None: the scores.
+        stft, n_frames : Tensor
+            See :meth:`segment_scores`.
+        **distortions : Tensor
+            See :meth:`segment_scores`.
+
+        Returns
+        -------
+        features : Tensor of shape (n_clips, n_features, n_segments), float32
+            0 beyond the segments of a clip.
+        n_segments : Tensor of shape (n_clips,), integer
+            Number of segments of each clip.
+        """
+        if layer is None:
+            return self.segment_scores(stft, n_frames, **distortions)
+        return self.segment_outputs(layer, stft, n_frames, **distortions)
+
+    def pool_segments(self, layer: str | None, features: Tensor, n_segments: Tensor) -> Tensor:
+        """Compute the output of a layer for clips from what :meth:`segment_features` returned.
+
+        Parameters
+        ----------
+        layer : str or None
+            One of `Network.layers`. None: the scores.
+        features : Tensor of shape (n_clips, n_features, n_segments), float32
+            0 beyond the segments of a clip.
+        n_segments : Tensor of shape (n_clips,), integer
+            Number of segments of each clip.
+
+        Returns
+        -------
+        Tensor of shape (n_clips, n_outputs), float32
+            What :meth:`clip_outputs` returns; without a layer, what :meth:`forward` returns.
+        """
+        if layer is None:
+            return self.pool(features, n_segments)
+        return features.sum(-1) / n_segments[:, None]
 
     def pool(self, scores: Tensor, n_segments: Tensor) -> Tensor:
         """Compute the scores of clips from the scores of their segments.

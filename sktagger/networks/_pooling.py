@@ -167,15 +167,15 @@ class PoolingModule(NetworkModule):
         logits, n_segments = self.segment_outputs("logits", stft, n_frames, **distortions)
         return Frames.of(n_segments, logits.shape[-1]).filled(logits.sigmoid()), n_segments
 
-    def clip_outputs(
-        self, layer: str, stft: Tensor, n_frames: Tensor, **distortions: Tensor
-    ) -> Tensor:
-        """Compute the output of a layer for each clip.
+    def segment_features(
+        self, layer: str | None, stft: Tensor, n_frames: Tensor, **distortions: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Compute the features of each segment, which any layer of the clip depends on.
 
         Parameters
         ----------
-        layer : str
-            One of `Network.layers`.
+        layer : str or None
+            Without effect.
         stft, n_frames : Tensor
             See :meth:`NetworkModule.segment_scores`.
         **distortions : Tensor
@@ -183,10 +183,34 @@ class PoolingModule(NetworkModule):
 
         Returns
         -------
-        Tensor of shape (n_clips, n_features), float32
+        features : Tensor of shape (n_clips, n_channels, n_segments), float32
+            0 beyond the segments of a clip.
+        n_segments : Tensor of shape (n_clips,), integer
+            Number of segments of each clip.
         """
         features, segments = self.feature_maps(stft, n_frames, **distortions)
-        return self._outputs(layer, self.pool_features(features, segments))
+        return features, segments.n_frames
+
+    def pool_segments(self, layer: str | None, features: Tensor, n_segments: Tensor) -> Tensor:
+        """Pool the features of clips, and apply the layers after them.
+
+        Parameters
+        ----------
+        layer : str or None
+            One of `Network.layers`. None: the scores.
+        features : Tensor of shape (n_clips, n_channels, n_segments), float32
+            0 beyond the segments of a clip.
+        n_segments : Tensor of shape (n_clips,), integer
+            Number of segments of each clip.
+
+        Returns
+        -------
+        Tensor of shape (n_clips, n_outputs), float32
+        """
+        pooled = self.pool_features(features, Frames.of(n_segments, features.shape[-1]))
+        if layer is None:
+            return self._outputs("logits", pooled).sigmoid()
+        return self._outputs(layer, pooled)
 
     def forward(self, stft: Tensor, n_frames: Tensor, **distortions: Tensor) -> Tensor:
         """Score each clip.
@@ -202,7 +226,8 @@ class PoolingModule(NetworkModule):
         -------
         Tensor of shape (n_clips, n_events), float32, in [0, 1]
         """
-        return self.clip_outputs("logits", stft, n_frames, **distortions).sigmoid()
+        features = self.segment_features(None, stft, n_frames, **distortions)
+        return self.pool_segments(None, *features)
 
 
 class Dropout(nn.Dropout):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,22 +17,25 @@ from skorch.history import History
 from sktagger._utils.validation import check_lengths
 from sktagger._utils.warnings import warn
 from sktagger.audio.clip_input import check_clips
-from sktagger.audio.clips import warn_of_short_sections
 from sktagger.audio.spectral import STFTSizes
-from sktagger.audio.unreadable import Unreadable
 from sktagger.batching.dataset import ClipDataset
 from sktagger.batching.devices import resolve_device
 from sktagger.batching.plain import PlainBatches
 from sktagger.metrics import mean_average_precision
 from sktagger.metrics._scored import check_scored, scored
 from sktagger.networks import Network, NetworkModule, check_state
+from sktagger.taggers._datasets import make_dataset
 from sktagger.taggers._parameters import TaggerParameters
-from sktagger.taggers._scoring import read_lengths, score_batches, segment_table
+from sktagger.taggers._scoring import (
+    compute_batches,
+    scores_of_clips,
+    scores_of_segments,
+    segment_tables,
+)
 from sktagger.targets import align_score_targets
 from sktagger.training.callbacks import copy_state
 from sktagger.training.net import TaggerNet
 from sktagger.training.setup import make_net, move_to_device
-from sktagger.training.weighting import mean_one
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -187,20 +189,8 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerParameters):
         check_is_fitted(self)
         clips = check_clips(self, X, reset=False)
         dataset = self._dataset(clips, self._network)
-        lengths = dict(zip(dataset.clips.positions, dataset.lengths, strict=True))
-        table = partial(
-            segment_table,
-            input=self._network.get_input(),
-            grid=self._network.get_grid(),
-            events=self.classes_,
-        )
-        no_scores = np.empty((0, len(self.classes_)), np.float32)
-        segments = [table(no_scores, 0) for _ in range(len(clips))]
-        for rows, output in self._score_dataset(dataset, "have no segments", segments=True):
-            for row, scores, n_segments in zip(rows, *output, strict=True):
-                clip_scores = scores[:, : int(n_segments)].cpu().numpy().T
-                segments[row] = table(clip_scores, lengths[row])
-        return segments
+        scored = self._score_dataset(dataset, "have no segments", segments=True)
+        return segment_tables(scored, dataset, len(clips), self._network, self.classes_)
 
     def score(self, X: Any, y: Any) -> float:
         """Compute the mean average precision.
@@ -338,45 +328,10 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerParameters):
         return effective_n_jobs(self.n_jobs)
 
     def _dataset(self, clips, network, indicator=None, weights=None, *, container="X"):
-        """Make a dataset of the clips that can be read and have a weight above 0.
-
-        The header of each clip is read for its length.
-        """
-        sample_rate, sizes, _, scale, distortions = network.get_input()
-        if weights is not None and not weights.all():
-            used = np.flatnonzero(weights)
-            if not len(used):
-                raise ValueError(
-                    f"sample_weight is 0 for all {len(clips)} clips to train on. Give some of them "
-                    "a weight above 0."
-                )
-            clips, weights = clips.take(used), weights[used]
-            indicator = None if indicator is None else indicator[used]
+        """Make a dataset of the clips that can be read and have a weight above 0."""
         if self.memory is not None:
             clips = clips.cached(self.memory)
-        unreadable = Unreadable(self.on_error, container, len(clips))
-        lengths = read_lengths(clips, sample_rate, unreadable, self._n_threads(), self.verbose)
-        if unreadable.causes:
-            kept = np.flatnonzero(lengths)
-            clips, lengths = clips.take(kept), lengths[kept]
-            indicator = None if indicator is None else indicator[kept]
-            weights = None if weights is None else weights[kept]
-        warn_of_short_sections(clips, lengths, sizes)
-        if weights is not None and len(weights):
-            weights = mean_one(weights)
-        device = resolve_device(self.device)
-        return ClipDataset(
-            clips,
-            lengths,
-            sample_rate,
-            sizes,
-            indicator,
-            weights,
-            device=device,
-            unreadable=unreadable,
-            scale=scale,
-            distortions=distortions,
-        )
+        return make_dataset(self, clips, network, indicator, weights, container=container)
 
     def _score_dataset(
         self, dataset: ClipDataset, consequence: str, *, segments: bool = False
@@ -388,7 +343,9 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerParameters):
         move_to_device(self, self.net_)
         grid = self._network.get_grid()
         batches = PlainBatches(dataset, self.batch_size, self._n_threads(), grid)
-        for rows, output in score_batches(self.module_, batches, self.verbose, segments=segments):
+        module = self.module_.eval()
+        scores = scores_of_segments(module) if segments else scores_of_clips(module)
+        for rows, output in compute_batches(scores, batches, self.verbose):
             if not (output[0] if segments else output).isfinite().all():
                 raise FloatingPointError(
                     f"The network's scores of clip {min(rows)} are not finite: its training "

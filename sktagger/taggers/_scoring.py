@@ -1,120 +1,163 @@
-"""Score clips with a trained network, batch by batch."""
+"""Compute scores and embeddings of clips with a trained network, batch by batch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from threadpoolctl import threadpool_limits
+from torch import Tensor
 
 from sktagger._utils.progress import TaskProgress
 from sktagger._utils.threads import prefetch
-from sktagger.audio.clips import ArrayClips, FileClips
-from sktagger.audio.unreadable import Unreadable
-from sktagger.batching.dataset import count_frames
+from sktagger.batching.dataset import ClipDataset, count_frames
 from sktagger.batching.device_transfer import to_device
 from sktagger.batching.long_clips import CHUNK_FRAMES, MIN_CHUNK_FRAMES
 from sktagger.batching.plain import PlainBatches
 from sktagger.batching.plans import FRAMES_PER_CLIP
 from sktagger.batching.smaller_batches import BatchSplitter, select_clips
-from sktagger.networks import NetworkInput, NetworkModule, ScoreGrid
+from sktagger.networks import Frames, Network, NetworkInput, NetworkModule, ScoreGrid
 
-# Maximum number of frames in all batches that are scored in parallel, unless one batch has more.
+# Maximum number of frames in all batches that are computed in parallel, unless one batch has more.
 # They take about a gigabyte at 44.1 kHz in float32.
 _LEAST_BUDGET = 2**15
+_EMBEDDING = ("embeddings", "Embedding")  # names of results and task
 
 
-def read_lengths(
-    clips: FileClips | ArrayClips,
-    sample_rate: int,
-    unreadable: Unreadable,
-    n_threads: int,
-    verbose: int,
-) -> np.ndarray:
-    """Read the lengths of clips from their headers.
+class Computation(NamedTuple):
+    """What to compute of clips.
 
-    Parameters
+    Attributes
     ----------
-    clips : FileClips or ArrayClips
-    sample_rate : int
-        In Hz.
-    unreadable : Unreadable
-        Collects the clips whose header cannot be read.
-    n_threads, verbose : int
-        See :class:`sktagger.AudioTagger`.
-
-    Returns
-    -------
-    ndarray of shape (n_clips,), int
-        In samples at `sample_rate`; 0 for clips that cannot be read.
+    batch : callable
+        Computes the result for a batch from its inputs.
+    segments : callable
+        Computes values of segments, and the number of segments, from the inputs of a batch. It is
+        called for each chunk of a long clip.
+    pool : callable
+        Computes the result from the values of all segments of a clip and their number.
+    results : str, default="scores"
+        Name of the results in messages.
+    task : str, default="Scoring"
+        Name of the task for the progress bar.
     """
 
-    def read_length(index):
-        read = partial(clips.n_samples, index, sample_rate)
-        return unreadable.read(clips.positions[index], read) or 0
-
-    lengths = np.empty(len(clips), dtype=np.int64)
-    with TaskProgress("Reading headers", len(clips), verbose=verbose, delay=2, leave=False) as bar:
-        for index, n_samples in enumerate(prefetch(read_length, range(len(clips)), n_threads)):
-            lengths[index] = n_samples
-            bar.update()
-    return lengths
+    batch: Callable[..., Any]
+    segments: Callable[..., tuple[Tensor, Tensor]]
+    pool: Callable[[Tensor, Tensor], Any]
+    results: str = "scores"
+    task: str = "Scoring"
 
 
-def score_batches(
-    module: NetworkModule, batches: PlainBatches, verbose: int, *, segments: bool = False
-) -> Iterator[tuple[np.ndarray, Any]]:
-    """Score batches of clips. If memory runs out, a batch is scored in parts.
+def scores_of_clips(module: NetworkModule) -> Computation:
+    """Compute the scores of clips, a Tensor of shape (n_clips, n_events)."""
+    features, pool = module.segment_features, module.pool_segments
+    return Computation(module, partial(features, None), partial(pool, None))
 
-    On a CPU, several batches are scored in parallel, if there are enough of them. Their total
-    number of frames is limited. Long clips come first, each in chunks.
+
+def scores_of_segments(module: NetworkModule) -> Computation:
+    """Compute the result of ``module.segment_scores``."""
+    return Computation(module.segment_scores, module.segment_scores, _all_segments)
+
+
+def outputs_of_clips(module: NetworkModule, layer: str, pooling: str) -> Computation:
+    """Compute the outputs of a layer for clips, a Tensor of shape (n_clips, n_features).
 
     Parameters
     ----------
     module : NetworkModule
-        Set to evaluation mode.
+    layer : str
+        One of the network's `layers`.
+    pooling : {"auto", "mean", "max"}
+        "auto": as the network pools. Others: over the outputs of the segments.
+
+    Returns
+    -------
+    Computation
+    """
+    if pooling == "auto":
+        return Computation(
+            partial(module.clip_outputs, layer),
+            partial(module.segment_features, layer),
+            partial(module.pool_segments, layer),
+            *_EMBEDDING,
+        )
+    outputs = partial(module.segment_outputs, layer)
+    pool = {"mean": _mean, "max": _max}[pooling]
+    return Computation(lambda **inputs: pool(*outputs(**inputs)), outputs, pool, *_EMBEDDING)
+
+
+def outputs_of_segments(module: NetworkModule, layer: str) -> Computation:
+    """Compute the result of ``module.segment_outputs`` for a layer."""
+    outputs = partial(module.segment_outputs, layer)
+    return Computation(outputs, outputs, _all_segments, *_EMBEDDING)
+
+
+def _all_segments(values, n_segments):
+    return values, n_segments
+
+
+def _mean(values, n_segments):
+    return values.sum(-1) / n_segments[:, None]
+
+
+def _max(values, n_segments):
+    return Frames.of(n_segments, values.shape[-1]).filled(values, -torch.inf).amax(-1)
+
+
+def compute_batches(
+    computation: Computation, batches: PlainBatches, verbose: int
+) -> Iterator[tuple[np.ndarray, Any]]:
+    """Compute scores or embeddings of clips. If memory runs out, a batch is computed in parts.
+
+    On a CPU, several batches are computed in parallel, if there are enough of them. Their total
+    number of frames is limited. Long clips come first, each in chunks.
+
+    Parameters
+    ----------
+    computation : Computation
+        Of a network in evaluation mode.
     batches : PlainBatches
     verbose : int
         0: no progress is shown.
-    segments : bool, default=False
-        Whether to score segments instead of clips.
 
     Yields
     ------
     rows : ndarray of int
         Positions in the container of the clips that could be read, for the batch or its part.
-    output : Tensor or tuple of Tensor
-        Scores of the clips, or the result of ``module.segment_scores``.
+    result : Tensor or tuple of Tensor
+        The result of the computation for these clips.
     """
-    device = next(module.parameters()).device
     dataset = batches.dataset
-    splitter = BatchSplitter("scores do not change")
-    function = module.segment_scores if segments else module
+    device = dataset.device
+    splitter = BatchSplitter(f"{computation.results} do not change")
 
     @torch.inference_mode()
-    def score_parts(inputs, parts):
+    def compute_parts(inputs, parts):
+        selected = ((part, select_clips(inputs, part)) for part in parts)
         return [
-            (part, function(**to_device(select_clips(inputs, part), device, dataset.sizes)))
-            for part in parts
+            (part, computation.batch(**to_device(of_part, device, dataset.sizes)))
+            for part, of_part in selected
         ]
 
-    def score(batch):
+    def compute(batch):
         if not len(batch.rows):
             return ()
-        function = partial(score_parts, batch.inputs)
-        scored = splitter.run(function, len(batch.rows), batch.longest)
-        return [(batch.rows[part], output) for part, output in scored]
+        function = partial(compute_parts, batch.inputs)
+        parts = splitter.run(function, len(batch.rows), batch.longest)
+        return [(batch.rows[part], result) for part, result in parts]
 
     @torch.inference_mode()
-    def score_long(examples, chunk_frames=CHUNK_FRAMES):
-        output = batches.long_clip(examples).segment_scores(module, splitter, chunk_frames)
-        if output is None:  # the clip cannot be read
+    def compute_long(examples, chunk_frames=CHUNK_FRAMES):
+        long_clip = batches.long_clip(examples)
+        segments = long_clip.segments(computation.segments, splitter, chunk_frames)
+        if segments is None:  # the clip cannot be read
             return ()
-        return [(dataset.rows_of(examples), output if segments else module.pool(*output))]
+        return [(dataset.rows_of(examples), computation.pool(*segments))]
 
     def results():
         n_workers = torch.get_num_threads() if device.type == "cpu" else 1
@@ -127,26 +170,26 @@ def score_batches(
         long_clips = [examples for examples in batches.plan if batches.is_long(examples)]
         if 1 < n_workers <= len(long_clips):
             chunk_frames = min(max(share, MIN_CHUNK_FRAMES), CHUNK_FRAMES)
-            score_chunks = partial(score_long, chunk_frames=chunk_frames)
-            scored = in_parallel(score_chunks, long_clips, size=lambda _: chunk_frames)
+            compute_chunks = partial(compute_long, chunk_frames=chunk_frames)
+            computed = in_parallel(compute_chunks, long_clips, size=lambda _: chunk_frames)
         else:
-            scored = map(score_long, long_clips)
-        yield from zip(map(len, long_clips), scored, strict=True)
+            computed = map(compute_long, long_clips)
+        yield from zip(map(len, long_clips), computed, strict=True)
 
         plan = [
             examples for examples in batches.plan_batches(share) if not batches.is_long(examples)
         ]
         if 1 < n_workers <= len(plan):
-            # one thread reads and scores a batch, so that threads do not wait for each other
-            load_and_score = lambda examples: score(dataset.load(examples))  # noqa: E731
-            scored = in_parallel(load_and_score, plan, size=count_frames)
+            # one thread reads and computes a batch, so that threads do not wait for each other
+            load_and_compute = lambda examples: compute(dataset.load(examples))  # noqa: E731
+            computed = in_parallel(load_and_compute, plan, size=count_frames)
         else:
             plan = [examples for examples in batches.plan if not batches.is_long(examples)]
-            scored = map(score, batches.load(plan))
-        yield from zip(map(len, plan), scored, strict=True)
+            computed = map(compute, batches.load(plan))
+        yield from zip(map(len, plan), computed, strict=True)
 
-    module.eval()
-    with TaskProgress("Scoring", len(dataset), verbose=verbose, delay=2, leave=False) as bar:
+    task, n_clips = computation.task, len(dataset)
+    with TaskProgress(task, n_clips, verbose=verbose, delay=2, leave=False) as bar:
         for n_clips, result in results():
             yield from result
             bar.update(n_clips)
@@ -159,31 +202,70 @@ def _use_one_thread():
     threadpool_limits(1, user_api="openmp")
 
 
-def segment_table(
-    scores: np.ndarray, n_samples: int, input: NetworkInput, grid: ScoreGrid, events: np.ndarray
-) -> pd.DataFrame:
-    """Make a table of the scores of a clip's segments, indexed by time.
+def segment_tables(
+    results: Iterable[tuple[np.ndarray, tuple[Tensor, Tensor]]],
+    dataset: ClipDataset,
+    n_clips: int,
+    network: Network,
+    columns: np.ndarray,
+) -> list[pd.DataFrame]:
+    """Make a table of values of segments for each clip, indexed by time.
 
     Parameters
     ----------
-    scores : ndarray of shape (n_segments, n_events)
-    n_samples : int
-        Length of the clip.
-    input : NetworkInput
-        Input of the network that made the scores.
-    grid : ScoreGrid
-        Grid of the same network.
-    events : ndarray of shape (n_events,)
+    results : iterable of (rows, (values, n_segments))
+        What :func:`compute_batches` yields for values of segments.
+    dataset : ClipDataset
+        Clips that could be read.
+    n_clips : int
+        Number of clips in the container.
+    network : Network
+        Settings of the network that computed the values.
+    columns : ndarray of shape (n_values,)
+        Names of the values.
 
     Returns
     -------
-    DataFrame of shape (n_segments, n_events)
+    list of DataFrame of shape (n_segments, n_values), float32
+        Without rows for clips that could not be read.
+    """
+    lengths = dict(zip(dataset.clips.positions, dataset.lengths, strict=True))
+    table = partial(
+        _segment_table, input=network.get_input(), grid=network.get_grid(), columns=columns
+    )
+    nothing = np.empty((0, len(columns)), np.float32)
+    tables = [table(nothing, 0) for _ in range(n_clips)]
+    for rows, of_batch in results:
+        for row, values, n_segments in zip(rows, *of_batch, strict=True):
+            tables[row] = table(values[:, : int(n_segments)].cpu().numpy().T, lengths[row])
+    return tables
+
+
+def _segment_table(
+    values: np.ndarray, n_samples: int, input: NetworkInput, grid: ScoreGrid, columns: np.ndarray
+) -> pd.DataFrame:
+    """Make a table of the values of a clip's segments, indexed by time.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_segments, n_values)
+    n_samples : int
+        Length of the clip.
+    input : NetworkInput
+        Input of the network that computed the values.
+    grid : ScoreGrid
+        Grid of the same network.
+    columns : ndarray of shape (n_values,)
+
+    Returns
+    -------
+    DataFrame of shape (n_segments, n_values)
         Indexed by `onset` and `offset` in seconds.
     """
     hop = input.stft.hop_length
-    onset = np.arange(len(scores)) * grid.step * hop
+    onset = np.arange(len(values)) * grid.step * hop
     offset = np.minimum(onset + grid.length * hop, n_samples)
     index = pd.MultiIndex.from_arrays(
         [onset / input.sample_rate, offset / input.sample_rate], names=["onset", "offset"]
     )
-    return pd.DataFrame(scores, index=index, columns=events)
+    return pd.DataFrame(values, index=index, columns=columns)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -315,11 +316,12 @@ class TaggerNet(NeuralNet):
     def _long_step(self, batch):
         """Compute scores and loss of a long clip, chunk by chunk; None if it cannot be read."""
         long_clip = batch.inputs["long_clip"]
-        segments = long_clip.segment_scores(self.module_, self.validation_splitter_)
+        features = partial(self.module_.segment_features, None)
+        segments = long_clip.segments(features, self.validation_splitter_)
         if segments is None:
             return None
         with torch.no_grad():
-            y_pred = self.module_.pool(*segments)
+            y_pred = self.module_.pool_segments(None, *segments)
             return {"loss": self.get_loss(y_pred, batch.targets), "y_pred": y_pred}
 
     def _step(self, batch, parts, *, training):
