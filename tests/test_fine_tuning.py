@@ -27,8 +27,8 @@ from sktagger import STFT, AudioTagger, Augmentation, WALNetTagger
 from sktagger.commands.train import train
 from sktagger.metrics import map_scorer
 from sktagger.networks import WALNet
+from sktagger.taggers._stored import estimators
 from sktagger.taggers._weights import read_weights
-from sktagger.taggers.audio_tagger import estimators
 from sktagger.training.callbacks import Checkpoint, load_checkpoint
 from sktagger.training.fine_tuning import freeze_stages, start_from
 

@@ -84,7 +84,9 @@ class EfficientAT(Network):
 
     version: ClassVar[int] = 1
     prefers_bfloat16: ClassVar[bool] = False
-    fine_tuning: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    fine_tuning: ClassVar[Mapping[str, Any]] = MappingProxyType(
+        {"lr": 2e-4, "freeze_norms": True, "head_init": "linear"}
+    )
     _parameter_constraints: ClassVar[dict[str, list]] = {
         "width": [Interval(Real, 0, 16, closed="right")],
         "n_mels": [Interval(Integral, 1, 1024, closed="both")],

@@ -26,7 +26,7 @@ from sktagger.networks import Network, NetworkModule
 from sktagger.taggers import persistence
 from sktagger.taggers._base import BaseTagger
 from sktagger.taggers._embedding_store import weights_digest
-from sktagger.taggers.audio_tagger import estimators
+from sktagger.taggers._stored import estimators
 from sktagger.training._file_kinds import find_tagger
 
 if TYPE_CHECKING:

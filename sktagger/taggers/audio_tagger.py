@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from joblib import Memory
-from numpy.typing import ArrayLike
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils.validation import check_is_fitted
 
-from sktagger._utils.files import expand_path
 from sktagger._utils.validation import HasMethods, Interval, StrOptions
 from sktagger.audio.augmentation import Augmentation
-from sktagger.networks import NETWORKS, Network
-from sktagger.pretrained import fetch, find_model
-from sktagger.taggers import persistence
-from sktagger.taggers._fitting import FittingTagger
-from sktagger.taggers._foreign import map_classes, restore_foreign
+from sktagger.networks import Network
 from sktagger.taggers._parameters import AUGMENTATIONS, TaggerParameters
-from sktagger.taggers._weights import network_of, read_weights
-from sktagger.training._file_kinds import is_safetensors
-from sktagger.training.fine_tuning import Weights
+from sktagger.taggers._stored import StoredTagger
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    pass
 
 __all__ = ["AudioTagger"]
 
 
-class AudioTagger(FittingTagger):
+class AudioTagger(StoredTagger):
     """Tag audio clips with the events that occur in them, using any network.
 
     The tagger learns from weak labels: which events occur in a clip, not when. The network scores
@@ -311,200 +302,3 @@ class AudioTagger(FittingTagger):
         self.verbose = verbose
         self.callbacks = callbacks
         self.random_state = random_state
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the tagger to a file without Python objects in it.
-
-        The file has the weights as safetensors, and the estimator, network, settings, events and
-        versions as JSON. Loading it runs no code, so files from untrusted sources are safe. It has
-        no training state.
-
-        Parameters
-        ----------
-        path : str or PathLike
-            An existing file is replaced in one step.
-
-        Raises
-        ------
-        NotFittedError
-            If the tagger is not fitted.
-        ValueError
-            If the file could not be loaded again; for example, if the name of an event has 1000
-            characters.
-        """
-        check_is_fitted(self)
-        persistence.save(path, self)
-
-    @classmethod
-    def load(
-        cls,
-        path: str | os.PathLike[str],
-        *,
-        device: str = "auto",
-        precision: Literal["auto", "float32", "bfloat16"] | None = None,
-        networks: Sequence[type[Network]] = (),
-    ) -> Self:
-        """Read a saved tagger, or the best tagger of a training. Nothing in the file is executed.
-
-        Parameters
-        ----------
-        path : str or PathLike
-            File that `save` wrote, or a checkpoint. In a directory of an experiment (of ``sktagger
-            train``) or of a :class:`sktagger.training.callbacks.Checkpoint`, the best checkpoint
-            is read.
-        device : str, default="auto"
-            Parameter of the tagger, which is not in the file.
-        precision : {"auto", "float32", "bfloat16"} or None, default=None
-            Parameter of the tagger. None: as saved.
-        networks : sequence of class, default=()
-            Networks that the file may name, in addition to those of :mod:`sktagger.networks`.
-
-        Returns
-        -------
-        AudioTagger
-            Fitted tagger. If a subclass was saved, an instance of the subclass.
-
-        Raises
-        ------
-        FileNotFoundError, ValueError
-            If the file is missing, damaged, has a newer format, holds another estimator, or
-            another method reads it, which the message names.
-        """
-        tagger, _ = persistence.load(
-            path, estimators(), base=cls, device=device, precision=precision, networks=networks
-        )
-        return tagger
-
-    @classmethod
-    def from_checkpoint(
-        cls,
-        path: str | os.PathLike[str],
-        network: Network | None = None,
-        classes: ArrayLike | None = None,
-        **params: Any,
-    ) -> Self:
-        """Read weights that the original implementation of a network trained.
-
-        They are checkpoints of EfficientAT [1]_ ("mn10_as_mAP_471.pt") and PANNs [2]_
-        ("Cnn14_mAP=0.431.pth"), trained on AudioSet or on other events. Nothing in the file is
-        executed.
-
-        Parameters
-        ----------
-        path : str or PathLike
-            A file of PyTorch, of any version.
-        network : Network or None, default=None
-            Settings of the network. None: they are told by the weights and, where these do not show
-            them, by the name of the file.
-        classes : array-like of shape (n_events,) or None, default=None
-            Events of the outputs, in their order. None: the classes of AudioSet
-            (:func:`sktagger.datasets.audioset_classes`) if there are 527 outputs, else numbers.
-        **params : dict
-            Other parameters of the tagger, such as `device`.
-
-        Returns
-        -------
-        AudioTagger
-            Fitted tagger.
-
-        Raises
-        ------
-        FileNotFoundError, ValueError
-            If the file is missing or damaged, its weights are those of no known network or do not
-            fit `network`, or its settings are unknown; then the message lists the choices.
-
-        References
-        ----------
-        .. [1] F. Schmid, K. Koutini, G. Widmer, "Efficient large-scale audio tagging via
-           transformer-to-CNN knowledge distillation", ICASSP 2023.
-        .. [2] Q. Kong et al., "PANNs: Large-scale pretrained audio neural networks for audio
-           pattern recognition", IEEE/ACM TASLP 28, 2020.
-        """
-        path = expand_path(path)
-        if path.is_file() and is_safetensors(path):
-            raise ValueError(f"{str(path)!r} is a file of sktagger: {cls.__name__}.load reads it.")
-        return restore_foreign(cls, path, network, classes, params)
-
-    @classmethod
-    def from_pretrained(cls, name: str, *, progress: bool = True, **params: Any) -> Self:
-        """Read a pretrained model by its name. Its file is fetched once into a cache folder.
-
-        Parameters
-        ----------
-        name : str
-            One of :func:`sktagger.pretrained.list_models`, such as "mn10_as".
-        progress : bool, default=True
-            Whether to show the progress of the download.
-        **params : dict
-            Parameters of the tagger, such as `device`.
-
-        Returns
-        -------
-        AudioTagger
-            Fitted tagger with the 527 events of AudioSet.
-
-        Raises
-        ------
-        ValueError
-            If there is no such model. The message has similar names.
-        OSError
-            If it cannot be fetched. The message says which file to put where.
-        """
-        model = find_model(name)
-        network = NETWORKS[model.network](**model.settings)
-        return restore_foreign(cls, fetch(name, progress=progress), network, None, params)
-
-    def map_classes(
-        self, mapping: Mapping[Any, Any], *, multilabel: bool | None = None
-    ) -> AudioTagger:
-        """Make a tagger of one's own events from those of this one, without training.
-
-        Parameters
-        ----------
-        mapping : dict
-            From each own event to the event of this tagger that has its scores, such as
-            ``{"Dog bark": "Bark", "Rain": "Rain"}``.
-        multilabel : bool or None, default=None
-            Whether a clip may have several events. False: `predict` returns the event with the best
-            score, and scores of a clip sum to 1. None: as in this tagger.
-
-        Returns
-        -------
-        AudioTagger
-            Fitted tagger. Its scores are those of this one. It can be saved, and be the `init_from`
-            of a training.
-
-        Raises
-        ------
-        ValueError
-            If `mapping` is empty, or names an event that this tagger does not have. The message has
-            similar names.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from sktagger import AudioTagger
-        >>> from sktagger.networks import WALNet
-        >>> X = np.random.default_rng(0).standard_normal((4, 8000))
-        >>> Y = [["noise"], ["noise", "loud"], [], ["loud"]]
-        >>> tagger = AudioTagger(WALNet(sample_rate=8000), max_epochs=1, random_state=0).fit(X, Y)
-        >>> tagger.map_classes({"a din": "loud"}).classes_
-        array(['a din'], dtype='<U5')
-        """
-        check_is_fitted(self)
-        return map_classes(self, mapping, multilabel)
-
-    def _get_network(self) -> Network:
-        if self.network is not None or self.init_from is None:
-            return super()._get_network()
-        if hasattr(self, "net_") and getattr(self, "_began_with", None) is self.init_from:
-            return self._network
-        return network_of(self.init_from, estimators())
-
-    def _read_init_from(self, network: Network) -> Weights:
-        return read_weights(self.init_from, network, estimators())
-
-
-def estimators() -> dict[str, type[AudioTagger]]:
-    """Return the classes of taggers that a file can name, by name."""
-    return {tagger.__name__: tagger for tagger in (AudioTagger, *AudioTagger.__subclasses__())}

@@ -27,7 +27,8 @@ from sktagger.model_selection import (
 )
 from sktagger.networks import Network
 from sktagger.taggers import persistence
-from sktagger.taggers.audio_tagger import AudioTagger, estimators
+from sktagger.taggers._stored import estimators
+from sktagger.taggers.audio_tagger import AudioTagger
 from sktagger.taggers.out_of_fold import out_of_fold_scores
 from sktagger.targets import align_score_targets, check_targets, event_columns, match_events
 from sktagger.targets.responses import event_scores, scores_and_targets
