@@ -5,7 +5,6 @@ Most are pickles, which come in both layouts: zip archives, and the layout befor
 
 import os
 import pickle
-import re
 import struct
 import zipfile
 
@@ -53,8 +52,11 @@ def integers(values):
     return b"(" + b"".join(map(integer, values)) + b"t"
 
 
-def storage(n_items=1, kind="torch FloatStorage", key="0", view=b""):
-    """Refer to a storage; `write_legacy` adds that it is no view, if none is given."""
+NO_VIEW = b"<no view>"  # None before PyTorch 1.6, nothing since
+
+
+def storage(n_items=1, kind="torch FloatStorage", key="0", view=NO_VIEW):
+    """Refer to a storage, as the writers below complete it."""
     parts = text("storage") + global_(kind) + text(key) + text("cpu") + integer(n_items)
     return b"(" + parts + view + b"tQ"
 
@@ -119,6 +121,12 @@ PICKLES = {
     "storage call": (
         under_model(call("torch.storage UntypedStorage", integer(10**12))), "UntypedStorage"
     ),
+    "call of a storage": (
+        under_model(call("torch FloatStorage", integer(10**12))), "makes no tensor"
+    ),
+    "call with items": (under_model(call("collections OrderedDict", b"]")), "makes no tensor"),
+    "call of a number": (under_model(b"K\1)R"), "makes no tensor"),
+    "other operation": (under_model(b"N2\x86"), "the pickle operation DUP"),
     # tensors
     "many items": (
         under_model(tensor(data=storage(10**15))), "10{15} items for 4 bytes|another number of it"
@@ -167,6 +175,12 @@ PICKLES = {
     ),
     "parameter of a number": (
         under_model(call("torch._utils _rebuild_parameter", b"K\1", b"\x88", HOOKS)), "malformed"
+    ),
+    "parameter with hooks": (
+        under_model(
+            call("torch._utils _rebuild_parameter", tensor(), b"\x88", inner({"x": 1}))
+        ),
+        "malformed tensor",
     ),
     "no storage": (
         under_model(tensor(data=storage(key="1"))), "no data for one, at '1'|list of storages"
@@ -247,7 +261,7 @@ def write_archive(path, content, data=None, *, compress=zipfile.ZIP_STORED, befo
     with zipfile.ZipFile(path, "w", compress) as file:
         for name in before:
             file.writestr(name, b"x")
-        file.writestr("archive/data.pkl", content)
+        file.writestr("archive/data.pkl", content.replace(NO_VIEW, b""))
         for key, value in data.items():
             file.writestr(f"archive/data/{key}", value)
         for name, value in {"byteorder": "little", "version": "3\n", **entries}.items():
@@ -405,10 +419,10 @@ def write_legacy(
     """Write a file; `data` are the numbers of items and the bytes of each storage."""
     if data is None:
         data = {key: (1, value) for key, value in data_of(content).items()}
-    content = re.sub(rb"(?<!t)tQ", b"NtQ", content)
     pickles = magic, protocol, system or dumps(SYSTEM), content, keys or dumps(list(data))
     storages = (struct.pack("<q", n_items) + value for n_items, value in data.values())
-    path.write_bytes(b"".join((*pickles, *storages, end)))
+    written = b"".join(pickles).replace(NO_VIEW, b"N")
+    path.write_bytes(b"".join((written, *storages, end)))
 
 
 def legacy(content=None, data=None, **changes):
@@ -458,7 +472,7 @@ FILES = {
     "key twice": (legacy(keys=dumps(["0", "0"])), OF_TENSORS),
     "another key": (legacy(keys=dumps(["0", "1"])), OF_TENSORS),
     "other key": (legacy(keys=dumps(["1"])), OF_TENSORS),
-    "tensor in the keys": (legacy(keys=b"\x80\x02]" + tensor() + b"a."), "no list of storages"),
+    "tensor in the keys": (legacy(keys=b"\x80\x02]" + tensor() + b"a."), "other than the data"),
     "count": (legacy(data={"0": (2, b"\0" * 4)}), "another number of items for the storage '0'"),
     "negative count": (legacy(data={"0": (-1, b"\0" * 4)}), "another number of items"),
     "huge count": (legacy(data={"0": (2**62, b"\0" * 4)}), "another number of items"),
