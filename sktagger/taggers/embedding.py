@@ -47,8 +47,10 @@ class AudioEmbedding(TransformerMixin, SourceParameters):
     Parameters
     ----------
     source : tagger, FrozenEstimator, str or PathLike
-        The trained network: a fitted tagger, a file that the method `save` of a tagger wrote, or a
-        checkpoint. In a directory of an experiment or of checkpoints, the best checkpoint is read.
+        The trained network: a fitted tagger, a file that the method `save` of a tagger wrote, a
+        checkpoint, also of EfficientAT and PANNs (see :meth:`AudioTagger.from_checkpoint`), or the
+        name of a pretrained model (see :func:`sktagger.pretrained.list_models`), which is fetched
+        once. In a directory of an experiment or of checkpoints, the best checkpoint is read.
         Nothing in a file is executed. Clones share a tagger, which is not changed. In the grid of a
         search, which clones estimators, give paths or ``sklearn.frozen.FrozenEstimator(tagger)``.
     layer : str, default="embedding"
@@ -223,7 +225,7 @@ class AudioEmbedding(TransformerMixin, SourceParameters):
             known, keys = store.look_up(clips)
             clips = clips.take([k for k in range(n_clips) if k not in known])
         if len(clips):
-            module = source.module_for(*self._resolve())
+            module = source.module_for(*self._resolve(source))
             computation = outputs_of_clips(module, self.layer, self.pooling)
             dataset = make_dataset(self, clips, source.network)
             dataset.unreadable.n_clips = n_clips
@@ -264,7 +266,7 @@ class AudioEmbedding(TransformerMixin, SourceParameters):
         """
         source = self._read_source()
         clips = check_clips(self, X, reset=False)
-        computation = outputs_of_segments(source.module_for(*self._resolve()), self.layer)
+        computation = outputs_of_segments(source.module_for(*self._resolve(source)), self.layer)
         dataset = make_dataset(self, clips, source.network)
         tables = segment_tables(
             self._compute(computation, dataset, source),
@@ -298,15 +300,15 @@ class AudioEmbedding(TransformerMixin, SourceParameters):
             names = [f"{self.layer}{k}" for k in range(source.count_features(self.layer))]
         return np.array(names, dtype=object)
 
-    def _resolve(self):
+    def _resolve(self, source):
         device = resolve_device(self.device)
-        return device, resolve_precision(self.precision, device)
+        return device, resolve_precision(self.precision, device, source.network)
 
     def _open_store(self, source: Source) -> EmbeddingStore | None:
         memory = self.memory
         if memory is None or (isinstance(memory, Memory) and memory.location is None):
             return None
-        _, precision = self._resolve()
+        _, precision = self._resolve(source)
         return EmbeddingStore(memory, (source.fingerprint, self.layer, self.pooling, precision))
 
     def _compute(
