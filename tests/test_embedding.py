@@ -14,6 +14,7 @@ import pytest
 import soundfile
 import torch
 from _networks import OddModule, OddNet, TinyNet
+from _pretrained import find_model
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -29,7 +30,7 @@ from sktagger.audio.clips import ArrayClips
 from sktagger.audio.reading import Section
 from sktagger.batching.dataset import ClipDataset
 from sktagger.batching.plans import plain_example
-from sktagger.networks import Frames, skip_init
+from sktagger.networks import EfficientAT, Frames, skip_init
 from sktagger.networks._pooling import PoolingModule
 from sktagger.taggers._embedding_store import EmbeddingStore
 
@@ -345,6 +346,47 @@ def test_checkpoint_is_a_source(tmp_path, scenes):
     )
 
 
+def save_efficientat(path, **settings):
+    """Write weights of EfficientAT as the original implementation does."""
+    network = EfficientAT(width=0.4, **settings)
+    state = network.build(3, random_state=1).state_dict()
+    torch.save({name: state[name] for name in network.shapes(3)}, path)
+    return network
+
+
+def test_checkpoint_of_another_implementation_is_a_source(tmp_path):
+    path = tmp_path / "mn04_as_mAP_432.pt"
+    network = save_efficientat(path)
+    X = make_clips(lengths=[20_000, 32_000])
+    expected = AudioEmbedding(AudioTagger.from_checkpoint(path, network), precision="float32")
+    for layer, n_features in [("embedding", 384), ("hidden", 512), ("logits", 3)]:
+        found = AudioEmbedding(path, layer=layer, precision="float32").transform(X)
+        assert found.shape == (2, n_features)
+        np.testing.assert_array_equal(found, expected.set_params(layer=layer).transform(X))
+
+
+def test_checkpoint_of_unknown_settings_needs_a_tagger(tmp_path):
+    path = tmp_path / "weights.pt"
+    network = save_efficientat(path)
+    with pytest.raises(ValueError, match=r"^source: .*Or give AudioTagger\.from_checkpoint"):
+        AudioEmbedding(path).fit(make_clips())
+    assert AudioEmbedding(AudioTagger.from_checkpoint(path, network)).fit(make_clips())
+
+
+def test_pretrained_model_is_a_source(tmp_path, monkeypatch):
+    monkeypatch.setenv("SKTAGGER_CACHE", str(tmp_path))
+    (tmp_path / "mn04_as_mAP_432.pt").symlink_to(find_model("mn04_as_mAP_432.pt"))
+    X = make_clips(lengths=[20_000, 32_000])
+    embedding = AudioEmbedding("mn04_as", precision="float32")
+    found = embedding.transform(X)
+    assert found.shape == (2, 384)
+    of_path = AudioEmbedding(tmp_path / "mn04_as_mAP_432.pt", precision="float32")
+    np.testing.assert_array_equal(of_path.transform(X), found)
+    events = embedding.set_params(layer="logits").get_feature_names_out()
+    assert len(events) == 527
+    assert events[0] == "Speech"
+
+
 @pytest.mark.parametrize(
     ("source", "error", "message"),
     [
@@ -352,6 +394,7 @@ def test_checkpoint_is_a_source(tmp_path, scenes):
         (FrozenEstimator(LogisticRegression()), TypeError, "frozen estimator is a LogisticRegr"),
         (LogisticRegression(), ValueError, "source"),
         ("missing.safetensors", FileNotFoundError, "source: 'missing.safetensors' does not exist"),
+        ("mn10_sa", FileNotFoundError, "no name of a pretrained model; nearest: 'mn10_as'"),
         (__file__, ValueError, "is not a saved tagger"),
     ],
 )
@@ -460,7 +503,7 @@ def test_parameters_of_the_source_are_not_its_own(embedding):
         embedding.set_params(source__lr=1.0)
     with pytest.raises(ValueError, match="Invalid parameter 'lr'"):
         embedding.set_params(lr=1.0)
-    assert embedding.source.lr == 2e-3
+    assert embedding.source.lr == "auto"
 
 
 def test_frame_with_names(embedding):

@@ -383,7 +383,7 @@ def test_bad_clips_are_named(tiny, X, error, message):
     [
         (None, "target y is None"),
         ([["a"]], "X has 2 clips, but y has 1 rows"),
-        (pd.DataFrame({"a": [0.5, 1], "b": [0, 1]}), "clip 0 has .*0.5.* for the event 'a'"),
+        (pd.DataFrame({"a": [1.5, 1], "b": [0, 1]}), "clip 0 has .*1.5.* for the event 'a'"),
         (pd.DataFrame([[1, 0], [0, 1]], columns=["a", "a"]), "more than one column for .*'a'"),
     ],
 )

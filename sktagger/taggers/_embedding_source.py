@@ -18,16 +18,22 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sktagger._utils.files import expand_path
+from sktagger._utils.text import nearest
 from sktagger._utils.validation import check_params
 from sktagger.audio._files import FileVersion, file_version
 from sktagger.audio.spectral import frame_onsets
 from sktagger.batching.devices import resolve_device
 from sktagger.networks import Network, NetworkModule
+from sktagger.pretrained import list_models
 from sktagger.taggers import persistence
 from sktagger.taggers._base import BaseTagger
 from sktagger.taggers._embedding_store import weights_digest
+from sktagger.taggers._foreign import is_public
 from sktagger.taggers._stored import estimators
-from sktagger.training._file_kinds import find_tagger
+from sktagger.taggers._weights import find_weights
+from sktagger.taggers.audio_tagger import AudioTagger
+from sktagger.training._file_kinds import find_tagger, is_checkpoint, is_safetensors
+from sktagger.training.callbacks import load_checkpoint
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -197,8 +203,9 @@ def read_source(source: Any, earlier: Source | None = None) -> Source:
     Parameters
     ----------
     source : tagger, FrozenEstimator, str or PathLike
-        Fitted tagger (frozen or not), or a file or directory that
-        :meth:`sktagger.AudioTagger.load` reads. Nothing in a file is executed.
+        Fitted tagger (frozen or not), a file or directory that :meth:`sktagger.AudioTagger.load` or
+        :meth:`sktagger.AudioTagger.from_checkpoint` reads, or the name of a pretrained model.
+        Nothing in a file is executed.
     earlier : Source or None, default=None
         What was read before. It is returned if the file is still the same.
 
@@ -210,14 +217,15 @@ def read_source(source: Any, earlier: Source | None = None) -> Source:
     ------
     FileNotFoundError, NotFittedError
         If there is no such file, or the tagger is not fitted.
+    OSError
+        If a pretrained model cannot be fetched.
     TypeError
         If a frozen estimator is not a tagger.
     ValueError
         If the file cannot be read safely, or holds no tagger.
     """
     if isinstance(source, str | os.PathLike):
-        # names of pretrained models, and checkpoints of other programs, would be recognized here
-        return _read_file(expand_path(source), earlier)
+        return _read_file(source, earlier)
     tagger = source.estimator if isinstance(source, FrozenEstimator) else source
     if not isinstance(tagger, BaseTagger):
         raise TypeError(
@@ -237,15 +245,32 @@ def _from_tagger(tagger, name, version=None):
     return Source(tagger.network_, tagger.module_, tagger.classes_, name, version)
 
 
-def _read_file(path, earlier):
+def _read_file(source, earlier):
+    path = find_weights(source)
     if not path.exists():
         raise FileNotFoundError(
-            f"source: {str(path)!r} does not exist. Give a file that the method save of a tagger "
+            f"source: {str(source)!r} does not exist, and is no name of a pretrained model"
+            f"{nearest(source, list_models().index)}. Give a file that the method save of a tagger "
             "wrote, a checkpoint or directory of a training, or a fitted tagger."
         )
     file = find_tagger(path, tuned=None).absolute()
     version = (file, file_version(str(file)))
     if earlier is not None and earlier.version == version:
         return earlier
+    return _from_tagger(_load(source, path, file), repr(str(source)), version)
+
+
+def _load(source, path, file):
+    """Load the tagger in a file; `path` is not what `source` says if that is a name."""
+    if path != expand_path(source):
+        return AudioTagger.from_pretrained(source, device="cpu")
+    if is_checkpoint(file) and not is_safetensors(file) and is_public(load_checkpoint(file), file):
+        try:
+            return AudioTagger.from_checkpoint(file, device="cpu")
+        except ValueError as error:
+            raise ValueError(
+                f"source: {error} Or give AudioTagger.from_checkpoint(...) with these settings as "
+                "the source."
+            ) from error
     tagger, _ = persistence.load(file, estimators(), device="cpu", tuned=None)
-    return _from_tagger(tagger, repr(str(path)), version)
+    return tagger

@@ -47,8 +47,10 @@ class AudioEmbedding(TransformerMixin, SourceParameters):
     Parameters
     ----------
     source : tagger, FrozenEstimator, str or PathLike
-        The trained network: a fitted tagger, a file that the method `save` of a tagger wrote, or a
-        checkpoint. In a directory of an experiment or of checkpoints, the best checkpoint is read.
+        The trained network: a fitted tagger, a file that the method `save` of a tagger wrote, a
+        checkpoint, also of EfficientAT and PANNs (see :meth:`AudioTagger.from_checkpoint`), or the
+        name of a pretrained model (see :func:`sktagger.pretrained.list_models`), which is fetched
+        once. In a directory of an experiment or of checkpoints, the best checkpoint is read.
         Nothing in a file is executed. Clones share a tagger, which is not changed. In the grid of a
         search, which clones estimators, give paths or ``sklearn.frozen.FrozenEstimator(tagger)``.
     layer : str, default="embedding"
