@@ -110,7 +110,9 @@ def mel_filters(sample_rate: int, n_fft: int, n_mels: int) -> np.ndarray:
     return mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels)
 
 
-def mfcc_statistics(waveform: Iterable[np.ndarray], settings: CepstralSettings) -> np.ndarray:
+def mfcc_statistics(
+    waveform: Iterable[np.ndarray], settings: CepstralSettings
+) -> np.ndarray | None:
     """Compute statistics of the MFCCs of a waveform.
 
     Parameters
@@ -122,13 +124,15 @@ def mfcc_statistics(waveform: Iterable[np.ndarray], settings: CepstralSettings) 
 
     Returns
     -------
-    ndarray of shape (n_features,), float32
-        NaN or infinite values if samples are too large.
+    ndarray of shape (n_features,), float32, or None
+        None if samples are so large that their power is not finite in float32.
     """
     from librosa.feature import delta
 
     with np.errstate(over="ignore", invalid="ignore"):
         coefficients = _mfcc(waveform, settings)
+        if not np.isfinite(coefficients).all():
+            return None
         long_enough = coefficients.shape[1] >= _DELTA_FRAMES
         mode = "interp" if long_enough else "nearest"
         series = [coefficients] + [
