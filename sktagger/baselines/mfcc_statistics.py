@@ -51,8 +51,9 @@ class MFCCStatistics(TransformerMixin, BaseEstimator):
     deltas : {0, 1, 2}, default=1
         Highest order of the derivatives over time that are described, too: by a polynomial of this
         order, fitted to 9 frames (0.21 s by default). 0: none.
-    statistics : sequence of {"mean", "std", "min", "median", "max"}, default=("mean", "std")
-        Statistics over the frames of a clip.
+    statistics : sequence of str, default=("mean", "std", "min", "median", "max")
+        Statistics over the frames of a clip: any of these. ``("mean", "std")`` is common in papers.
+        A random forest is better with all five, on scenes and on the recordings of ESC-10.
     sample_rate : int, default=22050
         Sample rate in Hz to which clips are resampled; of waveforms without a rate, their own.
     n_fft : int, default=2048
@@ -117,7 +118,7 @@ class MFCCStatistics(TransformerMixin, BaseEstimator):
     >>> X = np.random.default_rng(0).standard_normal((4, 8000))
     >>> features = MFCCStatistics(sample_rate=8000)
     >>> features.transform(X).shape
-    (4, 80)
+    (4, 200)
     >>> features.get_feature_names_out()[[0, 20, 40]]
     array(['mfcc0_mean', 'mfcc0_delta_mean', 'mfcc0_std'], dtype=object)
     >>> forest = make_pipeline(features, RandomForestClassifier(random_state=0))
@@ -144,7 +145,7 @@ class MFCCStatistics(TransformerMixin, BaseEstimator):
         *,
         n_mfcc: int = 20,
         deltas: int = 1,
-        statistics: Sequence[str] = ("mean", "std"),
+        statistics: Sequence[str] = ("mean", "std", "min", "median", "max"),
         sample_rate: int = 22050,
         n_fft: int = 2048,
         hop_length: int = 512,
