@@ -29,6 +29,7 @@ setup(
     install_requires=[
         "filelock>=3.12",
         "joblib>=1.3",
+        "librosa>=0.11",
         "numpy>=1.26",
         "pandas>=2.2.1",
         "platformdirs>=3.0",
@@ -51,7 +52,6 @@ setup(
             "hypothesis>=6.100",
             "import-linter>=2.10",
             "iterative-stratification>=0.1.9",
-            "librosa>=0.11",
             "matplotlib>=3.8",
             "mypy>=1.17",
             "numpydoc>=1.8",

@@ -40,16 +40,15 @@ import tempfile
 import time
 from pathlib import Path
 
-import librosa
 import numpy as np
 import pandas as pd
+from _data import mean_and_spread, read_esc10, read_scenes
 from _quick_data import QUICK_PARAMS, write_quick_data
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
 
-from sktagger import STFT, Augmentation, ThresholdTuner, WALNetTagger, load_database
-from sktagger.audio.reading import Section, read_audio
+from sktagger import STFT, Augmentation, ThresholdTuner, WALNetTagger
+from sktagger.baselines import MFCCStatistics
 from sktagger.commands._recipes import RECIPES
 from sktagger.metrics import lwlrap, mean_average_precision, mean_f1, mean_roc_auc
 
@@ -67,23 +66,12 @@ ABLATIONS = {
 }
 
 
-def mfcc_statistics(X):
-    """Compute means and deviations of 20 MFCCs and their first differences: (n_clips, 80)."""
-    rows = []
-    for path in X:
-        waveform = read_audio(Section(str(path)), 22050).mean(axis=0)
-        mfcc = librosa.feature.mfcc(y=waveform, sr=22050, n_mfcc=20)
-        values = np.concatenate([mfcc, librosa.feature.delta(mfcc)])
-        rows.append(np.concatenate([values.mean(axis=1), values.std(axis=1)]))
-    return np.array(rows)
-
-
 class Forest:
     """A classical baseline with the interface of a tagger."""
 
     def __init__(self, seed):
         self.pipeline = make_pipeline(
-            FunctionTransformer(mfcc_statistics),
+            MFCCStatistics(statistics=("mean", "std"), verbose=0),
             RandomForestClassifier(500, n_jobs=1, random_state=seed),
         )
 
@@ -110,10 +98,7 @@ def make_system(name, seed, n_epochs, **params):
 
 def scenes(data, system, seed, n_epochs, **params):
     """Train once, and evaluate on eval."""
-    db = load_database(data / "scenes" / "scenes.json")
-    X, Y = db.to_xy("balanced_train")
-    X_val, Y_val = db.to_xy("validate", events=Y.columns)
-    X_eval, Y_eval = db.to_xy("eval", events=Y.columns)
+    X, Y, X_val, Y_val, X_eval, Y_eval = read_scenes(data)
     start = time.perf_counter()
     tagger = make_system(system, seed, n_epochs, **params)
     tagger.fit(X, Y, X_val=X_val, Y_val=Y_val)
@@ -136,14 +121,9 @@ def scenes(data, system, seed, n_epochs, **params):
 
 def esc10(data, system, fold, n_epochs, **params):
     """Evaluate one fold: train on three folds, validate on one, test on one."""
-    db = load_database(data / "esc10" / "esc10.json")
-    clips = pd.concat([db.table(name) for name in db.datasets])
-    labels = clips["events"].map(lambda events: events[0]).to_numpy()
-    paths, folds = clips["audio_path"].to_numpy(), clips["fold"].to_numpy()
-    names = sorted(set(folds))
-    test = folds == names[fold]
-    validation = folds == names[(fold + 1) % len(names)]
-    train = ~test & ~validation
+    clips = read_esc10(data)
+    paths, labels = clips.paths, clips.labels
+    train, validation, test = clips.split(fold)
     events = np.unique(labels)
     with tempfile.TemporaryDirectory() as cache:  # decode each Vorbis file only once
         params |= {"validate_every": 5, "memory": cache}
@@ -174,13 +154,6 @@ def write_table(runs, path):
                 f"| {system} | {len(rows)} | {' | '.join(cells)} | {minutes[system].mean():.1f} |"
             ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def mean_and_spread(mean, spread):
-    """Format a cell: empty if a run lacks the measure, without spread if there is one run."""
-    if np.isnan(mean):
-        return ""
-    return f"{mean:.1f}" if np.isnan(spread) else f"{mean:.1f} ± {spread:.1f}"
 
 
 def main():

@@ -16,6 +16,7 @@ BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 QUICK = {
     "bench_accuracy.py scenes": ("--quick", "mAP of the rarer half"),
     "bench_accuracy.py esc10": ("--quick", "validation accuracy"),
+    "bench_baseline.py": ("--quick", "logistic regression"),
     "bench_cross_validation.py": ("--quick", "published"),
     "bench_metrics.py": ("--clips 200 --events 20 --repeats 1", "scikit-learn"),
     "bench_speed.py": ("--quick", "sktagger --help"),

@@ -25,6 +25,8 @@ FOR_USERS = (
     "sktagger.audio",
     "sktagger.audio.augmentation",
     "sktagger.audio.spectral",
+    "sktagger.baselines",
+    "sktagger.baselines.mfcc_statistics",
     "sktagger.datasets",
     "sktagger.datasets.database",
     "sktagger.datasets.scenes",
