@@ -280,7 +280,7 @@ def test_head_starts_from_logistic_regressions(path):
     E, model = probe(path, X, y == "tone")
     module = tagger.module_.eval()
     tone = module(*make_stft(tagger.network_, X)).detach().numpy()[:, 1]
-    np.testing.assert_allclose(tone, model.predict_proba(E)[:, 1], atol=1e-3)
+    np.testing.assert_allclose(tone, model.predict_proba(E)[:, 1], atol=5e-3)
 
 
 def test_linear_fit_equals_scikit_learn():
