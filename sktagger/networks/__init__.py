@@ -13,9 +13,10 @@ from sktagger.networks._norm_pool import NormPoolReLU
 from sktagger.networks._protocol import Network, NetworkInput, ScoreGrid
 from sktagger.networks._state import check_state, find_state
 from sktagger.networks._stft import stft_of_frames
+from sktagger.networks.panns import PANNs, PANNsModule
 from sktagger.networks.walnet import WALNet, WALNetModule
 
-NETWORKS = {network.__name__: network for network in (WALNet,)}  # by name in files
+NETWORKS = {network.__name__: network for network in (WALNet, PANNs)}  # by name in files
 
 __all__ = [
     "NETWORKS",
@@ -27,6 +28,8 @@ __all__ = [
     "NetworkInput",
     "NetworkModule",
     "NormPoolReLU",
+    "PANNs",
+    "PANNsModule",
     "RunningNorm",
     "ScoreGrid",
     "WALNet",
