@@ -15,7 +15,7 @@ from sktagger.networks._slaney import LogMelPower
 
 # In evaluation, a batch passes the first blocks, whose outputs are large, in chunks of at most this
 # many values. For larger tensors, the CPU allocator asks the system for memory each time.
-_CHUNK_VALUES = 2**23
+_CHUNK_VALUES = 2**22
 _N_CHUNKED = 2  # blocks
 
 
@@ -49,7 +49,6 @@ class PANNsModule(PoolingModule):
         self.dropout = Dropout(0.5)
         self.fc1 = skip_init(nn.Linear, n_in, layout.n_features)
         self.fc_audioset = skip_init(nn.Linear, layout.n_features, n_events)
-        self.to(memory_format=torch.channels_last)
 
     @property
     def conv_blocks(self) -> list[ConvBlock]:
@@ -106,7 +105,7 @@ class PANNsModule(PoolingModule):
 
         Returns
         -------
-        Tensor of shape (n_clips, n_frames, n_mels), float32
+        Tensor of shape (n_clips, n_mels, n_frames), float32
             0 beyond the frames of a clip.
         """
         if stft.ndim != 5 or stft.shape[1] != 1 or stft.shape[3:] != (self.n_bins, 2):
@@ -115,11 +114,11 @@ class PANNsModule(PoolingModule):
                 f"(n_clips, 1, n_frames, {self.n_bins}, 2). Check n_fft and the axes."
             )
         x = self.log_mel(stft).transpose(1, 2)[:, :, None]
-        x = self.bn0(x, Frames.of(n_frames, x.shape[-1]))[:, :, 0].transpose(1, 2)
+        x = self.bn0(x, Frames.of(n_frames, x.shape[-1]))[:, :, 0]
         if time_mask is not None:
-            x = x.masked_fill(_mask(time_mask, x.shape[1])[:, :, None], 0.0)
+            x = x.masked_fill(_mask(time_mask, x.shape[2])[:, None, :], 0.0)
         if mel_mask is not None:
-            x = x.masked_fill(_mask(mel_mask, x.shape[2])[:, None, :], 0.0)
+            x = x.masked_fill(_mask(mel_mask, x.shape[1])[:, :, None], 0.0)
         return x
 
     def feature_maps(
@@ -142,8 +141,8 @@ class PANNsModule(PoolingModule):
             Valid segments of the clips.
         """
         x = self.features(stft, n_frames, **distortions)
-        x = F.pad(x, (0, 0, 0, max(0, self.min_frames - x.shape[1])))
-        frames = Frames.of(n_frames, x.shape[1])
+        x = F.pad(x, (0, max(0, self.min_frames - x.shape[2])))
+        frames = Frames.of(n_frames, x.shape[2])
         x = x.contiguous()[..., None].permute(0, 3, 1, 2)  # channels-last
         dtype = torch.bfloat16 if self.precision == "bfloat16" else x.dtype
         first, others = self.conv_blocks[:_N_CHUNKED], self.conv_blocks[_N_CHUNKED:]
@@ -158,7 +157,7 @@ class PANNsModule(PoolingModule):
         chunks, frames = zip(*chunks, strict=True)
         x, frames = torch.cat(chunks), Frames.joined(frames)
         x, frames = _apply(others, x, frames, dtype)
-        return x.to(self.fc1.weight.dtype).mean(-1), frames
+        return x.to(self.fc1.weight.dtype).mean(2), frames
 
     def pool_features(self, features: Tensor, segments: Frames) -> Tensor:
         """Pool the features of a clip over time: their maximum plus their mean.

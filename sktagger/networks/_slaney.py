@@ -37,9 +37,7 @@ def hz_to_slaney(frequency: float) -> float:
     return _LINEAR_END / _HZ_PER_MEL + _MELS_PER_STEP * math.log(frequency / _LINEAR_END)
 
 
-def slaney_filters(
-    sample_rate: float, n_fft: int, n_mels: int, fmin: float, fmax: float
-) -> Tensor:
+def slaney_filters(sample_rate: float, n_fft: int, n_mels: int, fmin: float, fmax: float) -> Tensor:
     """Compute triangular mel filters of equal area over the bins of an FFT.
 
     Parameters
