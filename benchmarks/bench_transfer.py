@@ -1,19 +1,20 @@
 """Starting from a network that knows AudioSet: zero-shot, probe and fine-tuning.
 
-Data as in bench_accuracy.py: $SKTAGGER_DATA, which contains the folders esc10 and scenes. The weights
-are those of EfficientAT, for example mn04_as_mAP_432.pt.
+Data as in bench_accuracy.py: $SKTAGGER_DATA, which contains the folders esc10 and scenes. The
+weights are those of EfficientAT, for example mn04_as_mAP_432.pt.
 
-    python benchmarks/bench_transfer.py WEIGHTS scenes                # probe and fine-tuning, 3 seeds
+    python benchmarks/bench_transfer.py WEIGHTS scenes                # 3 seeds
     python benchmarks/bench_transfer.py WEIGHTS esc10 --systems probe fine-tuned
 
-scenes: 300 training, 100 validation and 150 evaluation clips of 10 s. Fine-tuning keeps the epoch with
-the best validation mAP. Thresholds are tuned on validation clips. Evaluation clips are used once.
+scenes: 300 training, 100 validation and 150 evaluation clips of 10 s. Fine-tuning keeps the epoch
+with the best validation mAP. Thresholds are tuned on validation clips. Evaluation clips are used
+once.
 esc10: five folds. The next fold is for validation, the other three for training. A seed is a fold.
 
 Systems:
 zero-shot: the scores of AudioSet's events (ESC-10 only).
-probe: logistic regression on standardized embeddings; C is chosen by validation mAP on the scenes, and
-    is 0.1 on ESC-10.
+probe: logistic regression on standardized embeddings; C is chosen by validation mAP on the scenes,
+    and is 0.1 on ESC-10.
 fine-tuned: AudioTagger(init_from=WEIGHTS). Others leave out a part of its defaults.
 """
 

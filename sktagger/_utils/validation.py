@@ -9,6 +9,7 @@ from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
+    Options,
     StrOptions,
     validate_parameter_constraints,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "BaseScorer",
     "HasMethods",
     "Interval",
+    "Options",
     "StrOptions",
     "check_lengths",
     "check_params",

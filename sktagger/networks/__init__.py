@@ -14,9 +14,10 @@ from sktagger.networks._protocol import Network, NetworkInput, ScoreGrid
 from sktagger.networks._state import check_state, find_state
 from sktagger.networks._stft import stft_of_frames
 from sktagger.networks.efficientat import EfficientAT, EfficientATModule
+from sktagger.networks.panns import PANNs, PANNsModule
 from sktagger.networks.walnet import WALNet, WALNetModule
 
-NETWORKS = {network.__name__: network for network in (WALNet, EfficientAT)}  # by name in files
+NETWORKS = {network.__name__: network for network in (WALNet, EfficientAT, PANNs)}  # names in files
 
 __all__ = [
     "NETWORKS",
@@ -30,6 +31,8 @@ __all__ = [
     "NetworkInput",
     "NetworkModule",
     "NormPoolReLU",
+    "PANNs",
+    "PANNsModule",
     "RunningNorm",
     "ScoreGrid",
     "WALNet",

@@ -62,6 +62,11 @@ class Frames(NamedTuple):
         """Return the frames after pooling by two in ceil mode."""
         return Frames((self.n_frames + 1) // 2, (self.shortest + 1) // 2, (self.length + 1) // 2)
 
+    def pooled(self, size: int) -> Frames:
+        """Return the frames after pooling by `size` in floor mode. At least one is kept."""
+        n_frames = (self.n_frames // size).clamp(min=1)
+        return Frames(n_frames, max(self.shortest // size, 1), self.length // size)
+
     def fill_(self, x: Tensor, value: float = 0.0) -> Tensor:
         """Set a tensor to a value beyond the frames of the clips, in place.
 
