@@ -125,7 +125,7 @@ class Network(BaseEstimator):
     criterion: ClassVar[type[nn.Module]] = nn.BCELoss
     layers: tuple[str, ...] = ("embedding", "logits")
     prefers_bfloat16: ClassVar[bool] = True
-    fine_tuning: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    fine_tuning: Mapping[str, Any] = MappingProxyType({})
     _parameter_constraints: ClassVar[dict[str, list]] = {}
 
     def validate(self) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from numbers import Integral
-from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -21,6 +20,7 @@ from sktagger.networks._panns_layers import LAYOUTS
 from sktagger.networks._panns_modules import DecisionLevelMaxModule, PANNsModule
 from sktagger.networks._protocol import Network, NetworkInput, ScoreGrid
 from sktagger.networks._slaney import slaney_filters
+from sktagger.networks.efficientat import EfficientAT
 
 __all__ = ["PANNs", "PANNsModule"]
 
@@ -81,7 +81,6 @@ class PANNs(Network):
 
     version: ClassVar[int] = 1
     head_name: str = "fc_audioset"
-    fine_tuning: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     _parameter_constraints: ClassVar[dict[str, list]] = {
         "variant": [StrOptions(set(LAYOUTS))],
         "sample_rate": [Options(Integral, set(_RATES))],
@@ -100,6 +99,13 @@ class PANNs(Network):
     def n_stages(self) -> int:  # type: ignore[override]
         """Number of stages: the blocks, the first with the norm of the input, and ``fc1``."""
         return len(LAYOUTS[self.variant].channels) + 1
+
+    @property
+    def fine_tuning(self) -> Mapping[str, Any]:  # type: ignore[override]
+        """Defaults of a tagger's parameters for fine-tuning, as those of EfficientAT."""
+        if self.variant == _SEGMENTWISE:  # a linear fit needs one embedding per clip
+            return {**EfficientAT.fine_tuning, "head_init": "random"}
+        return EfficientAT.fine_tuning
 
     def get_input(self) -> NetworkInput:
         """Return what the input must be: STFTs of waveforms that are not scaled.
