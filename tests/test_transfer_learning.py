@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from sktagger import AudioEmbedding, AudioTagger, TunedThresholdTagger, WALNetTagger
 from sktagger.datasets import audioset_classes
 from sktagger.metrics import map_scorer
-from sktagger.networks import NETWORKS, EfficientAT
+from sktagger.networks import NETWORKS, EfficientAT, PANNs
 from sktagger.networks._pooling import Dropout
 from sktagger.pretrained import find_model as find_pretrained
 from sktagger.pretrained import list_models
@@ -132,6 +132,20 @@ def test_weights_of_no_known_network(tmp_path):
 def test_wrong_network(path):
     with pytest.raises(ValueError, match=r"do not fit this network.*features.0.0.weight"):
         AudioTagger.from_checkpoint(path, network=EfficientAT(width=1.5))
+
+
+def test_constants_of_the_front_end_show_other_settings(tmp_path):
+    network = PANNs(variant="cnn6", sample_rate=16000)
+    state = network.build(2).state_dict()
+    path = tmp_path / "Cnn6_16k_mAP=0.3.pth"
+    torch.save({"model": state | {"logmel_extractor.melW": network._mel_filters()}}, path)
+    assert AudioTagger.from_checkpoint(path).network_.sample_rate == 16000
+    wrong = PANNs(variant="cnn6", sample_rate=32000)
+    with pytest.raises(ValueError, match="was trained with sample_rate=16000, but this tagger has"):
+        AudioTagger.from_checkpoint(path, network=wrong)
+    X, y = make_clips(2)
+    with pytest.raises(ValueError, match=r"init_from: .*was trained with sample_rate=16000"):
+        AudioTagger(wrong, init_from=path, **SETTINGS).fit(X, y)
 
 
 def test_missing_checkpoint(tmp_path):

@@ -84,11 +84,16 @@ def read_foreign(
     Raises
     ------
     ValueError
-        If the network is unknown, or `classes` has another number of events than the weights.
+        If the network is unknown, the weights show that it has other settings, or `classes` has
+        another number of events than the weights.
     """
     source = repr(str(path))
     network = identify_network(checkpoint, path) if network is None else network
     state, n_outputs = find_state(checkpoint, network, source)
+    # of the weights as they are, because constants that are not converted can show the settings
+    mismatch = network.explain_mismatch(checkpoint.get("model", checkpoint))
+    if mismatch:
+        raise ValueError(f"{source} {mismatch}. Give the settings of its training by network=.")
     if classes is None:
         names = audioset_classes()["name"].tolist()
         classes = names if n_outputs == _N_AUDIOSET else list(range(n_outputs))
@@ -162,9 +167,6 @@ def restore_foreign(
     weights = read_foreign(load_checkpoint(path), path, network, classes)
     assert weights.network is not None
     assert weights.classes is not None
-    mismatch = weights.network.explain_mismatch(weights.state)
-    if mismatch:
-        raise ValueError(f"{weights.source} {mismatch}. Give the network of its training.")
     tagger = estimator._with_network(weights.network, **params)
     tagger._check_settings()
     events = np.array(weights.classes)
