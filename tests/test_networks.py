@@ -7,20 +7,24 @@ import numpy as np
 import pytest
 import torch
 from _faulty_networks import FAULTS
-from _networks import OddNet, TinyNet
+from _networks import NarrowPANNs, OddNet, TinyNet
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 
 from sktagger import AudioTagger, Augmentation, TunedThresholdTagger, WALNetTagger
 from sktagger.metrics import map_scorer
-from sktagger.networks import NETWORKS, Network, ScoreGrid, WALNet
+from sktagger.networks import NETWORKS, Network, PANNs, ScoreGrid, WALNet
 from sktagger.networks.checks import check_network, network_checks
 from sktagger.training.callbacks import Checkpoint
 
 SMALL = [
     WALNet(sample_rate=2000),
     WALNet(sample_rate=2000, fmin=0, pooling="mean"),
+    PANNs(variant="cnn6", sample_rate=8000),
+    NarrowPANNs(sample_rate=8000),
+    NarrowPANNs(variant="cnn14_decision_level_max", sample_rate=8000),
+    NarrowPANNs(variant="cnn10", sample_rate=8000),
     OddNet(),
     TinyNet(),
 ]
