@@ -6,6 +6,7 @@ audio neural networks for audio pattern recognition", IEEE/ACM TASLP 28, 2020.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from numbers import Integral
 from types import MappingProxyType
@@ -271,5 +272,5 @@ def _find_sample_rates(state, file_name):
     if isinstance(constant, Tensor) and constant.ndim == 3:
         found = [rate for rate, (n_fft, *_) in _RATES.items() if n_fft == constant.shape[-1]]
         return found or list(_RATES)
-    parts = file_name.lower().split("_")
+    parts = re.split("[^0-9a-z]", file_name.lower())
     return [rate for rate in _RATES if f"{rate // 1000}k" in parts] or [32000]
