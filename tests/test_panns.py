@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from _networks import NarrowPANNs
-from _parity import draw_weights, load_parity
+from _pretrained import draw_weights, load_reference
 from torch.nn import functional as F
 
 from sktagger import AudioTagger
@@ -408,7 +408,7 @@ PARITY = {
 
 @pytest.fixture(scope="module")
 def panns():
-    return load_parity("panns_parity.npz")
+    return load_reference("panns_parity.npz")
 
 
 @cache

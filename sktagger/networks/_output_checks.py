@@ -55,11 +55,11 @@ def check_layers(network: Network) -> None:
         for row, n in zip(outputs, n_segments.tolist(), strict=True):
             require(not row[:, n:].any(), f"{layer} beyond the segments of a clip is not 0")
         scale = clips.abs().max().item() + 1
-        pooled = module.pool_segments(layer, *module.segment_features(layer, stft, n_frames))
-        require_close(pooled / scale, clips / scale, f"{layer} of clips, pooled from segments")
         for i, n in enumerate(lengths):
             alone = module.clip_outputs(layer, stft[i : i + 1, :, :n], n_frames[i : i + 1])
             require_close(alone[0] / scale, clips[i] / scale, f"{layer} alone and in a batch")
+        pooled = module.pool_segments(layer, *module.segment_features(layer, stft, n_frames))
+        require_close(pooled / scale, clips / scale, f"{layer} of clips, pooled from segments")
     pooled = module.pool_segments(None, *module.segment_features(None, stft, n_frames))
     require_close(pooled, module(stft, n_frames), "scores of clips, pooled from segments")
     for row, of_clip, n in zip(scores, outputs, expected.tolist(), strict=True):
