@@ -47,8 +47,8 @@ class AudioTagger(StoredTagger):
         same, but memory does not grow with the length of a clip. If a network's scores depend on
         the whole clip, it is scored at once.
     lr : float or "auto", default="auto"
-        Learning rate of AdamW; its maximum, if a schedule changes it. "auto": 5e-4 if an EfficientAT
-        or PANNs is fine-tuned, else 2e-3.
+        Learning rate of AdamW; its maximum, if a schedule changes it. "auto": 5e-4 if an
+        EfficientAT or PANNs is fine-tuned, else 2e-3.
     schedule : {"one_cycle", "constant"}, default="one_cycle"
         "one_cycle": the learning rate rises to `lr` and falls to 0 at the end of training, see
         :class:`sktagger.training.callbacks.OneCycle`. "constant": as published; also what
