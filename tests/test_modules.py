@@ -13,6 +13,7 @@ from sktagger.networks import (
     Frames,
     LogMel,
     MaskedBatchNorm,
+    MaskedBatchNorm2d,
     NormPoolReLU,
     RunningNorm,
     WALNet,
@@ -734,3 +735,42 @@ def test_stft_of_a_wrong_shape(walnet, shape):
 def test_frame_counts_can_have_any_integer_type(walnet, spectra, dtype):
     stft, lengths = spectra([100, 70])
     assert torch.equal(walnet(stft, lengths.to(dtype)), walnet(stft, lengths))
+
+
+@pytest.mark.parametrize("n_frames", [(9, 9, 9), (9, 4, 1), (1, 1, 1)])
+def test_batch_norm_of_pytorch_uses_valid_frames_only(n_frames):
+    """The oracle is PyTorch's own layer on the valid frames, in a row."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(3, 4, 2, 9, generator=generator, requires_grad=True)
+    frames = Frames.of(torch.tensor(n_frames), 9)
+    norm, oracle = MaskedBatchNorm2d(4, eps=1e-3, momentum=0.2), torch.nn.BatchNorm2d(4, 1e-3, 0.2)
+    for layer in (norm, oracle):
+        with torch.no_grad():
+            layer.weight.copy_(torch.tensor([1.0, -2.0, 0.5, 3.0]))
+            layer.bias.copy_(torch.tensor([0.0, 1.0, -1.0, 0.5]))
+    slope = torch.randn(x.shape, generator=generator)
+    with torch.enable_grad():
+        for training in (True, False):
+            y = norm.train(training)(x, frames)
+            parts = [clip[:, :, :n] for clip, n in zip(x, n_frames, strict=True)]
+            expected = oracle.train(training)(torch.cat(parts, 2)[None])[0].split(n_frames, 2)
+            for clip, wanted, n in zip(y, expected, n_frames, strict=True):
+                torch.testing.assert_close(clip[:, :, :n], wanted)
+                assert not clip[:, :, n:].any()
+            slopes = [s[:, :, :n] for s, n in zip(slope, n_frames, strict=True)]
+            (gradient,) = torch.autograd.grad((y * slope).sum(), x)
+            loss = sum((e * s).sum() for e, s in zip(expected, slopes, strict=True))
+            torch.testing.assert_close(
+                gradient, torch.autograd.grad(loss, x)[0], atol=1e-5, rtol=1e-4
+            )
+            for name, tensor in oracle.state_dict().items():
+                torch.testing.assert_close(norm.state_dict()[name], tensor)
+
+
+def test_batch_norm_of_a_single_value():
+    norm = MaskedBatchNorm2d(3).train()
+    with torch.no_grad():
+        norm.bias.copy_(torch.tensor([1.0, 2.0, 3.0]))
+    y = norm(torch.randn(1, 3, 1, 5), Frames.of(torch.tensor([1]), 5))
+    assert y[0, :, 0, 0].tolist() == [1.0, 2.0, 3.0]
+    assert not y[..., 1:].any()

@@ -14,8 +14,7 @@ from torch.nn import functional as F
 from sktagger import AudioTagger
 from sktagger.audio.edges import prepare
 from sktagger.audio.spectral import frame_onsets, stft
-from sktagger.networks import Frames, MaskedBatchNorm2d, PANNs
-from sktagger.networks._panns_layers import _Norm
+from sktagger.networks import PANNs
 from sktagger.networks._slaney import LogMelPower, slaney_filters
 
 assert_close = partial(np.testing.assert_allclose, rtol=0)
@@ -184,24 +183,6 @@ def test_masks_set_normalized_features_to_zero(spectra):
     expected[0, :, 5:15] = 0
     expected[1, 60:] = 0
     assert torch.equal(masked, expected)
-
-
-@pytest.mark.parametrize("n_frames", [[9, 6, 1], [9, 9, 9]])
-def test_norm_is_that_of_masked_frames(rng, n_frames):
-    x = torch.from_numpy(rng.normal(2.0, 3.0, (3, 4, 2, 9)).astype(np.float32))
-    frames = Frames.of(torch.tensor(n_frames), 9)
-    results = []
-    for kind in (_Norm, MaskedBatchNorm2d):
-        norm = kind(4)
-        norm.weight.copy_(torch.tensor([1.0, -2.0, 0.5, 3.0]))
-        norm.bias.copy_(torch.tensor([0.1, 0.2, -0.3, 0.0]))
-        own = x.contiguous(memory_format=torch.channels_last).requires_grad_()
-        with torch.enable_grad():
-            y = norm(own, frames)
-            (y**3).sum().backward()
-        results.append([y.detach(), own.grad, norm.weight.grad, norm.bias.grad, *norm.buffers()])
-    for a, b in zip(*results, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
 def test_frozen_norms_are_those_of_evaluation(spectra):

@@ -281,20 +281,17 @@ class MaskedBatchNorm2d(nn.BatchNorm2d):
         several = x.numel() > x.shape[1]  # PyTorch refuses single values in training
         if not self.training or (several and not frames.padded):
             return frames.fill_(super().forward(x))
-        valid = frames.fill_(torch.ones_like(x[:, :1], dtype=torch.float32))
-        n_values = valid.sum()
-        axes = (0, 2, 3)
-        values = x.float() * valid
-        mean = values.sum(axes, keepdim=True) / n_values
-        variance = ((values - mean) * valid).square().sum(axes, keepdim=True) / n_values
-        with torch.no_grad():
-            self.num_batches_tracked += 1
-            unbiased = variance.flatten() * n_values / (n_values - 1).clamp(min=1)
-            self.running_mean.lerp_(mean.flatten(), self.momentum)
-            self.running_var.lerp_(unbiased, self.momentum)
-        scale = self.weight[:, None, None] * torch.rsqrt(variance + self.eps)
-        y = (x - mean) * scale + self.bias[:, None, None]
-        return frames.fill_(y.to(x.dtype))
+        n_clips, n_channels, height, n_frames = x.shape
+        valid = torch.arange(n_frames, device=x.device) < frames.n_frames[:, None]
+        places = valid[:, None].expand(-1, height, -1).flatten().nonzero()[:, 0]
+        rows = x.permute(0, 2, 3, 1).reshape(-1, n_channels)  # no copy if channels are last
+        values = rows.index_select(0, places)
+        if len(values) > 1:
+            normalized = super().forward(values[..., None, None])[..., 0, 0]
+        else:  # its variance is 0
+            normalized = (values * 0 + self.bias).to(x.dtype)
+        y = torch.zeros_like(rows).index_copy_(0, places, normalized)
+        return y.view(n_clips, height, n_frames, n_channels).permute(0, 3, 1, 2)
 
 
 def normalizes(part: nn.Module) -> bool:

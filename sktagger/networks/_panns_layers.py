@@ -67,27 +67,11 @@ LAYOUTS = {
 }
 
 
-class _Norm(MaskedBatchNorm2d):
-    """`MaskedBatchNorm2d` that keeps less for the gradient, on channels-last input."""
-
-    def forward(self, x: Tensor, frames: Frames) -> Tensor:  # type: ignore[override]
-        """Normalize, see :meth:`MaskedBatchNorm2d.forward`."""
-        if not self.training or not frames.padded:
-            return super().forward(x, frames)
-        n_clips, n_channels, n_mels, n_frames = x.shape
-        valid = torch.arange(n_frames, device=x.device) < frames.n_frames[:, None]
-        places = valid[:, None].expand(-1, n_mels, -1).flatten().nonzero()[:, 0]
-        rows = x.permute(0, 2, 3, 1).reshape(-1, n_channels)
-        normalized = nn.BatchNorm2d.forward(self, rows.index_select(0, places)[..., None, None])
-        y = torch.zeros_like(rows).index_copy_(0, places, normalized[..., 0, 0])
-        return y.view(n_clips, n_mels, n_frames, n_channels).permute(0, 3, 1, 2)
-
-
 def conv_norm(
     x: Tensor,
     frames: Frames,
     conv: nn.Conv2d,
-    norm: _Norm,
+    norm: MaskedBatchNorm2d,
     activation: Callable[[Tensor], Tensor],
     dtype: torch.dtype,
 ) -> Tensor:
@@ -101,7 +85,7 @@ def conv_norm(
         Valid frames of the clips.
     conv : Conv2d
         Without bias.
-    norm : _Norm
+    norm : MaskedBatchNorm2d
     activation : callable
         It keeps 0.
     dtype : torch.dtype
@@ -146,7 +130,7 @@ class ConvBlock(nn.Module):
             weight = conv.weight.mT.contiguous(memory_format=torch.channels_last).mT
             conv.weight = nn.Parameter(weight.detach())
             self.add_module(f"conv{number}", conv)
-            self.add_module(f"bn{number}", _Norm(n_out))
+            self.add_module(f"bn{number}", MaskedBatchNorm2d(n_out))
             n_in = n_out
         self.n_channels = n_out
         self.n_convs = n_convs
