@@ -43,9 +43,12 @@ def make_waveforms(n_clips, seconds):
     """Make noise with a different spectrum and level in each clip."""
     rng = np.random.default_rng(0)
     noise = rng.standard_normal((n_clips, int(seconds * SAMPLE_RATE)))
-    spectra = np.fft.rfft(noise) * rng.uniform(0, 1, (n_clips, 16)).repeat(
-        noise.shape[1] // 32 + 1, axis=1
-    )[:, : noise.shape[1] // 2 + 1]
+    spectra = (
+        np.fft.rfft(noise)
+        * rng.uniform(0, 1, (n_clips, 16)).repeat(noise.shape[1] // 32 + 1, axis=1)[
+            :, : noise.shape[1] // 2 + 1
+        ]
+    )
     return (np.fft.irfft(spectra) * np.logspace(-2, -1, n_clips)[:, None]).astype(np.float32)
 
 
