@@ -6,6 +6,7 @@ channel, frame, mel) in PANNs. Scores are logits. Norms are not folded into conv
 """
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -174,7 +175,7 @@ class Cnn14(nn.Module):
         super().__init__()
         self.bn0 = nn.BatchNorm2d(64)
         channels = 1, 64, 128, 256, 512, 1024, 2048
-        for number, sizes in enumerate(zip(channels, channels[1:], strict=False), 1):
+        for number, sizes in enumerate(pairwise(channels), 1):
             self.add_module(f"conv_block{number}", _ConvBlock(*sizes))
         self.fc1, self.fc_audioset = nn.Linear(2048, 2048), nn.Linear(2048, n_events)
 

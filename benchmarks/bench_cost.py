@@ -34,7 +34,7 @@ from torch import nn
 from sktagger import AudioTagger
 from sktagger.audio.edges import prepare
 from sktagger.audio.spectral import frame_onsets, stft
-from sktagger.networks import PANNs, EfficientAT
+from sktagger.networks import EfficientAT, PANNs
 
 RESULTS = Path(__file__).with_name("results_cost.md")
 
