@@ -53,8 +53,8 @@ FINE_TUNED = {
     "fine-tuned": {},
     "random head": {"head_init": "random"},
     "norms learn": {"freeze_norms": False},
-    "lr 1e-3": {"lr": 1e-3},
-    "none of the three": {"head_init": "random", "freeze_norms": False, "lr": 1e-3},
+    "lr 2e-3": {"lr": 2e-3},
+    "none of the three": {"head_init": "random", "freeze_norms": False, "lr": 2e-3},
     "head only": {"freeze": "backbone"},
 }
 SYSTEMS = ["zero-shot", "probe", *FINE_TUNED]
@@ -162,7 +162,7 @@ def main():
     parser.add_argument("--data", type=Path, default=os.environ.get("SKTAGGER_DATA"))
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=["probe", "fine-tuned"])
     parser.add_argument("--seeds", type=int, nargs="+", help="seeds or folds; default: 0 1 2, all")
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--n-jobs", type=int, default=1)
     parser.add_argument("--params", default="{}", help="other parameters of the tagger, as JSON")
     parser.add_argument("--validation-only", action="store_true", help="spare evaluation clips")

@@ -368,6 +368,14 @@ FAULTS = [
         "alone and in a batch",
     ),
     (
+        "check_layers",
+        with_module(
+            clip_outputs=NetworkModule.clip_outputs,
+            pool_segments=lambda self, layer, x, n: x.sum(-1) / n[:, None],
+        ),
+        "scores of clips, pooled from segments",
+    ),
+    (
         "check_new_head",
         with_module(set_head=lambda self, w, b: NetworkModule.set_head(self, w, 0 * b)),
         "the head that was set",

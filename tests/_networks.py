@@ -12,11 +12,13 @@ from sktagger.networks import (
     Network,
     NetworkInput,
     NetworkModule,
+    PANNs,
     ScoreGrid,
     WALNet,
     mel_filterbank,
     skip_init,
 )
+from sktagger.networks._panns_layers import LAYOUTS
 
 
 def make_walnet(
@@ -26,6 +28,15 @@ def make_walnet(
     settings.setdefault("pooling", "mean")
     network = WALNet(sample_rate=sample_rate, stft=STFT(n_fft=n_fft), **settings)
     return network.build(n_events, random_state=random_state, precision=precision)
+
+
+class NarrowPANNs(PANNs):
+    """PANNs with a few channels only, whose checks are quick."""
+
+    def _layout(self):
+        layout = LAYOUTS[self.variant]
+        channels = (4, 8, 8, 16, 16, 32)[: len(layout.channels)]
+        return layout._replace(channels=channels, n_features=24)
 
 
 class OddNet(Network):

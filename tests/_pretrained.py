@@ -37,12 +37,13 @@ def find_model(name):
 def draw_weights(shapes, seed):
     """Draw the weights of the reference; return them and their sha256.
 
-    `shapes` has the names and shapes of a checkpoint, without constants of the front end.
+    `shapes` has the shapes, or the tensors, of a checkpoint by name, without constants of the front
+    end.
     """
     rng = np.random.default_rng(seed)
     digest, state = hashlib.sha256(), {}
     for name in sorted(shapes):
-        shape = tuple(shapes[name])
+        shape = tuple(getattr(shapes[name], "shape", shapes[name]))
         if name.endswith("num_batches_tracked"):
             state[name] = torch.tensor(100_000)
             continue

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 from _faulty_networks import FAULTS
-from _networks import OddNet, TinyNet
+from _networks import NarrowPANNs, OddNet, TinyNet
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 
 from sktagger import AudioTagger, Augmentation, TunedThresholdTagger, WALNetTagger
 from sktagger.metrics import map_scorer
-from sktagger.networks import NETWORKS, EfficientAT, Network, ScoreGrid, WALNet
+from sktagger.networks import NETWORKS, EfficientAT, Network, PANNs, ScoreGrid, WALNet
 from sktagger.networks.checks import check_network, network_checks
 from sktagger.training.callbacks import Checkpoint
 
@@ -23,6 +23,10 @@ SMALL = [
     WALNet(sample_rate=2000, fmin=0, pooling="mean"),
     EfficientAT(width=0.1, n_mels=32),
     EfficientAT(width=0.1, n_mels=40, strides=(2, 2, 1, 1), head="fully_convolutional"),
+    PANNs(variant="cnn6", sample_rate=8000),
+    NarrowPANNs(sample_rate=8000),
+    NarrowPANNs(variant="cnn14_decision_level_max", sample_rate=8000),
+    NarrowPANNs(variant="cnn10", sample_rate=8000),
     OddNet(),
     TinyNet(),
 ]

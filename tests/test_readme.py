@@ -6,6 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import torch
+
+from sktagger.networks import EfficientAT
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -38,3 +41,17 @@ def test_first_lines_run_on_the_database(tmp_path, monkeypatch):
     scores = names["tagger"].predict_proba(names["X_new"])
     assert scores.shape == names["Y_new"].shape
     assert np.isfinite(scores).all()
+
+
+def test_lines_on_networks_that_know_audioset_run(tmp_path, monkeypatch):
+    (code,) = [c for c in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "mn10_as" in c]
+    path = tmp_path / "mn10_as_mAP_471.pt"
+    torch.save(EfficientAT().build(527).state_dict(), path)
+    monkeypatch.setattr("sktagger.taggers._stored.fetch", lambda name, **_: path)
+    monkeypatch.chdir(tmp_path)
+    X = np.random.default_rng(0).standard_normal((8, 3200))
+    names = {"X": X, "X_val": X, "y": list("abababab")}
+    names["Y"] = names["Y_val"] = [["a"], ["b"]] * 4
+    fast = "max_epochs=1, augmentation=None, verbose=0"
+    exec(code.replace("(init_from=", f"({fast}, init_from="), names)
+    assert len(names["tagger"].classes_) == 527

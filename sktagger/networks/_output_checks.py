@@ -58,6 +58,10 @@ def check_layers(network: Network) -> None:
         for i, n in enumerate(lengths):
             alone = module.clip_outputs(layer, stft[i : i + 1, :, :n], n_frames[i : i + 1])
             require_close(alone[0] / scale, clips[i] / scale, f"{layer} alone and in a batch")
+        pooled = module.pool_segments(layer, *module.segment_features(layer, stft, n_frames))
+        require_close(pooled / scale, clips / scale, f"{layer} of clips, pooled from segments")
+    pooled = module.pool_segments(None, *module.segment_features(None, stft, n_frames))
+    require_close(pooled, module(stft, n_frames), "scores of clips, pooled from segments")
     for row, of_clip, n in zip(scores, outputs, expected.tolist(), strict=True):
         require_close(of_clip[:, :n].sigmoid(), row[:, :n], "logits and scores of segments")
 

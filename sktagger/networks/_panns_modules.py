@@ -215,7 +215,8 @@ class DecisionLevelMaxModule(PANNsModule):
     """The same layers, applied to segments. The score of a clip is the largest of its segments."""
 
     pools_embeddings = False
-    clip_outputs = NetworkModule.clip_outputs
+    segment_features = NetworkModule.segment_features
+    pool_segments = NetworkModule.pool_segments
     forward = NetworkModule.forward
 
     def pool(self, scores: Tensor, n_segments: Tensor) -> Tensor:

@@ -115,7 +115,8 @@ class Network(BaseEstimator):
     prefers_bfloat16 : bool
         Whether bfloat16 is faster than float32 on CPUs with AMX.
     fine_tuning : dict
-        Defaults of a tagger's parameters for a training that begins with trained weights.
+        What "auto" stands for in a tagger's parameters `lr`, `freeze_norms` and `head_init`, if
+        `init_from` is given. Missing ones are as in a training from scratch.
     """
 
     version: ClassVar[int] = 1

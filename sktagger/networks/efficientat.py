@@ -85,7 +85,7 @@ class EfficientAT(Network):
     version: ClassVar[int] = 1
     prefers_bfloat16: ClassVar[bool] = False
     fine_tuning: Mapping[str, Any] = MappingProxyType(
-        {"lr": 2e-4, "freeze_norms": True, "head_init": "linear"}
+        {"lr": 5e-4, "freeze_norms": True, "head_init": "linear"}
     )
     _parameter_constraints: ClassVar[dict[str, list]] = {
         "width": [Interval(Real, 0, 16, closed="right")],

@@ -6,6 +6,7 @@ audio neural networks for audio pattern recognition", IEEE/ACM TASLP 28, 2020.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from sktagger._utils.validation import Options, StrOptions
 from sktagger.audio.spectral import STFTSizes
-from sktagger.networks._panns_layers import LAYOUTS
+from sktagger.networks._panns_layers import LAYOUTS, Layout
 from sktagger.networks._panns_modules import DecisionLevelMaxModule, PANNsModule
 from sktagger.networks._protocol import Network, NetworkInput, ScoreGrid
 from sktagger.networks._slaney import slaney_filters
@@ -98,7 +99,7 @@ class PANNs(Network):
     @property
     def n_stages(self) -> int:  # type: ignore[override]
         """Number of stages: the blocks, the first with the norm of the input, and ``fc1``."""
-        return len(LAYOUTS[self.variant].channels) + 1
+        return len(self._layout().channels) + 1
 
     @property
     def fine_tuning(self) -> Mapping[str, Any]:  # type: ignore[override]
@@ -115,7 +116,7 @@ class PANNs(Network):
         NetworkInput
         """
         n_fft, hop_length, _ = _RATES[self.sample_rate]
-        least = (LAYOUTS[self.variant].step - 1) * hop_length
+        least = (self._layout().step - 1) * hop_length
         stft = STFTSizes(n_fft, hop_length, n_fft, "hann", center=True, min_samples=least)
         return NetworkInput(self.sample_rate, stft, _N_MELS, "raw", ("time_mask", "mel_mask"))
 
@@ -127,7 +128,7 @@ class PANNs(Network):
         ScoreGrid
             Segments do not overlap. Frames beyond the last whole segment belong to none.
         """
-        layout = LAYOUTS[self.variant]
+        layout = self._layout()
         context = layout.context if self.variant == _SEGMENTWISE else None
         return ScoreGrid(layout.step, layout.step, context, partial=False)
 
@@ -237,13 +238,16 @@ class PANNs(Network):
             f"{_FMIN:g} to {fmax:g} Hz)"
         )
 
+    def _layout(self) -> Layout:
+        return LAYOUTS[self.variant]
+
     def _mel_filters(self) -> Tensor:
         n_fft, _, fmax = _RATES[self.sample_rate]
         return slaney_filters(self.sample_rate, n_fft, _N_MELS, _FMIN, fmax)
 
     def _make(self, n_events: int) -> PANNsModule:
         module = DecisionLevelMaxModule if self.variant == _SEGMENTWISE else PANNsModule
-        return module(n_events, layout=LAYOUTS[self.variant], filters=self._mel_filters())
+        return module(n_events, layout=self._layout(), filters=self._mel_filters())
 
 
 def _find_variants(state):
@@ -274,5 +278,5 @@ def _find_sample_rates(state, file_name):
     if isinstance(constant, Tensor) and constant.ndim == 3:
         found = [rate for rate, (n_fft, *_) in _RATES.items() if n_fft == constant.shape[-1]]
         return found or list(_RATES)
-    parts = file_name.lower().split("_")
+    parts = re.split("[^0-9a-z]", file_name.lower())
     return [rate for rate in _RATES if f"{rate // 1000}k" in parts] or [32000]

@@ -47,8 +47,8 @@ class AudioTagger(StoredTagger):
         same, but memory does not grow with the length of a clip. If a network's scores depend on
         the whole clip, it is scored at once.
     lr : float or "auto", default="auto"
-        Learning rate of AdamW; its maximum, if a schedule changes it. "auto": 2e-3; for networks of
-        AudioSet that are fine-tuned, the value in their `fine_tuning`.
+        Learning rate of AdamW; its maximum, if a schedule changes it. "auto": 5e-4 if an
+        EfficientAT or PANNs is fine-tuned, else 2e-3.
     schedule : {"one_cycle", "constant"}, default="one_cycle"
         "one_cycle": the learning rate rises to `lr` and falls to 0 at the end of training, see
         :class:`sktagger.training.callbacks.OneCycle`. "constant": as published; also what
@@ -95,14 +95,13 @@ class AudioTagger(StoredTagger):
         stages, so that only the head is trained. 0 or None: everything is trained.
     freeze_norms : bool or "auto", default="auto"
         Whether the running statistics of normalization do not change in training, and are used
-        instead of those of each batch. "auto": as in the network's `fine_tuning` if `init_from` is
-        given, else False.
+        instead of those of each batch. "auto": if an EfficientAT or PANNs is fine-tuned.
     head_init : {"auto", "random", "linear"}, default="auto"
         Initial weights of the head, except for events that `init_from` has by the same name.
         "linear": those of a logistic regression per event, with an L2 penalty, on the embeddings of
         the training clips. It needs a network that scores one embedding per clip, such as
-        EfficientAT. "auto": as in the network's `fine_tuning` if `init_from` is given, else
-        "random".
+        EfficientAT. "auto": "linear" if an EfficientAT or PANNs is fine-tuned (except for
+        "cnn14_decision_level_max"), else "random".
     warm_start : bool, default=False
         Whether `fit` continues from the current weights and optimizer instead of starting a new
         training.
