@@ -3,7 +3,10 @@
 import json
 from pathlib import Path
 
+import torch
+
 from sktagger.datasets.scenes import make_scenes
+from sktagger.networks import EfficientAT
 
 # Parameters of WALNetTagger that fit the data.
 QUICK_PARAMS = {"sample_rate": 8000, "batch_size": 4, "verbose": 0}
@@ -41,3 +44,20 @@ def write_quick_data(folder):
     database.parent.mkdir()
     database.write_text(json.dumps({"datasets": {"all": examples}}), encoding="utf-8")
     return database
+
+
+def write_quick_weights(folder):
+    """Write random weights of a small EfficientAT with the outputs of AudioSet.
+
+    Parameters
+    ----------
+    folder : PathLike
+
+    Returns
+    -------
+    Path
+        The file. Its name tells the settings, as those of public weights do.
+    """
+    path = Path(folder) / "mn01_as_mAP_000.pt"
+    torch.save(EfficientAT(width=0.1).build(527, random_state=0).state_dict(), path)
+    return path
