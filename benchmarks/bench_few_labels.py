@@ -21,7 +21,8 @@ random forest
 
 Each run is appended to results_few_labels.jsonl when it ends. Runs in this file are not repeated.
 The table in results_few_labels.md has the mean +- standard deviation over runs, in percent. A run
-is a draw and a fold.
+is a draw and a fold. Where a system has several draws, a second row has the first draw alone, to
+compare with systems that have only this one.
 """
 
 import argparse
@@ -116,6 +117,17 @@ def run_all(args):
                         print(json.dumps(run), flush=True)
 
 
+def table_row(name, rows, measure, sizes):
+    """Format the row of a system."""
+    groups = [rows.loc[rows["clips"] == size] for size in sizes]
+    n_runs = " / ".join(dict.fromkeys(str(len(group)) for group in groups))
+    cells = [
+        mean_and_spread(100 * group[measure].mean(), 100 * group[measure].std()) for group in groups
+    ]
+    seconds = " / ".join(f"{group['seconds'].mean():.1f}" for group in groups)
+    return f"| {name} | {n_runs} | {' | '.join(cells)} | {seconds} |"
+
+
 def write_table(runs, path):
     """Write means and standard deviations over runs, in percent."""
     lines = ["# Few labels\n\nWritten by `bench_few_labels.py`, which explains the protocol."]
@@ -129,14 +141,10 @@ def write_table(runs, path):
                 "probe": f"probe, {weights}",
                 "fine-tuned": f"fine-tuned, {weights}, {n_epochs} epochs",
             }.get(system, system)
-            groups = [rows.loc[rows["clips"] == size] for size in sizes]
-            n_runs = " / ".join(dict.fromkeys(str(len(group)) for group in groups))
-            cells = [
-                mean_and_spread(100 * group[measure].mean(), 100 * group[measure].std())
-                for group in groups
-            ]
-            seconds = " / ".join(f"{group['seconds'].mean():.1f}" for group in groups)
-            lines += [f"| {name} | {n_runs} | {' | '.join(cells)} | {seconds} |"]
+            lines += [table_row(name, rows, measure, sizes)]
+            if rows["draw"].any():
+                first = rows.loc[rows["draw"] == 0]
+                lines += [table_row(f"{name}, first draw", first, measure, sizes)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

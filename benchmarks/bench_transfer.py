@@ -5,6 +5,7 @@ weights are those of EfficientAT, for example mn04_as_mAP_432.pt.
 
     python benchmarks/bench_transfer.py WEIGHTS scenes                # 3 seeds
     python benchmarks/bench_transfer.py WEIGHTS esc10 --systems probe fine-tuned
+    python benchmarks/bench_transfer.py - scenes --quick    # does it run? seconds, no file
 
 scenes: 300 training, 100 validation and 150 evaluation clips of 10 s. Fine-tuning keeps the epoch
 with the best validation mAP. Thresholds are tuned on validation clips. Evaluation clips are used
@@ -21,12 +22,14 @@ fine-tuned: AudioTagger(init_from=WEIGHTS). Others leave out a part of its defau
 import argparse
 import json
 import os
+import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from _data import mean_and_spread, read_esc10, read_scenes
+from _quick_data import write_quick_data, write_quick_weights
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
@@ -157,7 +160,7 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("weights", help="file of EfficientAT's weights")
+    parser.add_argument("weights", help="file of EfficientAT's weights; ignored by --quick")
     parser.add_argument("protocol", choices=["scenes", "esc10"])
     parser.add_argument("--data", type=Path, default=os.environ.get("SKTAGGER_DATA"))
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=["probe", "fine-tuned"])
@@ -168,7 +171,20 @@ def main():
     parser.add_argument("--validation-only", action="store_true", help="spare evaluation clips")
     parser.add_argument("--cache", help="folder of decoded audio")
     parser.add_argument("--results", type=Path, default=HERE / "results_transfer.jsonl")
+    parser.add_argument("--quick", action="store_true", help="synthetic clips, no file")
     args = parser.parse_args()
+    if args.quick:
+        with tempfile.TemporaryDirectory() as folder:
+            write_quick_data(folder)
+            args.data, args.weights = folder, str(write_quick_weights(folder))
+            args.seeds, args.epochs, args.results = [0], 1, Path(folder) / "results.jsonl"
+            run_all(args)
+        return
+    run_all(args)
+
+
+def run_all(args):
+    """Run all systems, and write the table of these and earlier runs."""
     measure = {"scenes": scenes, "esc10": esc10}[args.protocol]
     for seed in args.seeds or range({"scenes": 3, "esc10": 5}[args.protocol]):
         for system in args.systems:

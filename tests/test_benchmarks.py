@@ -25,6 +25,8 @@ QUICK = {
     "bench_speed.py": ("--quick", "sktagger --help"),
     "bench_splitter.py": ("--clips 500 --events 20", "GroupKFold"),
     "bench_thresholds.py": ("--quick --families binormal rounded", "regret"),
+    "bench_transfer.py - scenes": ("--quick", "validation mAP"),
+    "bench_transfer.py - esc10": ("--quick", "fine-tuned"),
     "import_graph.py": ("", "circles"),
 }
 
