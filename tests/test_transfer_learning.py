@@ -367,6 +367,17 @@ def test_fitted_head_can_be_the_best(path):
     assert tagger.score(X, y) == history["valid_mAP"].max()
 
 
+def test_fitted_head_that_is_the_best_is_in_the_checkpoint(path, tmp_path):
+    X, y = make_clips()
+    params = {"lr": 30.0, "schedule": "constant", "max_epochs": 2}
+    for _ in range(2):  # the second time, the training has ended
+        tagger = AudioTagger(init_from=path, callbacks=[Checkpoint(tmp_path)], **SETTINGS)
+        tagger.set_params(**params).fit(X, y, X_val=X, Y_val=y)
+        best = AudioTagger.load(tmp_path)
+        np.testing.assert_array_equal(best.predict_proba(X), tagger.predict_proba(X))
+        assert tagger.score(X, y) == tagger.history_["valid_mAP"].max()
+
+
 def test_linear_head_needs_pooled_embeddings():
     X, y = make_clips(4)
     with pytest.raises(

@@ -72,6 +72,10 @@ _FIELDS = {
 }
 
 
+# settings that records of earlier versions do not have, and their values then
+_ADDED = {"freeze_norms": False, "head_init": "random"}
+
+
 def describe_training(
     tagger, network, seed, targets, train, validation, *, began
 ) -> dict[str, Any]:
@@ -101,6 +105,8 @@ def describe_training(
     """
     settings = params_to_json(tagger, left_out=(*_LEFT_OUT, *tagger._network_parameters))
     settings["augmentation"] = plain(tagger._resolve_augmentation())
+    for name in ("lr", *_ADDED):
+        settings[name] = plain(tagger._resolve(name, network))
     settings["init_from"] = name_source(tagger.init_from)
     fixed = isinstance(tagger.random_state, int | np.integer)
     clips = {"training": _digests(*train)}
@@ -167,7 +173,8 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     if _can_be_extended(here["settings"]):
         names -= {"max_epochs", "max_iterations"}
     for name in sorted(names):
-        found += _unequal(name, there["settings"].get(name), here["settings"].get(name))
+        values = (record["settings"].get(name, _ADDED.get(name)) for record in (there, here))
+        found += _unequal(name, *values)
     for part in ("name", "version", "settings"):
         label = "network" if part == "name" else f"network.{part}"
         found += _unequal(label, there["network"].get(part), here["network"].get(part))
