@@ -64,6 +64,7 @@ class Checkpoint(Callback):
     are then replaced by files of the present format.
     """
 
+    before_training = True  # a fitted head can be the best
     lock_ = None
 
     def __init__(
