@@ -222,8 +222,8 @@ class Checkpoint(Callback):
     def on_epoch_end(self, net: NeuralNet, dataset_train: Any, **kwargs: Any) -> None:
         """Write the checkpoints."""
         row = net.history[-1]
-        if self.lock_ is None or not row["n_iterations"]:
-            return  # another training has the directory, or this one has learned nothing yet
+        if self.lock_ is None:
+            return  # another training has the directory
         directory = expand_path(self.dirname)
         plan = dataset_train.plan
         best = {
@@ -231,8 +231,10 @@ class Checkpoint(Callback):
             "n_iterations": row["n_iterations"],
             "training": self.record_,
         }
-        if row.get("valid_mAP_best", True):
+        if row.get("valid_mAP_best", row["n_iterations"] > 0):
             save_checkpoint(best, checkpoint_paths(directory, "best")[0])
+        if not row["n_iterations"]:
+            return  # nothing to continue from yet; only a fitted head makes this the best so far
         latest = best | {
             "optimizer": net.optimizer_.state_dict(),
             "plan": {
