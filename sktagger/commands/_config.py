@@ -9,6 +9,7 @@ from sktagger._utils.files import expand_path
 from sktagger._utils.schema import Field, check_object
 from sktagger.commands._formats import file_format, read_plain
 from sktagger.commands._recipes import RECIPES
+from sktagger.pretrained._models import MODELS
 
 CONFIG_FORMAT = 2
 ESTIMATORS = ("WALNetTagger", "AudioTagger")
@@ -66,7 +67,8 @@ def read_config_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     path : str or PathLike
         The ``config.json`` of an experiment, or a file with some of its keys. A file that ends in
         ``.toml`` is read as TOML, any other as JSON. Paths in it (`database` and `init_from`) are
-        absolute or relative to its folder; ``~`` is expanded.
+        absolute or relative to its folder; ``~`` is expanded. `init_from` may also be the name of a
+        pretrained model.
 
     Returns
     -------
@@ -99,8 +101,11 @@ def read_config_file(path: str | os.PathLike[str]) -> dict[str, Any]:
                 f"{path}, at tagger: memory names a folder of pickles, which can run code, so a "
                 "file cannot set it. Use --set memory=DIR with a folder that only you can write to."
             )
-        if isinstance(params.get("init_from"), str):
-            params["init_from"] = str(path.parent / expand_path(params["init_from"]))
+        source = params.get("init_from")
+        if isinstance(source, str):
+            file = path.parent / expand_path(source)
+            if source not in MODELS or file.exists():
+                params["init_from"] = str(file)
         config["tagger"] = params
     return config
 

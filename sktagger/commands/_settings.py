@@ -1,4 +1,4 @@
-"""Settings of a tagger from several layers: recipe, config file, ``--recipe``, ``--set``.
+"""Settings of a tagger from several layers: recipe, config file, and options of the command.
 
 PyTorch is imported only inside functions, so that other errors appear without waiting for it.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,11 +20,14 @@ from sktagger._utils.files import expand_path
 from sktagger._utils.json import parse_json
 from sktagger._utils.text import nearest
 from sktagger.commands._config import CONFIG_FORMAT
+from sktagger.commands._sources import check_source, find_source, network_of_source
 
 if TYPE_CHECKING:
     from sktagger import AudioTagger
 
 Layers = Mapping[str, Mapping[str, Any]]
+
+RECIPE, RECIPE_OPTION = "recipe", "--recipe"  # layers of the settings of a recipe
 
 # Python users write these instead of null, true and false
 _CONSTANTS = {"None": None, "True": True, "False": False}
@@ -69,13 +73,9 @@ def check_init_from(layers: Layers) -> None:
     layers : dict of str to dict
         Parameters by the place that they come from; later layers override earlier ones.
     """
-    for place, params in _without_overridden(layers).items():
-        source = params.get("init_from")
-        if isinstance(source, str | os.PathLike) and not expand_path(source).is_file():
-            raise FileNotFoundError(
-                f"{place}: init_from: the file {str(source)!r} does not exist. Give a checkpoint "
-                "or a file that `save` wrote."
-            )
+    place = _place_of_source(layers)
+    if place is not None:
+        find_source(place, layers[place]["init_from"])
 
 
 def make_config(
@@ -87,7 +87,7 @@ def make_config(
     min_length: float,
     unknown_events: str,
     tagger: Layers,
-    estimator: str = "WALNetTagger",
+    estimator: str | None = None,
 ) -> dict[str, Any]:
     """Resolve the settings of a training to plain data that reproduces it.
 
@@ -100,7 +100,9 @@ def make_config(
     tagger : dict of str to dict
         Parameters of the tagger by the place that they come from; later layers override earlier
         ones.
-    estimator : {"WALNetTagger", "AudioTagger"}, default="WALNetTagger"
+    estimator : {"WALNetTagger", "AudioTagger"} or None, default=None
+        None: an AudioTagger if a layer sets `network`, or training starts from another network than
+        WALNet; else a WALNetTagger.
 
     Returns
     -------
@@ -109,8 +111,11 @@ def make_config(
 
     Raises
     ------
+    OSError
+        If the source of the first weights cannot be read or fetched.
     ValueError
-        If the parameters of the tagger are invalid. The message names the layer.
+        If the parameters of the tagger are invalid, or the source is damaged or has weights of
+        another network. The message names the layer.
     """
     from sktagger.training._params import network_to_json, params_to_json
 
@@ -130,7 +135,7 @@ def make_config(
         "recipe": recipe,
         "min_length": min_length,
         "unknown_events": unknown_events,
-        "estimator": estimator,
+        "estimator": type(resolved).__name__,
         "network": {key: described[key] for key in ("name", "version")},
         # a cache contains pickles, so a file, which anyone may have written, must not name it
         "tagger": params_to_json(resolved, left_out=("callbacks", "memory")),
@@ -187,29 +192,71 @@ def make_tagger(
 def _resolve(estimator, layers):
     """Make the tagger of all layers; if it is invalid, say which layer makes it so."""
     layers = {place: dict(params) for place, params in layers.items()}
+    init, found = _place_of_source(layers), None
+    if init is not None:
+        # if it is missing, `check_source` says so, after faults of the settings
+        with suppress(FileNotFoundError):
+            source = layers[init]["init_from"] = find_source(init, layers[init]["init_from"])
+            found = network_of_source(init, source, stated=_states_network(estimator, layers))
     for place, params in layers.items():
         if "network" in params:
-            params["network"] = _read_network(place, params["network"])
-    known = _known_names(estimator, layers.values())
+            params["network"] = _read_network(place, params["network"], found)
+    base = _make_base(estimator, found, layers.values())
+    _move_pooling(base, layers)
+    known = _known_names(base, layers.values())
     for place, params in layers.items():
         _check_names(place, params, known)
     layers = _without_overridden(layers)
-    for place, params in layers.items():
-        if params.get("init_from") is not None:
-            params["init_from"] = _absolute_path(place, params["init_from"])
     try:
-        return _apply(estimator, layers.values())
+        tagger = _apply(base, layers.values())
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{_faulty_layer(estimator, layers, str(error))}: {error}") from error
+        raise ValueError(f"{_faulty_layer(base, layers, str(error))}: {error}") from error
+    if init is not None:
+        check_source(init, tagger, found)
+    return tagger
 
 
-def _read_network(place, content):
+def _place_of_source(layers):
+    """Give the layer that says where the first weights come from; None if there are none."""
+    for place, params in _without_overridden(layers).items():
+        if params.get("init_from") is not None:
+            return place
+    return None
+
+
+def _states_network(estimator, layers):
+    return estimator == "WALNetTagger" or any("network" in params for params in layers.values())
+
+
+def _read_network(place, content, found):
+    """Read the network in a layer; if only its name is there, it is as in the source, `found`."""
     from sktagger.training._params import network_from_json
 
+    if found is not None and content == type(found).__name__:
+        return found
     try:
         return network_from_json({"name": content} if isinstance(content, str) else content)
     except ValueError as error:
         raise ValueError(f"{place}, at network: {error}.") from error
+
+
+def _move_pooling(base, layers):
+    """Name the pooling of a recipe as the tagger does, in place; refuse other networks."""
+    from sktagger.networks import WALNet
+
+    if "network" not in base.get_params(deep=False):
+        return
+    networks = [params["network"] for params in layers.values() if "network" in params]
+    network = [base.network, *networks][-1]
+    for place in (RECIPE, RECIPE_OPTION):
+        if "pooling" not in layers.get(place, {}):
+            continue
+        if not isinstance(network, WALNet):
+            raise ValueError(
+                f"{place}: its settings are those of a training of WALNet, but the network is "
+                f"{type(network).__name__}. Leave the recipe out, and --set what you need of it."
+            )
+        layers[place]["network__pooling"] = layers[place].pop("pooling")
 
 
 def _without_overridden(layers):
@@ -225,52 +272,65 @@ def _without_overridden(layers):
     return dict(reversed(kept.items()))
 
 
-def _faulty_layer(estimator, layers, fault):
+def _faulty_layer(base, layers, fault):
     """Find the first layer from which on the settings have this fault.
 
     Settings can be wrong together, such as `fmin` of one layer with `sample_rate` of a later one.
     Without the later layer, there is no fault or another one, so the later layer is to blame.
     """
     places = list(layers)
-    while len(places) > 1 and _fault(estimator, [layers[place] for place in places[:-1]]) == fault:
+    while len(places) > 1 and _fault(base, [layers[place] for place in places[:-1]]) == fault:
         places.pop()
     return places[-1]
 
 
-def _fault(estimator, layers):
+def _fault(base, layers):
     try:
-        _apply(estimator, layers)
+        _apply(base, layers)
     except (TypeError, ValueError) as error:
         return str(error)
     return None
 
 
-def _apply(estimator, layers):
+def _apply(base, layers):
     """Make a tagger with the settings of some layers, and check it."""
-    tagger = _make_default(estimator)
+    from sklearn.base import clone
+
+    tagger = clone(base)
     for params in layers:
-        tagger.set_params(**params)
+        # copies, because a later layer may change the settings of a network
+        tagger.set_params(**clone(params, safe=False))
     tagger._check_settings()
     return tagger
 
 
-def _make_default(estimator):
-    """Make a tagger whose groups are objects, so that all their settings have names."""
+def _make_base(estimator, found, layers):
+    """Make a tagger with the defaults, where `found` is the network of the first weights.
+
+    Its groups are objects, so that all their settings have names.
+    """
     from sktagger import STFT, AudioTagger, Augmentation, WALNetTagger
     from sktagger.networks import WALNet
 
+    if estimator is None:
+        other = found is not None and not isinstance(found, WALNet)
+        named = any("network" in params for params in layers)
+        estimator = "AudioTagger" if other or named else "WALNetTagger"
     if estimator == "AudioTagger":
-        return AudioTagger(WALNet(stft=STFT()), augmentation=Augmentation())
-    return WALNetTagger(stft=STFT(), augmentation=Augmentation())
+        network = WALNet(stft=STFT()) if found is None else found
+        return AudioTagger(network, augmentation=Augmentation())
+    settings = found.get_params(deep=False) if isinstance(found, WALNet) else {"stft": STFT()}
+    return WALNetTagger(**settings, augmentation=Augmentation())
 
 
-def _known_names(estimator, layers):
+def _known_names(base, layers):
     """List the parameters that layers can set, among them those of their networks."""
-    tagger = _make_default(estimator)
-    known = set(tagger.get_params())
+    from sklearn.base import clone
+
+    known = set(base.get_params())
     for params in layers:
-        if estimator == "AudioTagger" and "network" in params:
-            known |= set(tagger.set_params(network=params["network"]).get_params())
+        if "network" in known and "network" in params:
+            known |= set(clone(base).set_params(network=params["network"]).get_params())
     return known - {"callbacks"}
 
 
@@ -283,12 +343,3 @@ def _check_names(place, params, known):
                 f"{place}: the tagger has no parameter {name!r}{nearest(name, dotted)}. The "
                 f"parameters are {', '.join(dotted)}."
             )
-
-
-def _absolute_path(place, init_from):
-    if not isinstance(init_from, str | os.PathLike):
-        raise ValueError(
-            f"{place}: init_from has the type {type(init_from).__name__}, but it must be a path, "
-            "so that config.json can reproduce the training. Save the tagger and give the file."
-        )
-    return str(expand_path(init_from).resolve())

@@ -55,7 +55,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--network",
         metavar="NAME",
         help="train an AudioTagger with this network, such as WALNet, whose settings are then "
-        "network.pooling=mean and the like (default: a WALNetTagger)",
+        "network.pooling=mean and the like (default: that of --init, else a WALNetTagger)",
+    )
+    parser.add_argument(
+        "--init",
+        metavar="SOURCE",
+        help="start from trained weights: a checkpoint of an experiment, EfficientAT or PANNs, the "
+        "directory of an experiment, a saved tagger, or a pretrained model by its name (`sktagger "
+        "models` lists them), which is fetched once. Network and settings are those of SOURCE, "
+        "unless they are given. With --set freeze=backbone, only the head is trained",
     )
     parser.add_argument(
         "--unknown-events",
@@ -88,6 +96,7 @@ def main(args: argparse.Namespace) -> None:
             resume=args.resume,
             recipe=args.recipe,
             network=args.network,
+            init=args.init,
             unknown_events=args.unknown_events,
             settings=parse_settings(args.settings),
         )
@@ -105,6 +114,7 @@ def train(
     resume: str | os.PathLike[str] | None = None,
     recipe: str | None = None,
     network: str | None = None,
+    init: str | os.PathLike[str] | None = None,
     unknown_events: str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Path:
@@ -131,13 +141,20 @@ def train(
         Settings to start from. None: the recipe of `config`, or else "default".
     network : str or None, default=None
         Name of a network of :mod:`sktagger.networks`: an :class:`sktagger.AudioTagger` with it is
-        trained. None: the estimator of `config`, else a :class:`sktagger.WALNetTagger`.
+        trained. None: estimator and network of `config`, else the network of `init`, else a
+        :class:`sktagger.WALNetTagger`.
+    init : str, PathLike or None, default=None
+        Source of the first weights, `init_from` of the tagger: a file, an experiment's directory,
+        which stands for its best checkpoint, or the name of a pretrained model. If neither
+        `network`, `config` nor `settings` state the network, it is that of the source, with an
+        :class:`sktagger.AudioTagger` unless it is a WALNet. Its settings are those of the source,
+        unless others are given. None: `init_from` of `settings` or `config`, else random weights.
     unknown_events : {"error", "ignore"} or None, default=None
         What to do if the validation set has events that the training set lacks. "ignore" leaves
         these events out. None: the value of `config`, or else "error".
     settings : dict or None, default=None
-        Parameters of :class:`sktagger.WALNetTagger` that differ from recipe and `config`. With
-        `resume`, only `memory` is allowed; this cache is not stored in the experiment.
+        Parameters of the tagger that differ from recipe and `config`. With `resume`, only `memory`
+        is allowed; this cache is not stored in the experiment.
 
     Returns
     -------
@@ -148,12 +165,15 @@ def train(
     Raises
     ------
     FileNotFoundError
-        If `database`, `config`, `resume` or `init_from` does not exist.
+        If `database`, `config`, `resume` or the source of the first weights does not exist.
     FileExistsError
         If an experiment of that name exists.
+    ConnectionError
+        If a pretrained model cannot be fetched.
     ValueError, TypeError
-        If a setting or the database is invalid. The message says which layer of settings (recipe,
-        `config` or `settings`) is to blame.
+        If a setting or the database is invalid, or the source of the first weights is damaged or
+        does not fit. The message says which layer of settings (such as `config` or `settings`) is
+        to blame.
     BlockingIOError
         If another process is training in the directory.
     KeyboardInterrupt
@@ -176,6 +196,7 @@ def train(
             validation_set=validation_set,
             recipe=recipe,
             network=network,
+            init=init,
             unknown_events=unknown_events,
         )
         _settings.check_init_from(layers)
@@ -189,6 +210,7 @@ def train(
             "--name": name,
             "--recipe": recipe,
             "--network": network,
+            "--init": init,
             "--unknown-events": unknown_events,
         }
         _check_resumed_alone(settings, changes)
@@ -219,8 +241,8 @@ def train(
         _experiment.locked(directory),
         logging_to(directory / "log.txt"),
     ):
-        _log_start(directory, plan, tagger, Y, Y_val)
         latest = find_checkpoint(directory / "checkpoints", "latest")
+        _log_start(directory, plan, tagger, Y, Y_val, begins=latest is None)
         if tagger.init_from is not None and latest is not None:
             # the checkpoint is enough to continue; the original source may be gone
             tagger.set_params(init_from=latest)
@@ -235,18 +257,22 @@ def train(
     return directory
 
 
-def _log_start(directory, config, tagger, Y, Y_val):
-    """Log the directory, the data and the device."""
+def _log_start(directory, config, tagger, Y, Y_val, *, begins):
+    """Log the directory, the data, the device and, if training begins, its first weights."""
     from sktagger.batching.devices import resolve_device, resolve_precision
 
-    device = resolve_device(tagger.device)
-    precision = resolve_precision(tagger.precision, device, tagger._get_network())
+    device, network = resolve_device(tagger.device), tagger._get_network()
+    precision = resolve_precision(tagger.precision, device, network)
     logger.info(f"experiment {directory}")
     logger.info(
         f"{len(Y)} training clips ({config['training_set']!r}), {len(Y_val)} validation clips "
         f"({config['validation_set']!r}), {Y.shape[1]} events"
     )
     logger.info(f"device {device}, precision {precision}")
+    if tagger.init_from is not None and begins:
+        settings = " ".join(repr(network).split())
+        lr = tagger._resolve("lr", network)
+        logger.info(f"weights of {tagger.init_from}: {settings}, learning rate {lr:g}")
 
 
 def _merge(file, settings, **arguments):
@@ -256,9 +282,12 @@ def _merge(file, settings, **arguments):
     that they come from.
     """
     from sktagger.commands._config import read_config_file
+    from sktagger.commands._settings import RECIPE, RECIPE_OPTION
+    from sktagger.commands._sources import INIT
 
     config = {} if file is None else read_config_file(file)
     config.pop("format", None)
+    init = arguments.pop("init")
     given = {name: value for name, value in arguments.items() if value is not None}
     if "database" not in config and "database" not in given:
         raise ValueError(
@@ -280,15 +309,14 @@ def _merge(file, settings, **arguments):
     merged.pop("tagger", None)
     described = merged.pop("network", None)
     named = described if isinstance(described, str) else None
-    merged["estimator"] = "AudioTagger" if named else merged.get("estimator", "WALNetTagger")
-    recipe_settings = dict(recipe["settings"])
-    if merged["estimator"] == "AudioTagger" and "pooling" in recipe_settings:
-        recipe_settings["network__pooling"] = recipe_settings.pop("pooling")
+    if named:
+        merged["estimator"] = "AudioTagger"
     layers = {
-        "recipe": recipe_settings,
+        RECIPE: recipe["settings"],
         f"{file}, at tagger": config.get("tagger", {}),
         "--network": {"network": named} if named else {},
-        "--recipe": recipe_settings if "recipe" in given else {},
+        RECIPE_OPTION: recipe["settings"] if "recipe" in given else {},
+        INIT: {} if init is None else {"init_from": init},
         "--set": settings,
     }
     return merged, layers

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from sktagger._utils.files import expand_path
 from sktagger._utils.text import nearest, quoted, short
 
 _EFFICIENTAT = "https://github.com/fschmid56/EfficientAT/releases/download/v0.0.1/"
@@ -242,3 +244,18 @@ def find_model(name: str) -> PretrainedModel:
             "sktagger.pretrained.list_models()."
         )
     return MODELS[name]
+
+
+def names_model(source: str | os.PathLike[str]) -> bool:
+    """Say whether a source of weights is the name of a pretrained model.
+
+    Parameters
+    ----------
+    source : str or PathLike
+        A file, or the name of a model. If both exist, it is the file.
+
+    Returns
+    -------
+    bool
+    """
+    return isinstance(source, str) and source in MODELS and not expand_path(source).exists()

@@ -17,8 +17,12 @@ from sktagger.targets import check_classes
 from sktagger.training.callbacks import load_checkpoint
 from sktagger.training.fine_tuning import Weights
 
-_N_AUDIOSET = 527
+_N_AUDIOSET = 527  # events
 TaggerT = TypeVar("TaggerT", bound=BaseTagger)
+
+
+class UnknownNetworkError(ValueError):
+    """The network of weights, or one of its settings, is unknown; the message says what to give."""
 
 
 def identify_network(checkpoint: Mapping[str, Any], path: Path) -> Network:
@@ -37,7 +41,7 @@ def identify_network(checkpoint: Mapping[str, Any], path: Path) -> Network:
 
     Raises
     ------
-    ValueError
+    UnknownNetworkError
         If the network or some of its settings are unknown. The message lists the choices.
     """
     state = checkpoint.get("model", checkpoint)
@@ -46,10 +50,10 @@ def identify_network(checkpoint: Mapping[str, Any], path: Path) -> Network:
         try:
             found = network.identify(state, path.name)
         except ValueError as error:
-            raise ValueError(f"{str(path)!r}: {error}.") from error
+            raise UnknownNetworkError(f"{str(path)!r}: {str(error).rstrip('.')}.") from error
         if found is not None:
             return found
-    raise ValueError(
+    raise UnknownNetworkError(
         f"{str(path)!r}: its weights are those of no known network. They begin with "
         f"{short(sorted(map(str, state))[:5])}. Known are EfficientAT's 'mn*.pt' and PANNs' "
         f"'Cnn*.pth'. Give the settings by network=, one of {', '.join(NETWORKS)}."

@@ -15,10 +15,11 @@ from sklearn.utils.validation import check_is_fitted
 from sktagger._utils.files import expand_path
 from sktagger._utils.json import parse_json
 from sktagger.networks import Network, find_state
-from sktagger.pretrained import fetch, list_models
+from sktagger.pretrained import fetch
+from sktagger.pretrained._models import names_model
 from sktagger.taggers import persistence
 from sktagger.taggers._base import BaseTagger
-from sktagger.taggers._foreign import is_public, read_foreign
+from sktagger.taggers._foreign import UnknownNetworkError, is_public, read_foreign
 from sktagger.targets import are_events
 from sktagger.training._checkpoints import training_record
 from sktagger.training._file_kinds import find_checkpoint, is_checkpoint, is_safetensors
@@ -56,6 +57,8 @@ def read_weights(
         If a pretrained model cannot be fetched.
     TypeError
         If a frozen estimator is not a tagger.
+    UnknownNetworkError
+        If `network` is None and the source does not tell it.
     ValueError
         If the file cannot be read safely, or has no weights of such a network.
     """
@@ -144,10 +147,9 @@ def find_weights(source: str | os.PathLike[str]) -> Path:
     OSError
         If a pretrained model cannot be fetched.
     """
-    path = expand_path(source)
-    if isinstance(source, str) and not path.exists() and source in list_models().index:
-        return fetch(source)
-    return path
+    if names_model(source):
+        return fetch(os.fspath(source))
+    return expand_path(source)
 
 
 def _from_tagger(tagger, name):
@@ -165,9 +167,12 @@ def _from_checkpoint(path, network, networks):
         try:
             return read_foreign(checkpoint, path, network)
         except ValueError as error:
-            raise ValueError(f"init_from: {error}") from error
+            kind = UnknownNetworkError if isinstance(error, UnknownNetworkError) else ValueError
+            raise kind(f"init_from: {error}") from error
     if network is None:
-        raise ValueError(
+        network = _network_beside(path)
+    if network is None:
+        raise UnknownNetworkError(
             f"init_from: {name} does not say which network it belongs to. Give network=, for "
             "example network=WALNet()."
         )
@@ -186,17 +191,22 @@ def _from_checkpoint(path, network, networks):
             f"{len(classes)} events. Correct events.json, or remove it: then only the layers "
             "before the head are used."
         )
+    described = _network_beside(path) if trained is None else trained
+    return Weights(name, state, classes, described)
+
+
+def _network_beside(path):
+    """Read the network's settings in the config.json of a checkpoint; None if there is none."""
     config = _read_beside(path, "config.json")
-    described: Network | None = None
+    if not isinstance(config, dict) or not isinstance(config.get("tagger"), dict):
+        return None
     try:
-        if isinstance(config, dict) and isinstance(config.get("tagger"), dict):
-            described = _network_from_params(config["tagger"])
+        return _network_from_params(config["tagger"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"init_from: the config.json of {name} does not describe the network "
+            f"init_from: the config.json of {str(path)!r} does not describe the network "
             f"({type(error).__name__}: {error}). Restore it, or remove it."
         ) from error
-    return Weights(name, state, classes, described)
 
 
 def _read_beside(path, name):

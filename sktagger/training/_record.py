@@ -14,6 +14,7 @@ from sklearn.frozen import FrozenEstimator
 
 from sktagger._utils.files import expand_path
 from sktagger._utils.schema import Field, check_object, is_count
+from sktagger.pretrained._models import names_model
 from sktagger.training._params import (
     dtype_name,
     network_to_json,
@@ -260,11 +261,16 @@ def _digest(*parts):
 
 
 def name_source(init_from) -> str | None:
-    """Name the source of the first weights: a file by path and content, a tagger by weights."""
+    """Name the source of the first weights: a file by path and content, a tagger by weights.
+
+    A pretrained model has its own name, whatever the working directory.
+    """
     if init_from is None:
         return None
     if isinstance(init_from, FrozenEstimator):
         init_from = init_from.estimator
+    if names_model(init_from):
+        return init_from
     if not hasattr(init_from, "module_"):
         path = expand_path(init_from).absolute()
         # JSON cannot hold a name that is not UTF-8

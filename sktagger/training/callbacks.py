@@ -82,7 +82,7 @@ class Validation(Callback):
         """
         best = [row for row in rows if row["valid_mAP_best"]][-1]
         self.best_, self.best_state_ = (best["valid_mAP"], -best["valid_loss"]), best_state
-        # before training, only a network with a fitted head counts
+        # before training, only a network with a fitted head is the best so far
         counted = [row for row in rows if row["n_iterations"] or row["valid_mAP_best"]]
         scores = [row["valid_mAP"] for row in counted]
         self.n_worse_ = 0 if np.isnan(scores[-1]) else len(scores) - 1 - int(np.argmax(scores))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sktagger.networks import Network, NetworkModule, check_state
 
-__all__ = ["Weights", "compare_settings", "freeze_stages", "start_from"]
+__all__ = ["Weights", "check_weights", "compare_settings", "freeze_stages", "start_from"]
 
 
 class Weights(NamedTuple):
@@ -58,13 +58,31 @@ def start_from(
     ValueError
         If the weights are those of another network or of other settings, or are not finite.
     """
-    _check_settings(weights, network)
+    check_weights(network, weights)
     fresh = module.state_dict()
+    module.load_state_dict({**weights.state, **_match_head(fresh, network, weights, classes)})
+
+
+def check_weights(network: Network, weights: Weights) -> None:
+    """Check that weights are those of a network.
+
+    Parameters
+    ----------
+    network : Network
+        Settings of the network to be trained.
+    weights : Weights
+        Weights of a trained network.
+
+    Raises
+    ------
+    ValueError
+        If the weights are those of another network or of other settings, or are not finite.
+    """
+    _check_settings(weights, network)
     n_outputs = network.count_events(weights.state)
     assert n_outputs is not None  # the head has been checked
     expected = network.shapes(n_outputs)
     check_state(weights.state, expected, f"init_from: {weights.source}", finite=not weights.trusted)
-    module.load_state_dict({**weights.state, **_match_head(fresh, network, weights, classes)})
 
 
 def freeze_stages(
