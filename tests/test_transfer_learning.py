@@ -346,15 +346,35 @@ def test_event_weights_of_the_linear_fit():
     np.testing.assert_allclose(E @ weight[0] + bias[0], model.decision_function(scaled), atol=1e-4)
 
 
-def test_known_events_keep_their_rows(audioset, state):
+def test_known_events_keep_their_rows_of_a_random_head(audioset, state):
     X, y = make_clips()
     y = np.where(y == "tone", "Bark", "noise")
-    tagger = AudioTagger(init_from=audioset, **SETTINGS).set_params(lr=1e-12, weight_decay=0)
-    tagger.fit(X, y)
+    tagger = AudioTagger(init_from=audioset, head_init="random", **SETTINGS)
+    tagger.set_params(lr=1e-12, weight_decay=0).fit(X, y)
     row = audioset.classes_.tolist().index("Bark")
     got = tagger.module_.classifier["5"].weight
     np.testing.assert_allclose(got[0].detach(), state["classifier.5.weight"][row], atol=1e-6)
     assert not torch.allclose(got[1], state["classifier.5.weight"][row])
+
+
+def test_linear_fit_is_of_all_events(audioset):
+    """Names of AudioSet's events change nothing."""
+    X, y = make_clips()
+    tagger = AudioTagger(init_from=audioset, **SETTINGS).set_params(lr=1e-12, weight_decay=0)
+    expected = tagger.fit(X, np.where(y == "tone", "a", "b")).predict_proba(X)
+    for names in (("Bark", "Cat"), ("Bark", "noise")):
+        got = tagger.fit(X, np.where(y == "tone", *names)).predict_proba(X)
+        np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize(("head_init", "kept"), [("auto", True), ("linear", False)])
+def test_head_is_kept_if_the_events_stay_the_same(path, head_init, kept):
+    X, y = make_clips()
+    tagger = AudioTagger(init_from=path, **SETTINGS).fit(X, y)
+    going_on = AudioTagger(init_from=tagger, head_init=head_init, **SETTINGS)
+    going_on.set_params(lr=1e-12, weight_decay=0).fit(X, y)
+    change = np.abs(going_on.predict_proba(X) - tagger.predict_proba(X)).max()
+    assert (change < 1e-6) == kept
 
 
 def test_fitted_head_can_be_the_best(path):
