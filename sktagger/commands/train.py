@@ -270,7 +270,7 @@ def _log_start(directory, config, tagger, Y, Y_val, *, begins):
     )
     logger.info(f"device {device}, precision {precision}")
     if tagger.init_from is not None and begins:
-        settings = " ".join(repr(network).split())
+        settings = " ".join(repr(network.resolve()).split())
         lr = tagger._resolve("lr", network)
         logger.info(f"weights of {tagger.init_from}: {settings}, learning rate {lr:g}")
 

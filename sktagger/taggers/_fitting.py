@@ -20,12 +20,13 @@ from sktagger.model_selection import MultilabelStratifiedGroupKFold, check_group
 from sktagger.networks import Network, NetworkModule
 from sktagger.taggers._base import BaseTagger
 from sktagger.taggers._continuing import (
+    check_beginning,
     check_same_events,
     check_same_network,
     check_same_source,
     draw_seed,
 )
-from sktagger.taggers._head import check_can_fit_head, fit_head
+from sktagger.taggers._head import fit_head
 from sktagger.taggers.out_of_fold import out_of_fold_scores
 from sktagger.taggers.persistence import warn_unless_savable
 from sktagger.targets import (
@@ -281,11 +282,7 @@ class FittingTagger(BaseTagger):
         """
         if continued:
             return self.module_, None
-        if self.init_from is None and self.freeze:
-            raise ValueError(
-                f"freeze={self.freeze!r} with init_from=None would keep random weights. Set "
-                "init_from to trained weights, or set freeze=None."
-            )
+        check_beginning(self, network)
         module = network.build(len(classes), random_state=seed)
         known: set[Any] = set()
         if self.init_from is not None:
@@ -294,7 +291,6 @@ class FittingTagger(BaseTagger):
             known.update(weights.classes or ())
         if self._resolve("head_init", network) == "random":
             return module, None
-        check_can_fit_head(network, module)
         fitted = np.array([event not in known for event in classes.tolist()])
         return module, fitted if fitted.any() else None
 
