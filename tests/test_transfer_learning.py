@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from _networks import TinyNet
-from _pretrained import find_model, make_stft
+from _pretrained import find_model, make_stft, make_weights
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -48,12 +48,7 @@ def make_clips(n_clips=12, seed=0):
 @pytest.fixture(scope="module")
 def state():
     """Weights of a small network whose features differ from clip to clip."""
-    module = NETWORK.build(527, random_state=1).train()
-    stft = torch.randn(4, 1, 60, 513, 2) * torch.tensor([1.0, 3.0, 0.1, 10.0]).view(4, 1, 1, 1, 1)
-    with torch.no_grad():
-        for _ in range(50):
-            module(stft, torch.tensor([60, 60, 60, 60]))
-    return module.state_dict()
+    return make_weights(NETWORK)
 
 
 @pytest.fixture(scope="module")
