@@ -15,6 +15,7 @@ from sktagger import AudioTagger, TunedThresholdTagger, WALNetTagger
 from sktagger.commands import main
 from sktagger.commands.evaluate import evaluate
 from sktagger.commands.train import train
+from sktagger.datasets.scenes import make_scenes
 from sktagger.networks import EfficientAT, PANNs
 from sktagger.networks._panns_layers import LAYOUTS, Layout
 from sktagger.pretrained import find_model
@@ -25,6 +26,13 @@ NAME = "mn01_as"  # a pretrained model with this network
 HEAD = "classifier.5"
 SETTINGS = {"max_epochs": 1, "batch_size": 6, "random_state": 0, "augmentation": None}
 OF_WALNET = {"sample_rate": 8000, "stft__hop_length": 100, "pooling": "mean", "fmin": 60.0}
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    """Fewer and shorter scenes than those of other modules; all events occur in each set."""
+    sizes = {"n_train": 6, "n_validate": 6, "n_eval": 6, "duration": 0.5, "sample_rate": 8000}
+    return make_scenes(tmp_path_factory.mktemp("scenes"), **sizes, random_state=0, verbose=False)
 
 
 @pytest.fixture(scope="module")
