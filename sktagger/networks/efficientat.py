@@ -40,7 +40,7 @@ _FMIN, _FMAX = 0.0, 15_000.0  # Hz
 _MIN_SAMPLES = 514  # the original reflects 512 samples of the filtered waveform
 _HEADS = {"mlp": "classifier.5", "fully_convolutional": "classifier.0"}
 _NAME = re.compile(
-    r"mn(?P<width>\d\d)_as(_hop_(?P<hop>\d+))?(_mels_(?P<mels>\d+))?(_fc)?(_s(?P<strides>\d{4}))?"
+    r"mn(?P<width>\d\d)_as(_hop_(?P<hop>\d+))?(_mels_(?P<mels>\d+))?(_fc)?(_s(?P<strides>[12]{4}))?"
 )
 _BATCH_NORM_EPS = 1e-5  # of the head "fully_convolutional"
 
@@ -207,7 +207,7 @@ class EfficientAT(Network):
         if not isinstance(state.get(last), Tensor) or state[last].ndim != 4:
             return None
         head = "mlp" if f"{_HEADS['mlp']}.weight" in state else "fully_convolutional"
-        name = _NAME.search(file_name)
+        name = _NAME.search(re.sub("[^0-9a-z]+", "_", file_name.lower()))
         # rounded numbers of channels have several widths
         widths = [0.1 * k for k in range(1, 41)] if name is None else [int(name["width"]) / 10]
         found = cls(width=state[last].shape[1] / 160, head=head)
