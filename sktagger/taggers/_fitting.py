@@ -20,12 +20,13 @@ from sktagger.model_selection import MultilabelStratifiedGroupKFold, check_group
 from sktagger.networks import Network, NetworkModule
 from sktagger.taggers._base import BaseTagger
 from sktagger.taggers._continuing import (
+    check_beginning,
     check_same_events,
     check_same_network,
     check_same_source,
     draw_seed,
 )
-from sktagger.taggers._head import check_can_fit_head, fit_head
+from sktagger.taggers._head import fit_head
 from sktagger.taggers.out_of_fold import out_of_fold_scores
 from sktagger.taggers.persistence import warn_unless_savable
 from sktagger.targets import (
@@ -278,11 +279,7 @@ class FittingTagger(BaseTagger):
         """Return the module with its initial weights, and whether its head is to be fitted."""
         if continued:
             return self.module_, False
-        if self.init_from is None and self.freeze:
-            raise ValueError(
-                f"freeze={self.freeze!r} with init_from=None would keep random weights. Set "
-                "init_from to trained weights, or set freeze=None."
-            )
+        check_beginning(self, network)
         module = network.build(len(classes), random_state=seed)
         goes_on = False
         if self.init_from is not None:
@@ -291,10 +288,7 @@ class FittingTagger(BaseTagger):
             goes_on = weights.classes is not None and set(weights.classes) == set(classes.tolist())
         if self._resolve("head_init", network) == "random":
             return module, False
-        if goes_on and self.head_init == "auto":
-            return module, False
-        check_can_fit_head(network, module)
-        return module, True
+        return module, not (goes_on and self.head_init == "auto")
 
     def _read_init_from(self, network: Network) -> Weights:
         """Read the weights that `init_from` names."""

@@ -14,8 +14,10 @@ from sktagger.taggers._scoring import compute_batches, outputs_of_clips
 from sktagger.training.linear_head import fit_linear_head
 
 
-def check_can_fit_head(network: Network, module: NetworkModule) -> None:
+def check_can_fit_head(network: Network) -> None:
     """Raise ValueError if the head does not score one embedding per clip."""
+    with torch.device("meta"):  # which takes no memory
+        module = network._make(1)
     if not module.pools_embeddings:
         raise ValueError(
             f"head_init='linear', but the head of a {type(network).__name__} scores segments. Set "
