@@ -203,7 +203,7 @@ class RecordingMixin:
             results = clip.iter_segments(function, splitter, self._apply)
         else:
             computed = compute_batches(scores_of_segments(self.module_), batches, 0)
-            results = (values for _, (values, _) in computed)
+            results = (values[..., : int(n_segments)] for _, (values, n_segments) in computed)
         first = 0
         for values in results:
             check_finite_scores(values, recording.name, self)
@@ -237,16 +237,21 @@ class _Windows(ArrayClips):
 
 
 def _grouped(lists, size):
-    """Yield lists of `size` items, and one of the rest."""
-    group = []
-    for items in lists:
-        for item in items:
-            group.append(item)
-            if len(group) == size:
-                yield group
-                group = []
+    """Yield lists of `size` items, and one of the rest, also before an error."""
+    group, failure = [], None
+    try:
+        for items in lists:
+            for item in items:
+                group.append(item)
+                if len(group) == size:
+                    yield group
+                    group = []
+    except (OSError, ValueError) as error:
+        failure = error
     if group:
         yield group
+    if failure is not None:
+        raise failure
 
 
 def _check_seconds(name, value):
