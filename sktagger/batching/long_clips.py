@@ -202,10 +202,14 @@ class LongClip:
 
         Parameters
         ----------
-        function, splitter, chunk_frames
+        function : callable
+            See :meth:`segments`.
+        splitter : BatchSplitter
             See :meth:`segments`.
         apply : callable, default=map
             Calls a function on each chunk, perhaps in threads. The order stays.
+        chunk_frames : int, default=5120
+            Maximum number of frames in a chunk.
 
         Yields
         ------
