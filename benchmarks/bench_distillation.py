@@ -24,9 +24,9 @@ correlation of 141 scenes with one event found the recording in 137 of them: it 
 in training clips, of fold 4 in validation clips, and of fold 5 in evaluation clips. So unlabelled
 clips share recordings with labelled ones, but not with evaluation clips.
 
-The first runs had frames every 40 ms (`--hop-length 1764`), which takes half the time. Students were
-then no better with all labels than with 60, so there was nothing to gain. Therefore the default is
-20 ms.
+The first runs had frames every 40 ms (`--hop-length 1764`), which takes half the time. Students
+were then no better with all labels than with 60, so there was nothing to gain. Therefore the
+default is 20 ms.
 
     python benchmarks/bench_distillation.py WEIGHTS
     python benchmarks/bench_distillation.py --quick    # does it run? seconds, no file
