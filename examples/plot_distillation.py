@@ -89,10 +89,9 @@ for name, model in models.items():
     print(f"{name:21} mAP {mAP:.3f}")
 
 # %%
-# When it does not help
-# ---------------------
-# A student learns what its teacher knows, and no more. A teacher with the same network that was
-# trained on the same 40 clips gave no gain in our trials. Random forests were poor teachers, too:
-# they rank well, but their scores are rarely close to 0 or 1, and the student learned slowly.
+# With real recordings
+# --------------------
+# The gain depends on how much better the teacher is. ``benchmarks/bench_distillation.py`` measures
+# it on real recordings, and ``docs/recipe.md`` has the results.
 
 folder.cleanup()
