@@ -104,6 +104,24 @@ def test_scores_become_the_targets():
     assert tagger.score(X, (soft > 0.5).astype(int)) == 1
 
 
+def test_student_learns_from_scores_what_it_learns_from_labels():
+    rng = np.random.default_rng(0)
+    Y = pd.DataFrame(rng.integers(0, 2, (90, 2)), columns=["hum", "whistle"])
+    tones = np.sin(2 * np.pi * np.arange(500) * np.array([[0.05], [0.4]]))
+    X = Y.to_numpy() @ tones + 0.3 * rng.standard_normal((90, 500))
+    settings = {"max_epochs": 30, "lr": 0.05, "augmentation": None}
+    teacher = make_tagger(**settings | {"lr": 0.005}).fit(X[:24], Y[:24])
+    scores = pd.DataFrame(teacher.predict_proba(X[24:60]), columns=teacher.classes_)
+    assert (scores - scores.round()).abs().to_numpy().mean() > 0.1  # not just labels
+    by_labels = make_tagger(**settings).fit(X[24:60], Y[24:60])
+    by_scores = make_tagger(**settings).fit(X[24:60], scores)
+    untrained = make_tagger(lr=1e-9).fit(X[24:60], scores)
+    new, right = X[60:], Y[60:]
+    assert untrained.score(new, right) < 0.9
+    assert by_labels.score(new, right) > 0.99
+    assert by_scores.score(new, right) > 0.99
+
+
 def test_mixture_has_the_greater_targets():
     class Seen(Callback):
         events = ()
