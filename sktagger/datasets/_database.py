@@ -95,7 +95,7 @@ class Database:
         ValueError
             If there is no data set of that name.
         """
-        return sorted({event for clip in self._examples(name).values() for event in clip["events"]})
+        return sorted({event for clip in self.examples(name).values() for event in clip["events"]})
 
     def table(self, name: str, *, read_lengths: bool = False) -> pd.DataFrame:
         """Return a data set as a table with one row per clip.
@@ -126,7 +126,7 @@ class Database:
         FileNotFoundError, OSError
             If an audio file whose length is needed is missing or cannot be opened.
         """
-        examples = self._examples(name)
+        examples = self.examples(name)
         index = pd.Index(list(examples), name="example_id", dtype="str")
         table = pd.DataFrame(list(examples.values()), index=index)
 
@@ -256,7 +256,7 @@ class Database:
             If there is no data set of that name, or `events` are not distinct names.
         """
         known = set(self._columns(name, events))
-        clips = self._examples(name).values()
+        clips = self.examples(name).values()
         counts = Counter(event for clip in clips for event in clip["events"])
         return {event: counts[event] for event in sorted(counts) if event not in known}
 
@@ -293,7 +293,24 @@ class Database:
             return check_event_names(events)
         return self.events(self.training_set if self.training_set in self.datasets else name)
 
-    def _examples(self, name: str) -> dict[str, dict[str, Any]]:
+    def examples(self, name: str) -> dict[str, dict[str, Any]]:
+        """Return the examples of a data set, with absolute audio paths.
+
+        Parameters
+        ----------
+        name : str
+            Name of a data set, one of :attr:`datasets`.
+
+        Returns
+        -------
+        dict of str to dict
+            The examples by id, which must not be changed.
+
+        Raises
+        ------
+        ValueError
+            If there is no data set of that name.
+        """
         if not isinstance(name, str) or name not in self._content:
             raise ValueError(
                 f"{self.path}: no data set {name!r}; there are "
