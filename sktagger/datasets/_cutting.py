@@ -59,7 +59,7 @@ class Cutting:
                     "example window=10, overlap=0, min_overlap=0.5, min_share=0.5."
                 )
 
-        require(_is_number(self.window) and 0 < self.window, "window", "seconds above 0")
+        require(_is_number(self.window) and self.window > 0, "window", "seconds above 0")
         below = f"seconds from 0 to below window={self.window}"
         require(_is_number(self.overlap) and 0 <= self.overlap < self.window, "overlap", below)
         least = self.min_overlap

@@ -12,7 +12,8 @@ from sktagger._utils.text import nearest
 
 # Suffixes of files that libsndfile reads.
 AUDIO_SUFFIXES = frozenset(
-    ".wav .wave .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .sph".split()
+    {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au"}
+    | {".snd", ".caf", ".w64", ".rf64", ".sph"}
 )
 _MAX_DEPTH = 12  # folders; links may form circles
 _MAX_SEARCHED = 100_000  # files

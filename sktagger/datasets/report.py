@@ -58,6 +58,35 @@ class DatabaseReport:
     findings: list[str]
     notes: list[str] = field(default_factory=list)
     source: str = ""
+    _headers: Mapping[str, Header | Exception] = field(default_factory=dict)
+    _absent: tuple[tuple[str, str, str, Exception], ...] = ()
+
+    def of_parts(
+        self, content: Mapping[str, Mapping[str, dict[str, Any]]], training_set: str
+    ) -> DatabaseReport:
+        """Return the report of the same clips in other sets, without reading headers again.
+
+        Parameters
+        ----------
+        content : dict of str to dict of str to dict
+            The examples by data set and id.
+        training_set : str
+            Name of the data set that a tagger is trained on.
+
+        Returns
+        -------
+        DatabaseReport
+        """
+        _, lengths = check_clips(content, self._headers)
+        return make_report(
+            content,
+            self._headers,
+            lengths,
+            self._absent,
+            training_set,
+            notes=self.notes,
+            source=self.source,
+        )
 
     def __repr__(self) -> str:
         n_clips, n_faulty = int(self.sets["clips"].sum()), len(self.faulty)
@@ -221,7 +250,7 @@ def make_report(
     -------
     DatabaseReport
     """
-    rows = {}
+    rows, absent = {}, list(faulty)
     for name, clips in content.items():
         known = np.array([lengths[name, i] for i in clips if (name, i) in lengths])
         figures = (np.min, np.median, np.max) if len(known) else ()
@@ -256,7 +285,7 @@ def make_report(
                     "missing" if isinstance(error, FileNotFoundError) else "unreadable",
                     str(error),
                 )
-                for *place, error in faulty
+                for *place, error in absent
             ],
             columns=["dataset", "example_id", "audio_path", "kind", "cause"],
         ),
@@ -267,6 +296,8 @@ def make_report(
         ],
         notes=list(notes),
         source=source,
+        _headers=headers,
+        _absent=tuple(absent),
     )
 
 

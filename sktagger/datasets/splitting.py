@@ -43,7 +43,7 @@ def split_database(
     Returns
     -------
     Database
-        With the report of `db`, if it has one.
+        It has a report if `db` has one.
 
     Raises
     ------
@@ -153,7 +153,9 @@ def _regroup(db, name, parts):
             raise ValueError(
                 f"shares: there is already a data set {part!r} beside {name!r}. Give another name."
             )
-    return Database(db.path, content | others, db.training_set, db.report)
+    content |= others
+    report = db.report and db.report.of_parts(content, db.training_set)
+    return Database(db.path, content, db.training_set, report)
 
 
 def _check_shares(shares):
