@@ -169,8 +169,9 @@ def per_event(values: Any, events: Sequence[object], name: str) -> np.ndarray:
     return np.broadcast_to(numbers, len(events)).copy()
 
 
-def _check_number(value: object, name: str, low: float, what: str) -> None:
-    if not isinstance(value, Real) or isinstance(value, bool) or not low <= value < np.inf:
+def _check_number(value: Any, name: str, low: float, what: str) -> None:
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not (is_number and low <= float(value) < np.inf):
         raise ValueError(
             f"{name}={short(value)} is out of range. It must be a number of at least {low}: {what}."
         )

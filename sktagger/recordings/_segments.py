@@ -54,7 +54,7 @@ class Median:
 
     def __init__(self, half: int) -> None:
         self.half = half
-        self._tail = None
+        self._tail: np.ndarray | None = None
 
     def push(self, block: np.ndarray) -> np.ndarray:
         """Add cells of shape (n_cells, n_events), and return those that are smoothed now."""
@@ -205,8 +205,13 @@ class Changes:
         self._tail = cells[-(2 * half + 1) :]
         n = len(cells) - 2 * half + 1
         # One by one: the sum of the same cells must not depend on the block they are in.
-        change = sum(cells[half + i : half + i + n] for i in range(half))
-        change = change - sum(cells[i : i + n] for i in range(half))
+        change = np.zeros((n, cells.shape[1]))
+        for i in range(half):
+            change += cells[half + i : half + i + n]
+        earlier = np.zeros_like(change)
+        for i in range(half):
+            earlier += cells[i : i + n]
+        change -= earlier
         before, here, after = change[:-2], change[1:-1], change[2:]
         # On a plateau, a sound begins at the end and ends at the beginning.
         onset = (here >= before) & (here > after)

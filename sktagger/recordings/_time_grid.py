@@ -37,13 +37,13 @@ class TimeGrid:
         First onset.
     stop : float
         Latest offset.
-    step : float or None
-        Length of a cell. None as long as it is not known.
+    step : float
+        Length of a cell. NaN as long as it is not known.
     """
 
     def __init__(self, events: Sequence[object], step: float | None) -> None:
         self.events = events
-        self.step = step
+        self.step = np.nan if step is None else float(step)
         self.start = self.stop = np.nan
         self._last_onset = -np.inf
         self._held = []  # the first segment, as long as the step is not known
@@ -51,7 +51,7 @@ class TimeGrid:
         self._open = deque()  # sum of scores and number of segments of each cell
 
     def push(
-        self, onsets: Sequence[float], offsets: Sequence[float], scores: np.ndarray
+        self, onsets: np.ndarray, offsets: np.ndarray, scores: np.ndarray
     ) -> Iterator[np.ndarray]:
         """Add segments, and give blocks of the cells that are complete now.
 
@@ -70,14 +70,14 @@ class TimeGrid:
             self._check(onset, offset, row)
             if np.isnan(self.start):
                 self.start, self.stop = onset, offset
-            elif self.step is None and onset > self._last_onset:
+            elif np.isnan(self.step) and onset > self._last_onset:
                 self.step = onset - self._last_onset
                 for held in self._held:
                     self._add(*held)
                 self._held = []
             self._last_onset = onset
             self.stop = max(self.stop, offset)
-            if self.step is None:
+            if np.isnan(self.step):
                 self._held.append((onset, offset, row.copy()))
                 continue
             while self._first < self._cell(onset, 0.0):

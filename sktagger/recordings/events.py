@@ -225,8 +225,8 @@ class EventStream:
             if self._is_finished and segment.stop == self._n_cells:
                 offset = min(offset, self._grid.stop)
             score = segment.mean if self._options.score == "mean" else segment.peak
-            times = (round(float(time), _DECIMALS) for time in (onset, offset))
-            events.append(Event(*times, self.events[segment.event], score))
+            times = round(float(onset), _DECIMALS), round(float(offset), _DECIMALS)
+            events.append(Event(times[0], times[1], self.events[segment.event], score))
         return events
 
 
@@ -349,8 +349,8 @@ def find_events(
         score=score,
         step=step,
     )
-    times = [scores.index.get_level_values(level).to_numpy(float) for level in (0, 1)]
-    found = stream.push(*times, scores.to_numpy(dtype=float)) if len(scores) else []
+    onset, offset = (scores.index.get_level_values(level).to_numpy(float) for level in (0, 1))
+    found = stream.push(onset, offset, scores.to_numpy(dtype=float)) if len(scores) else []
     return events_table(found + stream.finish(), scores.columns)
 
 
