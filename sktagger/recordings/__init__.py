@@ -1,6 +1,16 @@
-"""Recordings of any length: events in time."""
+"""Recordings of any length, and archives of them: events in time, resumable runs."""
 
+from sktagger.recordings.archive import find_recordings, read_results, read_skipped, tag_files
 from sktagger.recordings.detection import detect_events
 from sktagger.recordings.events import Event, EventStream, find_events
 
-__all__ = ["Event", "EventStream", "detect_events", "find_events"]
+__all__ = [
+    "Event",
+    "EventStream",
+    "detect_events",
+    "find_events",
+    "find_recordings",
+    "read_results",
+    "read_skipped",
+    "tag_files",
+]
