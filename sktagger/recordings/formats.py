@@ -285,8 +285,8 @@ def _write_sed_scores(table, path, lengths, names):
         return
     if lengths is None or table["file"].notna().any():
         raise ValueError(
-            f"lengths={short(lengths)}, but format='sed_scores' needs the length of each recording in "
-            "seconds. Pass a dict of file to length, or a number if there is no column 'file'."
+            f"lengths={short(lengths)}, but format='sed_scores' needs the length of each recording "
+            "in seconds. Pass a dict of file to length, or a number if there is no column 'file'."
         )
     with replacing(path) as stream:
         stream.write(tools.sed_scores_text(table, names, float(lengths)).encode())
