@@ -218,7 +218,7 @@ def test_missing_file_is_looked_for_again(tagger, archive, tmp_path, monkeypatch
 def test_results_of_another_model_or_settings_are_refused(tagger, archive, tmp_path):
     out = tmp_path / "out"
     tag(tagger, archive, out)
-    with pytest.raises(FileExistsError, match="has results. Set resume=True to continue"):
+    with pytest.raises(FileExistsError, match=r"has results\. Set resume=True to continue"):
         tag(tagger, archive, out)
     with pytest.raises(ValueError, match=r"window is 1.0 there and 2.0 now"):
         tag(tagger, archive, out, window=2, resume=True)

@@ -1,8 +1,9 @@
-"""Recordings of any length, and archives of them: events in time, resumable runs."""
+"""Recordings of any length, and archives of them: events in time, resumable runs, formats."""
 
 from sktagger.recordings.archive import find_recordings, read_results, read_skipped, tag_files
 from sktagger.recordings.detection import detect_events
 from sktagger.recordings.events import Event, EventStream, find_events
+from sktagger.recordings.formats import read_events, write_events
 
 __all__ = [
     "Event",
@@ -10,7 +11,9 @@ __all__ = [
     "detect_events",
     "find_events",
     "find_recordings",
+    "read_events",
     "read_results",
     "read_skipped",
     "tag_files",
+    "write_events",
 ]
