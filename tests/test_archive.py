@@ -234,6 +234,8 @@ def test_results_of_another_model_or_settings_are_refused(tagger, archive, tmp_p
         ({"kind": "frames"}, "kind='frames', but it must be one of 'clips', 'windows', 'events'"),
         ({"part": (3, 2)}, r"part=\(3, 2\), but it must be \(i, n\)"),
         ({"files_per_part": 0}, "files_per_part=0"),
+        ({"window": -1}, "window=-1, but it must be a number of seconds above 0"),
+        ({"window": None, "hop": 1}, "hop=1 has no effect if window is None"),
         ({"threshold": "high"}, "threshold='high' is unknown"),
         ({"detection": {"min_length": 1}}, "has an effect only for kind='events'"),
     ],

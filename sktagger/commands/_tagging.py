@@ -140,16 +140,20 @@ def tag(
 def _plan(tagger, kind, threshold, window, hop):
     """Return the tagger inside, what to compute of each file, and the thresholds by event."""
     from sktagger.recordings._recording import Task, unwrap
+    from sktagger.taggers._recordings import check_windows
 
     if kind not in KINDS:
         raise ValueError(f"kind={kind!r}, but it must be one of {', '.join(map(repr, KINDS))}.")
     inner, thresholds = unwrap(tagger, threshold)
+    if kind != "detect" and window is None:
+        window = 10.0
+    check_windows(window, hop)
     if threshold == "tuned" and not isinstance(thresholds, dict) and kind != "detect":
         thresholds = None
     if kind == "detect":
         detection = {"threshold": thresholds, "smoothing": "change"}
         return inner, Task("events", window, hop, detection), None
-    return inner, Task(KINDS[kind], 10.0 if window is None else window, hop, {}), thresholds
+    return inner, Task(KINDS[kind], window, hop, {}), thresholds
 
 
 def _choose_events(tagger, events):

@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--top",
         type=int,
         metavar="N",
-        help="list the N highest scores only (default: 5 for a table, else all; with --detect, all)",
+        help="list the N highest scores only (default: 5 in a table of scores, else all)",
     )
     parser.add_argument(
         "--threshold",

@@ -34,6 +34,7 @@ from sktagger.recordings._results import (
     write_part,
 )
 from sktagger.recordings.events import EventStream
+from sktagger.taggers._recordings import check_windows
 
 __all__ = ["find_recordings", "read_results", "read_skipped", "tag_files"]
 
@@ -250,8 +251,8 @@ def _check_task(kind, window, hop, threshold, detection, names):
             detection["threshold"] = {str(k): float(v) for k, v in threshold.items()}
     elif detection:
         raise ValueError(f"detection={short(detection)} has an effect only for kind='events'.")
-    if window is not None:
-        window = float(window)
+    check_windows(window, hop)
+    window = None if window is None else float(window)
     return Task(kind, window, None if hop is None else float(hop), detection)
 
 

@@ -119,24 +119,16 @@ class RecordingMixin:
                 print(onset, tagger.classes_[scores > 0.5])
         """
         check_is_fitted(self)
+        check_windows(window, hop)
         recording = self._open(source, sample_rate)
         if window is None:
-            if hop is not None:
-                raise ValueError(f"hop={hop!r} has no effect if window is None. Give window, too.")
             if recording.clips is None:
                 raise ValueError(
                     "window=None needs a recording that can be read twice, but source is a "
                     f"{type(source).__name__}. Give window, for example window=10, or a file."
                 )
             return self._iter_segments(recording)
-        _check_seconds("window", window)
-        _check_seconds("hop", hop := window if hop is None else hop)
-        if hop > window:
-            raise ValueError(
-                f"hop={hop!r} is above window={window!r}, so parts of the recording would not be "
-                "scored. Give a hop of at most the window."
-            )
-        return self._iter_windows(recording, window, hop)
+        return self._iter_windows(recording, window, window if hop is None else hop)
 
     def _open(self, source, block_rate):
         sample_rate = self._network.get_input().sample_rate
@@ -254,6 +246,17 @@ def _grouped(lists, size):
         raise failure
 
 
-def _check_seconds(name, value):
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < np.inf:
-        raise ValueError(f"{name}={value!r}, but it must be a number of seconds above 0.")
+def check_windows(window: Any, hop: Any) -> None:
+    """Raise ValueError unless these are parameters of `iter_scores`."""
+    if window is None and hop is not None:
+        raise ValueError(f"hop={hop!r} has no effect if window is None. Give window, too.")
+    for name, value in {"window": window, "hop": hop}.items():
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < np.inf:
+            raise ValueError(f"{name}={value!r}, but it must be a number of seconds above 0.")
+    if hop is not None and hop > window:
+        raise ValueError(
+            f"hop={hop!r} is above window={window!r}, so parts of the recording would not be "
+            "scored. Give a hop of at most the window."
+        )
