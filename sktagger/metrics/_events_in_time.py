@@ -163,9 +163,11 @@ def event_f1(
     recordings, names = _read(true_events, predicted_events, None)
     counts = np.zeros((3, len(names)))
     for true, predicted, _ in recordings:
-        for place, name in enumerate(names):
-            truth = true.loc[true["event"] == name, ["onset", "offset"]].to_numpy(float)
-            found = predicted.loc[predicted["event"] == name, ["onset", "offset"]].to_numpy(float)
+        true_times, true_names = _times_and_names(true)
+        times, found_names = _times_and_names(predicted)
+        for name in {*true_names, *found_names}:
+            place = names.index(name)
+            truth, found = true_times[true_names == name], times[found_names == name]
             n_right = _count_pairs(truth, found, collar, offset_share)
             counts[:, place] += [n_right, len(found) - n_right, len(truth) - n_right]
     return _average(counts, names, average, "event F1")
@@ -189,6 +191,10 @@ def _activity(events, names, segment, n_segments):
         stop = int(np.ceil(offset / segment - _TOLERANCE))
         active[first:stop, names.index(event)] = True
     return active
+
+
+def _times_and_names(events):
+    return events[["onset", "offset"]].to_numpy(float), events["event"].to_numpy(object)
 
 
 def _count_pairs(truth, found, collar, offset_share):
