@@ -19,6 +19,7 @@ QUICK = {
     "bench_baseline.py": ("--quick", "logistic regression"),
     "bench_cost.py": ("--quick", "largest difference of a score"),
     "bench_cross_validation.py": ("--quick", "published"),
+    "bench_events.py": ("--quick", "onsets (event_f1), change"),
     "bench_few_labels.py": ("--quick", "from scratch"),
     "bench_metrics.py": ("--clips 200 --events 20 --repeats 1", "scikit-learn"),
     "bench_robustness.py": ("--quick", "loudest 1 s"),

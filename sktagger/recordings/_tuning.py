@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.exceptions import UndefinedMetricWarning
 
 from sktagger.recordings._options import Options
-from sktagger.recordings._segments import Median
+from sktagger.recordings._segments import Median, Runs
 from sktagger.recordings._time_grid import TimeGrid
 from sktagger.recordings.events import find_events
 from sktagger.thresholds.tuner import ThresholdTuner
@@ -48,7 +48,8 @@ def tune_on_length(
     low : callable
         Makes the low thresholds from the thresholds.
     measure : callable
-        ``measure(truth, found, lengths)`` returns the quality of each event.
+        ``measure(truth, found, length)`` returns the quality of each event. The clips are parts of
+        one recording.
 
     Returns
     -------
@@ -60,19 +61,23 @@ def tune_on_length(
     tables, truth = [tables[i] for i in kept], [truth[i] for i in kept]
     names = tables[0].columns
     ends = [max([t.index[-1][1], *e["offset"]]) for t, e in zip(tables, truth, strict=True)]
-    durations = pd.concat(truth).assign(length=lambda e: e["offset"] - e["onset"])
-    durations = durations.groupby("event")["length"].sum().reindex(names, fill_value=0.0)
+    # All clips follow each other in one recording, at whole seconds: segments stay as they are.
+    begins = np.arange(len(tables)) * (np.ceil(max(ends)) + 10)
+    total = begins[-1] + max(ends)
+    joined = _shifted(truth, begins)[["onset", "offset", "event"]]
+    durations = (joined["offset"] - joined["onset"]).groupby(joined["event"]).sum()
+    durations = durations.reindex(names, fill_value=0.0)
     occurs = durations.to_numpy() > 0
     best: tuple[float, float | None, np.ndarray] = (-np.inf, None, np.zeros(len(names)))
     for length in _distinct(lengths, options["smoothing"], tables[0]):
-        with_length = {**options, "filter_length": length}
-        grid = _threshold_grid(tables, with_length, durations)
+        grid, find = _candidates(
+            tables, begins, {**options, "filter_length": length}, durations, low
+        )
         quality = np.zeros(grid.shape)
-        find = _finder(tables, with_length, low)
         for row, thresholds in enumerate(grid):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UndefinedMetricWarning)
-                of_events = measure(truth, find(thresholds), ends)
+                of_events = measure(joined, find(thresholds), total)
             quality[row] = of_events.reindex(names, fill_value=0.0)
         # The best of many noisy values is too good; its neighbors tell how much.
         padded = np.pad(quality, ((1, 1), (0, 0)), mode="edge")
@@ -157,42 +162,60 @@ def _cells(table: pd.DataFrame, options: dict[str, Any]) -> tuple[np.ndarray, fl
     return cells, grid.step
 
 
-def _finder(tables, options, low):
-    """Return a function that finds the events of all clips at given thresholds."""
+def _candidates(tables, begins, options, durations, low):
+    """Return a grid of thresholds, and a function that finds the events of all clips at one."""
     names = tables[0].columns
-    if options["smoothing"] == "change" and options["merge_gap"] == 0:
+    if options["smoothing"] == "change":
         # Times do not depend on the threshold: find them once.
-        candidates = [find_events(table, threshold=-np.inf, **options) for table in tables]
+        apart = {**options, "merge_gap": 0.0, "min_length": 0.0}
+        found = [find_events(table, threshold=-np.inf, **apart) for table in tables]
+        found = _shifted(found, begins)
+        lengths = found["offset"] - found["onset"]
+        by_event = {
+            event: (found["score"].to_numpy()[rows], lengths.to_numpy()[rows])
+            for event, rows in found.groupby("event").indices.items()
+        }
 
         def select(thresholds):
             limit = dict(zip(names, thresholds, strict=True))
-            return [found[found["score"] > found["event"].map(limit)] for found in candidates]
+            return _merge(found[found["score"] > found["event"].map(limit)], options)
 
-        return select
+        return _threshold_grid(by_event, durations), select
+
+    parts = [_cells(table, options) for table in tables]
+    step = parts[0][1]
+    silence = np.zeros((1, len(names)))
+    cells = np.concatenate([cells for part, _ in parts for cells in (part, silence)])
+    firsts = np.cumsum([0, *(len(part) + 1 for part, _ in parts)])
+    starts = np.array([table.index[0][0] for table in tables]) + begins
+    by_event = {
+        event: (column, np.full(len(cells), step))
+        for event, column in zip(names, cells.T, strict=True)
+    }
 
     def find(thresholds):
-        of_all = {"threshold": thresholds, "low": low(thresholds), **options}
-        return [find_events(table, **of_all) for table in tables]
+        thresholds = np.maximum(thresholds, 0.0)
+        runs = Runs(thresholds, np.minimum(low(thresholds), thresholds))
+        found = [*runs.push(cells), *runs.finish()]
+        first = np.array([run.start for run in found], int)
+        clip = np.searchsorted(firsts, first, side="right") - 1
+        length = np.array([run.stop for run in found], int) - first
+        onset = starts[clip] + (first - firsts[clip]) * step
+        event = names.to_numpy(object)[np.array([run.event for run in found], int)]
+        rows = pd.DataFrame({"onset": onset, "offset": onset + length * step, "event": event})
+        return _merge(rows.sort_values("onset", kind="stable"), options)
 
-    return find
+    return _threshold_grid(by_event, durations), find
 
 
-def _threshold_grid(tables, options, durations):
-    """Return thresholds (n_thresholds, n_events) between which the best ones lie."""
+def _threshold_grid(by_event, durations):
+    """Return thresholds (n_thresholds, n_events) between which the best ones lie.
+
+    `by_event` has the scores of each event and how long they last.
+    """
     grid = np.zeros((len(_SHARES), len(durations)))
-    if options["smoothing"] == "change":
-        found = pd.concat([find_events(table, threshold=-np.inf, **options) for table in tables])
-        found["length"] = found["offset"] - found["onset"]
-        by_event = {event: (f["score"], f["length"]) for event, f in found.groupby("event")}
-    else:
-        parts = [_cells(table, options) for table in tables]
-        cells, step = np.concatenate([part for part, _ in parts]), parts[0][1]
-        lengths = np.full(len(cells), step)
-        by_event = {
-            event: (column, lengths) for event, column in zip(durations.index, cells.T, strict=True)
-        }
     for column, (event, duration) in zip(grid.T, durations.items(), strict=True):
-        scores, lengths = map(np.asarray, by_event.get(event, ([0.0], [1.0])))
+        scores, lengths = by_event.get(event, (np.zeros(1), np.ones(1)))
         order = np.argsort(-scores, kind="stable")
         scores, found_time = scores[order], np.cumsum(lengths[order])
         wanted = (duration or durations[durations > 0].median()) * _SHARES
@@ -200,6 +223,24 @@ def _threshold_grid(tables, options, durations):
         following = np.append(scores, 0.0)[last + 1]
         column[:] = (scores[last] + following) / 2
     return grid
+
+
+def _merge(found, options):
+    """Merge events that are close together, and leave out short ones."""
+    if options["merge_gap"] > 0 and len(found):
+        found = found.sort_values(["event", "onset"], kind="stable")
+        gap = found["onset"] - found.groupby("event")["offset"].shift()
+        group = (~(gap <= options["merge_gap"] + 1e-6)).cumsum()
+        groups = found.groupby(group.to_numpy())
+        found = groups.agg({"onset": "first", "offset": "last", "event": "first"})
+    return found[found["offset"] - found["onset"] >= options["min_length"] - 1e-6]
+
+
+def _shifted(tables, begins):
+    """Return the events of all clips in one table, after the beginning of each clip."""
+    joined = pd.concat(tables, ignore_index=True)
+    shift = np.repeat(begins, [len(table) for table in tables])
+    return joined.assign(onset=joined["onset"] + shift, offset=joined["offset"] + shift)
 
 
 def _distinct(lengths, smoothing, table):

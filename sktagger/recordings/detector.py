@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -108,7 +108,7 @@ class EventDetector(MetaEstimatorMixin, BaseEstimator):
         tagger: BaseEstimator,
         *,
         smoothing: Literal["median", "change"] | None = "change",
-        filter_length: float | Iterable[float] | None = None,
+        filter_length: float | Sequence[float] | None = None,
         metric: Literal["segment_f1", "event_f1"] = "segment_f1",
         hysteresis: float | None = None,
         merge_absolute: float = 0.2,
@@ -157,34 +157,31 @@ class EventDetector(MetaEstimatorMixin, BaseEstimator):
         tables = scores_in_time(tagger, X)
         self.classes_ = tagger.classes_
         names = pd.Index(tables[0].columns)
-        options = {
+        options: dict[str, Any] = {
             "smoothing": self.smoothing,
             "merge_absolute": self.merge_absolute,
             "merge_relative": self.merge_relative,
             "min_length": self.min_length,
             "merge_gap": self.merge_gap,
         }
-        if self.filter_length is None or np.ndim(self.filter_length) == 0:
-            lengths = self.filter_length
-        else:
-            lengths = [float(length) for length in self.filter_length]  # type: ignore[union-attr]
+        lengths = None
+        if self.filter_length is not None:
+            lengths = np.atleast_1d(np.asarray(self.filter_length, float)).tolist()
         if _are_strong(events):
             truth = _by_clip(events, X, len(tables), names)
-            if isinstance(lengths, Real):
-                lengths = [lengths]
             self.filter_length_, self.thresholds_ = tune_on_length(
                 tables, truth, lengths, options, self._low, self._measure
             )
         else:
             targets = match_events(events, self.classes_, name="events")
             check_lengths(tables, targets.indicator, ("X", "events"))
-            self.filter_length_ = lengths[0] if isinstance(lengths, list) else lengths
+            self.filter_length_ = None if lengths is None else lengths[0]
             scores = clip_scores(tables, {**options, "filter_length": self.filter_length_})
             tuner = ThresholdTuner() if self.tuner is None else self.tuner
             self.thresholds_ = tune_on_events(
                 tuner, scores, targets.indicator, event_columns(targets.classes)
             )
-        self.options_ = {
+        self.options_: dict[str, Any] = {
             "threshold": dict(zip(names, self.thresholds_.tolist(), strict=True)),
             "low": dict(zip(names, self._low(self.thresholds_).tolist(), strict=True)),
             "filter_length": self.filter_length_,
@@ -244,8 +241,9 @@ class EventDetector(MetaEstimatorMixin, BaseEstimator):
     def _low(self, thresholds: np.ndarray) -> np.ndarray:
         return thresholds if self.hysteresis is None else thresholds * self.hysteresis
 
-    def _measure(self, truth, found, lengths) -> pd.Series:
+    def _measure(self, truth: Any, found: Any, lengths: Any) -> pd.Series:
         """Return the F1 of each event, 0 where it is undefined."""
+        values: Any
         if self.metric == "event_f1":
             values = event_f1(truth, found, average=None)
         else:
@@ -315,7 +313,7 @@ def _places(files: pd.Series, X: Any, n_clips: int) -> np.ndarray:
         if len(match) != 1:
             cause = f"fits {len(match)} clips" if match else "is not a clip"
             raise ValueError(
-                f"events has the file {short(file)}, which {cause} of X. It must be the path of one "
+                f"events has the file {short(file)}, which {cause} of X. It must be the path of a "
                 "clip, or its end. Leave out events of other files, or use a column 'clip' with "
                 "positions in X."
             )
