@@ -74,7 +74,7 @@ def test_given_threshold_goes_before_the_tuned_one(tuned, data):
 def test_one_recording_has_no_column_of_names(tagger, data, write_audio):
     clip = data[0][0]
     path = write_audio("a.wav", clip, 8000)
-    options = {"threshold": -1.0}
+    options = {"threshold": -1.0, "smoothing": None}
     expected = [("high", 0, 3.84), ("low", 0, 3.84)]  # whole segments only
     for source in (path, Path(path), (path, 0, None), Section(path), clip, (clip, 8000)):
         events = detect_events(tagger, source, **options)
@@ -85,10 +85,11 @@ def test_one_recording_has_no_column_of_names(tagger, data, write_audio):
 
 def test_several_recordings_are_named_by_path_or_position(tagger, data, write_audio):
     paths = [write_audio(f"{i}.wav", clip, 8000) for i, clip in enumerate(data[0][:2])]
-    events = detect_events(tagger, paths, threshold=-1.0)
+    events = detect_events(tagger, paths, threshold=-1.0, smoothing=None)
     assert list(events.columns) == ["file", "onset", "offset", "event", "score"]
     assert events["file"].tolist() == [paths[0]] * 2 + [paths[1]] * 2
-    named = detect_events(tagger, [paths[0], (paths[1], 0, None)], threshold=-1.0)
+    clips = [paths[0], (paths[1], 0, None)]
+    named = detect_events(tagger, clips, threshold=-1.0, smoothing=None)
     assert named["clip"].tolist() == [0, 0, 1, 1]
     assert list(detect_events(tagger, data[0], threshold=2.0).columns) == list(named.columns)
 

@@ -142,12 +142,17 @@ def test_change_detection_finds_the_edges_whatever_the_threshold():
 
 def test_change_detection_splits_at_deep_gaps_only():
     scores = table(a=[0, 0.9, 0.9, 0.7, 0.9, 0.9, 0.1, 0.1, 0.9, 0.9, 0])
-    events = find_events(scores, smoothing="change", merge_relative=1.0)
+    events = find_events(scores, smoothing="change")
     assert rows(events) == [(1, 6, "a"), (8, 10, "a")]
     np.testing.assert_allclose(events["score"], [4.3 / 5, 0.9], rtol=1e-6)
-    assert len(find_events(scores, smoothing="change", merge_absolute=0, merge_relative=1)) == 3
-    assert len(find_events(scores, smoothing="change", merge_absolute=0, merge_relative=2)) == 2
-    assert len(find_events(scores, smoothing="change", merge_absolute=1)) == 1
+    assert len(find_events(scores, smoothing="change", merge_absolute=0.1)) == 3
+    assert len(find_events(scores, smoothing="change", merge_relative=1.2)) == 3
+    assert len(find_events(scores, smoothing="change", merge_absolute=1, merge_relative=20)) == 1
+
+
+def test_faint_event_is_not_merged_with_silence():
+    scores = table(a=[0.05, 0.06, 0.02, 0.02, 0.19, 0.18, 0.02, 0.05])
+    assert rows(find_events(scores, smoothing="change", threshold=0.1)) == [(4, 6, "a")]
 
 
 def test_quiet_neighbor_does_not_stretch_an_event():

@@ -163,9 +163,11 @@ def event_f1(
     recordings, names = _read(true_events, predicted_events, None)
     counts = np.zeros((3, len(names)))
     for true, predicted, _ in recordings:
-        for place, name in enumerate(names):
-            truth = true.loc[true["event"] == name, ["onset", "offset"]].to_numpy(float)
-            found = predicted.loc[predicted["event"] == name, ["onset", "offset"]].to_numpy(float)
+        true_times, true_names = _times_and_names(true)
+        times, found_names = _times_and_names(predicted)
+        for name in {*true_names, *found_names}:
+            place = names.index(name)
+            truth, found = true_times[true_names == name], times[found_names == name]
             n_right = _count_pairs(truth, found, collar, offset_share)
             counts[:, place] += [n_right, len(found) - n_right, len(truth) - n_right]
     return _average(counts, names, average, "event F1")
@@ -191,14 +193,27 @@ def _activity(events, names, segment, n_segments):
     return active
 
 
+def _times_and_names(events):
+    return events[["onset", "offset"]].to_numpy(float), events["event"].to_numpy(object)
+
+
 def _count_pairs(truth, found, collar, offset_share):
     """Return the number of true events with a predicted event of their own."""
-    if not len(truth) or not len(found):
-        return 0
+    found = found[np.argsort(found[:, 0], kind="stable")]
+    low, high = (truth[:, 0] + sign * (collar + _TOLERANCE) for sign in (-1, 1))
+    first = np.searchsorted(found[:, 0], low, side="left")
+    n_near = np.searchsorted(found[:, 0], high, side="right") - first
+    # pairs whose onsets fit; all pairs of a long recording would be too many
+    row = np.repeat(np.arange(len(truth)), n_near)
+    column = np.arange(len(row)) - np.repeat(np.cumsum(n_near) - n_near, n_near)
+    column += np.repeat(first, n_near)
     allowed = np.maximum(collar, offset_share * (truth[:, 1] - truth[:, 0])) + _TOLERANCE
-    fits = np.abs(truth[:, None, 0] - found[None, :, 0]) <= collar + _TOLERANCE
-    fits &= np.abs(truth[:, None, 1] - found[None, :, 1]) <= allowed[:, None]
-    return int((maximum_bipartite_matching(csr_array(fits.astype(np.int8))) >= 0).sum())
+    fits = np.abs(truth[row, 1] - found[column, 1]) <= allowed[row]
+    if not fits.any():
+        return 0
+    pairs = (np.ones(fits.sum(), np.int8), (row[fits], column[fits]))
+    graph = csr_array(pairs, shape=(len(truth), len(found)))
+    return int((maximum_bipartite_matching(graph) >= 0).sum())
 
 
 def _read(true_events, predicted_events, lengths):

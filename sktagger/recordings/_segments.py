@@ -153,8 +153,8 @@ class Changes:
     half : int
         Half the length of the step filter in cells.
     absolute, relative : float
-        The gap is not clearly lower if its mean is within `absolute` of the mean of the higher
-        segment, or not below this mean divided by `relative`.
+        The gap is clearly lower if its mean is more than `absolute` below the mean of the higher
+        segment, or below this mean divided by `relative`.
     """
 
     def __init__(self, threshold: np.ndarray, half: int, absolute: float, relative: float) -> None:
@@ -260,7 +260,7 @@ class Changes:
         length = self._boundary - self._start[events]
         second = (self._sum[events] - self._before[events]) / length
         top = np.maximum(first, second)
-        return (top - gap <= self.absolute) | (top <= self.relative * gap)
+        return (top - gap <= self.absolute) & (top <= self.relative * gap)
 
     def _give(self, events):
         for event in events:

@@ -21,7 +21,7 @@ from sktagger.recordings.events import find_events
 from sktagger.taggers import TunedThresholdTagger
 from sktagger.thresholds.tuner import ThresholdTuner
 
-__all__ = ["clip_names", "detect_events", "tagger_and_thresholds"]
+__all__ = ["clip_names", "detect_events", "scores_in_time", "tagger_and_thresholds"]
 
 
 def detect_events(
@@ -114,7 +114,7 @@ def detect_events(
             score=score,
             step=step,
         )
-        for scores in _scores_in_time(inner, X)
+        for scores in scores_in_time(inner, X)
     ]
     if is_single:
         return tables[0]
@@ -193,7 +193,19 @@ def clip_names(X: Any, n_clips: int) -> tuple[str, list[Any]]:
     return "clip", list(range(n_clips))
 
 
-def _scores_in_time(tagger: Any, X: Any) -> list[pd.DataFrame]:
+def scores_in_time(tagger: Any, X: Any) -> list[pd.DataFrame]:
+    """Return the scores in time of each clip, as `predict_segments` does.
+
+    Parameters
+    ----------
+    tagger : estimator
+        With scores in time.
+    X : container of clips
+
+    Returns
+    -------
+    list of DataFrame of shape (n_segments, n_events)
+    """
     return tagger.predict_segments(X)
 
 

@@ -270,7 +270,7 @@ def find_events(
         least 3 cells for medians, 0.64 s and at least 2 cells for changes.
     merge_absolute, merge_relative : float, default=0.2, 2.0
         With ``smoothing="change"``, segments are merged if the score in the gap between them is at
-        most `merge_absolute` below that of the higher segment, or not below that score divided by
+        most `merge_absolute` below that of the higher segment, and not below that score divided by
         `merge_relative`.
     min_length : float, default=0.0
         Least length of an event in seconds. Shorter events are left out, after merging.
