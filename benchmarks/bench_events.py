@@ -4,7 +4,7 @@ Taggers that are trained on the weak labels of the scenes find events in the eva
 Everything is tuned on the validation clips, once with their onsets and once with their weak labels,
 and the evaluation clips are used once. PSDS needs the package sed_scores_eval.
 
-python benchmarks/bench_events.py $SKTAGGER_DATA [--tagger FILE] [--quick]
+python benchmarks/bench_events.py --data DIR [--tagger FILE] [--quick]
 """
 
 import argparse
@@ -70,11 +70,10 @@ def psds(found, truth, lengths, names):
     )
 
 
-def cells_as_events(table, options):
-    """Return each cell as an event, whose scores PSDS needs without change detection."""
-    step = {**options, "threshold": -np.inf}
-    rows = [find_events(table[i : i + 1], **step) for i in range(len(table))]
-    return pd.concat(rows, ignore_index=True)
+def segments_as_events(table):
+    """Return each segment as an event, whose scores PSDS needs without change detection."""
+    scores = table.stack().rename("score").rename_axis(["onset", "offset", "event"])
+    return scores.reset_index()
 
 
 def measure(name, options, tables, truth, lengths):
@@ -93,7 +92,7 @@ def measure(name, options, tables, truth, lengths):
         candidates = [find_events(t, **{**options, "threshold": -np.inf}) for t in tables]
         row["PSDS1"], row["PSDS2"] = psds(candidates, truth, lengths, names)
     elif options.get("smoothing") is None:
-        plain = [cells_as_events(table, {}) for table in tables]
+        plain = [segments_as_events(table) for table in tables]
         row["PSDS1"], row["PSDS2"] = psds(plain, truth, lengths, names)
     return row
 
@@ -128,7 +127,7 @@ def run(name, tagger, folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", nargs="?", help="folder with scenes/scenes.json")
+    parser.add_argument("--data", metavar="DIR", help="folder with scenes/scenes.json")
     parser.add_argument("--tagger", help="saved tagger or experiment that knows the events")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--quick", action="store_true", help="a few made scenes")

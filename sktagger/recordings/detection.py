@@ -52,9 +52,20 @@ def detect_events(
     threshold : "tuned", float, mapping or array-like of shape (n_events,), default="tuned"
         An event is found where its score is above its threshold. "tuned": the thresholds of the
         tagger, or 0.5 if it has none.
-    low, smoothing, filter_length, merge_absolute, merge_relative, min_length, merge_gap, score, \
-            step
-        See :func:`find_events`. By default, events lie between changes of the score.
+    low : float, mapping, array-like of shape (n_events,) or None, default=None
+        See :func:`find_events`, as for the following parameters.
+    smoothing : {"median", "change"} or None, default="change"
+        By default, events lie between changes of the score.
+    filter_length : float or None, default=None
+        Length of the median or step filter in seconds.
+    merge_absolute, merge_relative : float, default=0.2, 2.0
+        When segments between changes are merged.
+    min_length, merge_gap : float, default=0.0
+        Least length of an event and longest gap to merge, in seconds.
+    score : {"mean", "max"}, default="mean"
+        Score of an event.
+    step : float or None, default=None
+        Length of a cell in seconds.
 
     Returns
     -------

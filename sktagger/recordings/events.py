@@ -47,9 +47,22 @@ class EventStream:
     ----------
     events : sequence of length n_events
         Names of the events, in the order of the scores.
-    threshold, low, smoothing, filter_length, merge_absolute, merge_relative, min_length, \
-            merge_gap, score, step
-        See :func:`find_events`.
+    threshold : float, mapping or array-like of shape (n_events,), default=0.5
+        See :func:`find_events`, as for the following parameters.
+    low : float, mapping, array-like of shape (n_events,) or None, default=None
+        Threshold of the cells to which an event extends.
+    smoothing : {"median", "change"} or None, default=None
+        How scores are smoothed.
+    filter_length : float or None, default=None
+        Length of the median or step filter in seconds.
+    merge_absolute, merge_relative : float, default=0.2, 2.0
+        When segments between changes are merged.
+    min_length, merge_gap : float, default=0.0
+        Least length of an event and longest gap to merge, in seconds.
+    score : {"mean", "max"}, default="mean"
+        Score of an event.
+    step : float or None, default=None
+        Length of a cell in seconds.
 
     See Also
     --------
