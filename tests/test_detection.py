@@ -120,3 +120,28 @@ def test_wrong_source_or_threshold_is_named(tagger, data):
         detect_events(tagger, ("a.wav", "b.wav"))
     with pytest.raises(ValueError, match="threshold='best' is unknown"):
         detect_events(tagger, data[0], threshold="best")
+
+
+@pytest.mark.parametrize("smoothing", [None, "median", "change"])
+def test_a_recording_is_streamed_with_the_events_of_its_segments(tagger, smoothing):
+    level = np.repeat([0.1, 1, 0.3], 160_000)
+    noise = np.random.default_rng(3).standard_normal(len(level)) * level
+    (scores,) = tagger.predict_segments([noise])
+    threshold = scores.mean().to_dict()
+    expected = find_events(scores, threshold=threshold, smoothing=smoothing)
+    assert len(expected) > 2
+    got = detect_events(tagger, noise, threshold=threshold, smoothing=smoothing)
+    pd.testing.assert_frame_equal(got, expected)
+
+
+def test_events_of_windows(tagger):
+    noise = np.random.default_rng(3).standard_normal(160_000)
+    found = list(tagger.iter_scores(noise, 4, 2))
+    times = pd.MultiIndex.from_tuples([x[:2] for x in found], names=["onset", "offset"])
+    scores = pd.DataFrame([x[2] for x in found], times, tagger.classes_)
+    expected = find_events(scores, threshold=0.3, smoothing="change")
+    for source in (noise, iter(np.split(noise, 10))):
+        got = detect_events(tagger, source, threshold=0.3, window=4, hop=2)
+        pd.testing.assert_frame_equal(got, expected, atol=1e-5)
+    both = detect_events(tagger, [noise, noise], threshold=0.3, window=4, hop=2)
+    assert both["clip"].tolist() == [0] * len(expected) + [1] * len(expected)

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from sktagger._utils.text import listed, short
 from sktagger.audio._clip_items import is_file, split_rate
 from sktagger.audio.reading import Section
-from sktagger.recordings.events import find_events
+from sktagger.recordings.events import EventStream, events_table, find_events
 from sktagger.taggers import TunedThresholdTagger
 from sktagger.thresholds.tuner import ThresholdTuner
 
@@ -38,17 +38,22 @@ def detect_events(
     merge_gap: float = 0.0,
     score: Literal["mean", "max"] = "mean",
     step: float | None = None,
+    window: float | None = None,
+    hop: float | None = None,
+    sample_rate: int | None = None,
 ) -> pd.DataFrame:
-    """Find events in a recording, or in several.
+    """Find events in a recording of any length, or in several.
 
     Parameters
     ----------
     tagger : estimator
         Fitted :class:`sktagger.AudioTagger`, :class:`sktagger.TunedThresholdTagger` around one, or
         pipeline of one and a :class:`sktagger.ThresholdTuner`.
-    source : path, section, waveform, or list of these
-        One recording: a path, a section ``(path, start, stop)``, or an array of shape (n_samples,).
-        A list or another container of clips, as `predict_proba` accepts it: several recordings.
+    source : path, section, waveform, iterator of blocks, or list of clips
+        One recording: a path, a section ``(path, start, stop)``, an array of shape (n_samples,), or
+        an iterator of blocks, see :meth:`sktagger.AudioTagger.iter_scores`. Few of its scores are
+        in memory at a time. A list or another container of clips, as `predict_proba` accepts it:
+        several recordings.
     threshold : "tuned", float, mapping or array-like of shape (n_events,), default="tuned"
         An event is found where its score is above its threshold. "tuned": the thresholds of the
         tagger, or 0.5 if it has none.
@@ -66,6 +71,11 @@ def detect_events(
         Score of an event.
     step : float or None, default=None
         Length of a cell in seconds.
+    window, hop : float or None, default=None
+        Use the scores of windows of this length and step in seconds, see
+        :meth:`sktagger.AudioTagger.iter_scores`. None: the segments of the network.
+    sample_rate : int or None, default=None
+        Sample rate of the blocks of an iterator in Hz. None: that of the network.
 
     Returns
     -------
@@ -80,7 +90,8 @@ def detect_events(
         If `tagger` has no scores in time.
     FileNotFoundError, ValueError
         If a recording cannot be read or a parameter is out of range. With ``on_error="warn"`` or
-        "skip" of the tagger, such recordings have no events instead.
+        "skip" of the tagger, those of several recordings have no events instead, unless there are
+        windows.
 
     See Also
     --------
@@ -110,29 +121,39 @@ def detect_events(
             )
         threshold = 0.5 if tuned is None else tuned
     is_single = _is_single(source)
-    X = [source] if is_single else source
-    tables = [
-        find_events(
-            scores,
-            threshold=threshold,
-            low=low,
-            smoothing=smoothing,
-            filter_length=filter_length,
-            merge_absolute=merge_absolute,
-            merge_relative=merge_relative,
-            min_length=min_length,
-            merge_gap=merge_gap,
-            score=score,
-            step=step,
-        )
-        for scores in scores_in_time(inner, X)
-    ]
+    options: dict[str, Any] = {
+        "threshold": threshold,
+        "low": low,
+        "smoothing": smoothing,
+        "filter_length": filter_length,
+        "merge_absolute": merge_absolute,
+        "merge_relative": merge_relative,
+        "min_length": min_length,
+        "merge_gap": merge_gap,
+        "score": score,
+        "step": step,
+    }
     if is_single:
-        return tables[0]
+        return _detect(inner, source, options, window, hop, sample_rate)
+    X = source
+    if window is None and hop is None and sample_rate is None:
+        tables = [find_events(scores, **options) for scores in scores_in_time(inner, X)]
+    else:
+        clips = X.itertuples(index=False, name=None) if isinstance(X, pd.DataFrame) else X
+        tables = [_detect(inner, clip, options, window, hop, sample_rate) for clip in clips]
     column, names = clip_names(X, len(tables))
     for name, table in zip(names, tables, strict=True):
         table.insert(0, column, pd.Series([name] * len(table), table.index, type(name)))
     return pd.concat(tables, ignore_index=True)
+
+
+def _detect(tagger, source, options, window, hop, sample_rate):
+    """Find the events in one recording, with few of its scores in memory."""
+    stream = EventStream(tagger.classes_, **options)
+    found = []
+    for onset, offset, scores in tagger.iter_scores(source, window, hop, sample_rate=sample_rate):
+        found += stream.push(onset, offset, scores)
+    return events_table([*found, *stream.finish()], tagger.classes_)
 
 
 def tagger_and_thresholds(tagger: Any) -> tuple[Any, dict[Any, float] | None]:
@@ -226,7 +247,12 @@ def _ends_in_thresholds(pipeline: Pipeline) -> bool:
 
 
 def _is_single(source: Any) -> bool:
-    if is_file(source) or isinstance(source, Section) or split_rate(source) is not None:
+    if (
+        hasattr(source, "__next__")
+        or is_file(source)
+        or isinstance(source, Section)
+        or split_rate(source) is not None
+    ):
         return True
     if isinstance(source, tuple) and len(source) in (2, 3) and is_file(source[0]):
         if not all(bound is None or isinstance(bound, int | np.integer) for bound in source[1:]):
