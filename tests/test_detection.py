@@ -129,7 +129,7 @@ def test_a_recording_is_streamed_with_the_events_of_its_segments(tagger, smoothi
     (scores,) = tagger.predict_segments([noise])
     threshold = scores.mean().to_dict()
     expected = find_events(scores, threshold=threshold, smoothing=smoothing)
-    assert len(expected) > 2
+    assert len(expected) >= 2
     got = detect_events(tagger, noise, threshold=threshold, smoothing=smoothing)
     pd.testing.assert_frame_equal(got, expected)
 

@@ -247,12 +247,9 @@ def _ends_in_thresholds(pipeline: Pipeline) -> bool:
 
 
 def _is_single(source: Any) -> bool:
-    if (
-        hasattr(source, "__next__")
-        or is_file(source)
-        or isinstance(source, Section)
-        or split_rate(source) is not None
-    ):
+    if hasattr(source, "__next__"):  # blocks
+        return True
+    if is_file(source) or isinstance(source, Section) or split_rate(source) is not None:
         return True
     if isinstance(source, tuple) and len(source) in (2, 3) and is_file(source[0]):
         if not all(bound is None or isinstance(bound, int | np.integer) for bound in source[1:]):
