@@ -144,8 +144,10 @@ def read_table(
     >>> print(*db.report.notes, sep="\n")
     files from the column 'filename', events from 'labels', separated by ';'
     """
-    cutting = window and Cutting(window, overlap, min_overlap, min_share, keep_empty)
-    importer = Importer(path, on_error=on_error, verbose=verbose, cutting=cutting or None)
+    cutting = None
+    if window is not None:
+        cutting = Cutting(window, overlap, min_overlap, min_share, keep_empty)
+    importer = Importer(path, on_error=on_error, verbose=verbose, cutting=cutting)
     source = importer.source
     table = read_cells(source, importer.notes)
     find = _Columns(table, source)
