@@ -12,12 +12,19 @@ from contextlib import contextmanager
 
 from sktagger import __version__
 from sktagger._utils.text import printable
-from sktagger.commands import demo, evaluate, models, train
+from sktagger.commands import check, demo, evaluate, import_, models, train
 
 __all__ = ["COMMANDS", "build_parser", "main"]
 
 # the modules of the commands, by the words that users type
-COMMANDS = {"demo": demo, "train": train, "evaluate": evaluate, "models": models}
+COMMANDS = {
+    "demo": demo,
+    "import": import_,
+    "check": check,
+    "train": train,
+    "evaluate": evaluate,
+    "models": models,
+}
 
 
 def build_parser() -> argparse.ArgumentParser:

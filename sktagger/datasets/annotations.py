@@ -276,8 +276,8 @@ def _read_tables(importer, audio, read):
         except (OSError, ValueError) as error:
             importer.add_absent(TRAINING_SET, table.stem, str(table), error)
             continue
-        for path, annotations in recordings:
-            importer.add(TRAINING_SET, path, (), annotations)
+        for path, events in recordings:
+            importer.add(TRAINING_SET, path, (), events)
     importer.notes.append(f"{len(tables)} tables")
     importer.count("recordings have no table and are left out", index.unused())
 
