@@ -138,7 +138,7 @@ class AudioFinder:
 
     @cached_property
     def _by_name(self) -> dict[str, str]:
-        """A file of each name below the root, or below the folder above it."""
+        """A file of each name or stem below the root, or below the folder above it."""
         found = {}
         for base in (self.root, self.root.parent):
             if base == Path(base.anchor) or base == Path.home():
@@ -147,7 +147,9 @@ class AudioFinder:
                 if number >= _MAX_SEARCHED:
                     break
                 if is_audio(parts[-1]):
-                    found.setdefault(parts[-1], os.path.join(base, *parts))
+                    path = os.path.join(base, *parts)
+                    found.setdefault(parts[-1], path)
+                    found.setdefault(os.path.splitext(parts[-1])[0], path)
         return found
 
 

@@ -185,8 +185,8 @@ class Importer:
             annotations = recording["annotations"]
             length = header.n_samples / header.sample_rate
             if self.cutting is None:
-                events = sorted({*recording["events"], *(a.event for a in annotations)})
-                examples[example_id] = {**whole, "audio_length": length, "events": events}
+                names = sorted({*recording["events"], *(a.event for a in annotations)})
+                examples[example_id] = {**whole, "audio_length": length, "events": names}
                 continue
             n_outside += sum(annotation.onset >= length for annotation in annotations)
             whole.setdefault("group", example_id)

@@ -153,7 +153,7 @@ def _find_layout(root: Path, files: list[tuple[str, ...]]) -> str:
         return "event"
     if sets == tops and tops and depths.keys() <= {0, 2}:
         return "set/event"
-    example = os.sep.join(max(files, key=len))
+    example = os.sep.join(max(files, key=lambda parts: len(parts)))
     raise ValueError(
         f"layout: the folders in {str(root)!r} are {quoted(tops, 8)}, of which "
         f"{quoted(sets) or 'none'} have names of sets, and files are {listed(sorted(depths))} "

@@ -164,7 +164,7 @@ def read_table(
             f"window: {source.name} has no columns 'onset' and 'offset', so it cannot be cut; its "
             f"columns are {quoted(table.columns, 20)}. Give onset and offset, or no window."
         )
-    kept = [find("keys", key, (), "a key") for key in keys]
+    kept = [str(find("keys", key, (), "a key")) for key in keys]
     taken = {files, sets, *(times or ()), *kept}
     events_of, described = _events(find, events, separator, taken)
     importer.notes.append(f"files from the column {files!r}, {described}")
