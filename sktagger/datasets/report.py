@@ -112,13 +112,168 @@ class DatabaseReport:
         return "\n\n".join("\n".join(map(printable, part)) for part in parts if part)
 
     def _faulty_lines(self):
-        readable: dict[str, Header] = {}
+        kinds = Counter(self.faulty["kind"])
+        lines = [", ".join(f"{n} {kind}" for kind, n in kinds.items()) + ":"]
+        lines += [f"  {cause}" for cause in self.faulty["cause"].head(_N_LISTED)]
+        if (n_more := len(self.faulty) - _N_LISTED) > 0:
+            lines.append(f"  and {n_more} more")
+        return lines
 
-    for path in sorted(used):
-        if not isinstance(header := headers[path], Exception):
-            readable[path] = header
-    kinds = Counter((header[1], header[2]) for header in readable.values())
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain objects that JSON can represent.
+
+        Returns
+        -------
+        dict of str to object
+            The attributes. Tables with an index are ``{row: {column: value}}``, the others lists
+            of ``{column: value}``.
+        """
+        return {
+            "source": self.source,
+            "notes": list(self.notes),
+            "sets": {
+                name: {key: None if pd.isna(value) else value for key, value in row.items()}
+                for name, row in self.sets.astype(object).to_dict("index").items()
+            },
+            "events": self.events.astype(object).to_dict("index"),
+            "formats": self.formats.astype(object).to_dict("records"),
+            "faulty": self.faulty.to_dict("records"),
+            "findings": list(self.findings),
+        }
+
+
+def check_database(db: Database, *, verbose: int | bool = 1) -> DatabaseReport:
+    """Check a database before training: read all headers, and look for what may be wrong.
+
+    The findings are: names of events that hardly differ, events with fewer than 2 clips, events
+    of other sets that the training set lacks, recordings in more than one set, files with the
+    same content, and stated lengths that the headers contradict.
+
+    Parameters
+    ----------
+    db : Database
+        From :func:`sktagger.load_database` or an importer.
+    verbose : int or bool, default=1
+        0 shows no progress.
+
+    Returns
+    -------
+    DatabaseReport
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sktagger.datasets import check_database, make_scenes
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     db = make_scenes(folder, n_train=9, n_validate=2, n_eval=2, duration=0.5)
+    ...     report = check_database(db, verbose=0)
+    >>> report.sets.loc["balanced_train", ["clips", "total"]].tolist()
+    [9.0, 4.5]
+    >>> len(report.faulty)
+    0
+    """
+    content = {name: dict(db.examples(name)) for name in db.datasets}
+    paths = [clip["audio_path"] for clips in content.values() for clip in clips.values()]
+    headers = read_headers(paths, verbose=verbose)
+    faulty, lengths = check_clips(content, headers)
+    return make_report(
+        content, headers, lengths, faulty, db.training_set, source=str(db.path), verbose=verbose
+    )
+
+
+def check_clips(
+    content: Mapping[str, Mapping[str, dict[str, Any]]],
+    headers: Mapping[str, Header | Exception],
+) -> tuple[list[tuple[str, str, str, Exception]], dict[tuple[str, str], float]]:
+    """Compare clips with the headers of their files.
+
+    Parameters
+    ----------
+    content : dict of str to dict of str to dict
+        The examples by data set and id.
+    headers : dict of str to Header or Exception
+        From :func:`sktagger.datasets._headers.read_headers`, for the files of all clips.
+
+    Returns
+    -------
+    faulty : list of (str, str, str, Exception)
+        Data set, id, path and error of the clips that cannot be read.
+    lengths : dict of (str, str) to float
+        Lengths of the other clips in seconds, by data set and id.
+    """
+    faulty, lengths = [], {}
+    for name, clips in content.items():
+        for example_id, clip in clips.items():
+            header = headers[clip["audio_path"]]
+            if not isinstance(header, Exception):
+                header = check_clip(clip, header)
+            if isinstance(header, Exception):
+                faulty.append((name, example_id, clip["audio_path"], header))
+            else:
+                lengths[name, example_id] = header
+    return faulty, lengths
+
+
+def make_report(
+    content: Mapping[str, Mapping[str, dict[str, Any]]],
+    headers: Mapping[str, Header | Exception],
+    lengths: Mapping[tuple[str, str], float],
+    faulty: Iterable[tuple[str, str, str, Exception]],
+    training_set: str,
+    *,
+    notes: Iterable[str] = (),
+    source: str = "",
+    verbose: int | bool = 0,
+) -> DatabaseReport:
+    """Make the report of a database whose headers were read.
+
+    Parameters
+    ----------
+    content : dict of str to dict of str to dict
+        The examples by data set and id.
+    headers : dict of str to Header or Exception
+        By path.
+    lengths : dict of (str, str) to float
+        Lengths of the readable clips in seconds, by data set and id.
+    faulty : iterable of (str, str, str, Exception)
+        Data set, id, path and error of clips that are missing or cannot be read.
+    training_set : str
+        Name of the data set that a tagger is trained on.
+    notes : iterable of str, default=()
+        How an importer understood its source.
+    source : str, default=""
+        The file, folder or table.
+    verbose : int or bool, default=0
+        0 shows no progress of the search for files with the same content.
+
+    Returns
+    -------
+    DatabaseReport
+    """
+    rows, absent = {}, list(faulty)
+    for name, clips in content.items():
+        known = np.array([lengths[name, i] for i in clips if (name, i) in lengths])
+        figures = (np.min, np.median, np.max) if len(known) else ()
+        rows[name] = [
+            len(clips),
+            sum(not clip["events"] for clip in clips.values()),
+            *([float(f(known)) for f in figures] or [np.nan] * 3),
+            float(known.sum()),
+            len({clip["audio_path"] for clip in clips.values()}),
+        ]
+    columns = ["clips", "without_events", "min", "median", "max", "total", "recordings"]
+    sets = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("dataset")
+    counts = {
+        name: Counter(event for clip in clips.values() for event in clip["events"])
+        for name, clips in content.items()
+    }
+    names = sorted({event for counter in counts.values() for event in counter})
+    table = {name: [counter[event] for event in names] for name, counter in counts.items()}
+    events = pd.DataFrame(table, index=pd.Index(names, name="event", dtype="str"), dtype=int)
+    used = {clip["audio_path"] for clips in content.values() for clip in clips.values()}
+    kinds = Counter(headers[path][1:] for path in used if not isinstance(headers[path], Exception))
     formats = [(*kind, n) for kind, n in kinds.most_common()]
+    readable = sorted(path for path in used if not isinstance(headers[path], Exception))
     return DatabaseReport(
         sets=sets,
         events=events,
