@@ -117,7 +117,7 @@ def _add_segments(importer, table, index, names):
         except (FileNotFoundError, ValueError) as error:
             importer.add_absent(dataset, video, video, error)
             continue
-        importer.add(dataset, path, events, group=video)
+        importer.add(dataset, path, events, keys={"group": video})
 
 
 def _file_names(video: str, start: float, end: float) -> list[str]:

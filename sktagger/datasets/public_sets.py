@@ -272,7 +272,7 @@ def _add(importer, dataset, name, events, **keys):
     """Add a clip, or note that its file is missing."""
     path = str(_path(importer, name))
     if os.path.isfile(path):
-        importer.add(dataset, path, join_names(events), **keys)
+        importer.add(dataset, path, join_names(events), keys=keys)
         return
     error = FileNotFoundError(
         f"Audio file {path!r} does not exist. Fetch the rest of the data set, or leave it out."

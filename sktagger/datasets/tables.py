@@ -185,11 +185,12 @@ def read_table(
         except FileNotFoundError as error:
             importer.add_absent(in_set, name, name, error)
             continue
-        extra = {key: row[key] or None for key in kept}
+        extra: dict[str, Any] = {key: row[key] or None for key in kept}
         if cutting:
-            importer.add(in_set, audio, (), _annotations(row, times, found, where), **extra)
+            annotations = _annotations(row, times, found, where)
+            importer.add(in_set, audio, (), annotations, keys=extra)
         else:
-            importer.add(in_set, audio, found, **extra)
+            importer.add(in_set, audio, found, keys=extra)
     importer.count("files are found in another spelling", finder.respelled)
     return importer.finish()
 
