@@ -31,8 +31,8 @@ _ANNOTATIONS = (
     *("common name", "class", "call type", "tag", "tags"),
 )
 _MEASURED = re.compile(
-    r"selection|view|channel|begin|end |end$|file |low freq|high freq|delta|freq|time|offset|length|"
-    r"power|amp|energy|entropy|duration|bw|peak|score|confidence|rank|number|occupancy"
+    r"selection|view|channel|begin|end |end$|file |low freq|high freq|delta|freq|time|offset|"
+    r"length|power|amp|energy|entropy|duration|bw|peak|score|confidence|rank|number|occupancy"
 )
 _TABLE_ENDING = re.compile(r"(\.table\.\d+)?(\.birdnet)?(\.selections?)?(\.table)?$", re.IGNORECASE)
 
