@@ -813,6 +813,20 @@ def test_damaged_parquet(db, tmp_path):
         load_database(path)
 
 
+def test_parquet_with_damaged_bytes_is_read_or_named(db, tmp_path):
+    path = db.save(tmp_path / "b.parquet")
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    n_named = 0
+    for place, value in zip(rng.integers(len(whole), size=600), rng.bytes(600), strict=True):
+        path.write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
+        try:
+            load_database(path)
+        except ValueError as error:
+            assert str(path) in str(error)
+            n_named += 1
+    assert n_named > 100
+
+
 def test_parquet_without_pyarrow(db, tmp_path, monkeypatch):
     path = db.save(tmp_path / "b.parquet")
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)

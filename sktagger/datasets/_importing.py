@@ -156,7 +156,7 @@ class Importer:
 
     def count(self, what: str, names: Iterable[str]) -> None:
         """Note how many files or rows were treated in some way, with a few examples."""
-        names = list(names)
+        names = list(dict.fromkeys(names))
         if names:
             self.notes.append(f"{len(names)} {what}: {quoted(names, 3)}")
 
