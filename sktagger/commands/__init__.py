@@ -14,13 +14,15 @@ from contextlib import contextmanager
 
 from sktagger import __version__
 from sktagger._utils.text import printable
-from sktagger.commands import demo, evaluate, models, tag, train
+from sktagger.commands import check, demo, evaluate, import_, models, tag, train
 
 __all__ = ["COMMANDS", "build_parser", "main"]
 
 # the modules of the commands, by the words that users type
 COMMANDS = {
     "demo": demo,
+    "import": import_,
+    "check": check,
     "train": train,
     "evaluate": evaluate,
     "tag": tag,

@@ -138,7 +138,7 @@ class AudioFinder:
 
     @cached_property
     def _by_name(self) -> dict[str, str]:
-        """A file of each name below the root, or below the folder above it."""
+        """A file of each name or stem below the root, or below the folder above it."""
         found = {}
         for base in (self.root, self.root.parent):
             if base == Path(base.anchor) or base == Path.home():
@@ -147,9 +147,81 @@ class AudioFinder:
                 if number >= _MAX_SEARCHED:
                     break
                 if is_audio(parts[-1]):
-                    found.setdefault(parts[-1], os.path.join(base, *parts))
+                    path = os.path.join(base, *parts)
+                    found.setdefault(parts[-1], path)
+                    found.setdefault(os.path.splitext(parts[-1])[0], path)
         return found
 
 
 def _key(name: str) -> str:
     return name.casefold()
+
+
+class AudioIndex:
+    """The audio files of a folder and the folders in it, by name and by stem.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Attributes
+    ----------
+    used : set of str
+        The files that were found so far.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise FileNotFoundError(
+                f"audio: there is no folder {str(folder)!r}. Give the folder of the audio files."
+            )
+        self.folder = folder
+        self.used: set[str] = set()
+        self._files: dict[str, list[str]] = {}
+        for parts in walk(folder):
+            if is_audio(parts[-1]) and not parts[-1].startswith("."):
+                path = os.path.join(folder, *parts)
+                for key in {parts[-1], os.path.splitext(parts[-1])[0]}:
+                    self._files.setdefault(key, []).append(path)
+
+    def find(self, *names: str) -> str | None:
+        """Return the file of the first of some names or stems that there is.
+
+        Parameters
+        ----------
+        *names : str
+            With or without suffix.
+
+        Returns
+        -------
+        str or None
+            The absolute path.
+
+        Raises
+        ------
+        ValueError
+            If several files have the name.
+        """
+        for name in names:
+            if paths := self._files.get(name):
+                if len(paths) > 1:
+                    raise ValueError(
+                        f"Audio file {name!r}: {self.folder} contains {len(paths)} files of this "
+                        f"name, {paths[0]!r} and {paths[1]!r}. Give a folder with one of them."
+                    )
+                self.used.add(paths[0])
+                return paths[0]
+        return None
+
+    def missing(self, name: str) -> FileNotFoundError:
+        """Return the error of a file that there is not."""
+        hint = nearest(name, list(self._files))
+        return FileNotFoundError(
+            f"Audio file {name!r} is not in the folder {str(self.folder)!r} or in its folders"
+            f"{hint}. Correct the name, or give another audio folder."
+        )
+
+    def unused(self) -> list[str]:
+        """Return the files that were not found by any name, relative to the folder."""
+        paths = {path for found in self._files.values() for path in found}
+        return sorted(os.path.relpath(path, self.folder) for path in paths - self.used)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,8 @@ class Importer:
         path: str,
         events: Iterable[str] = (),
         annotations: Iterable[Annotation] = (),
-        **keys: Any,
+        *,
+        keys: Mapping[str, Any] | None = None,
     ) -> None:
         """Add a clip, or more events of the same file.
 
@@ -126,13 +127,13 @@ class Importer:
             Events of the whole file.
         annotations : iterable of Annotation, default=()
             Events in time.
-        **keys : object
-            Other keys of the example. None is left out.
+        keys : dict or None, default=None
+            Other keys of the example. Values of None are left out.
         """
         recording = self._recordings.get((dataset, path))
         if recording is None:
-            keys = {key: value for key, value in keys.items() if value is not None}
-            recording = {"events": {}, "annotations": [], "keys": keys}
+            kept = {key: value for key, value in (keys or {}).items() if value is not None}
+            recording = {"events": {}, "annotations": [], "keys": kept}
             self._recordings[dataset, path] = recording
         elif not annotations:
             self._n_merged += 1
@@ -155,7 +156,7 @@ class Importer:
 
     def count(self, what: str, names: Iterable[str]) -> None:
         """Note how many files or rows were treated in some way, with a few examples."""
-        names = list(names)
+        names = list(dict.fromkeys(names))
         if names:
             self.notes.append(f"{len(names)} {what}: {quoted(names, 3)}")
 
@@ -185,8 +186,8 @@ class Importer:
             annotations = recording["annotations"]
             length = header.n_samples / header.sample_rate
             if self.cutting is None:
-                events = sorted({*recording["events"], *(a.event for a in annotations)})
-                examples[example_id] = {**whole, "audio_length": length, "events": events}
+                names = sorted({*recording["events"], *(a.event for a in annotations)})
+                examples[example_id] = {**whole, "audio_length": length, "events": names}
                 continue
             n_outside += sum(annotation.onset >= length for annotation in annotations)
             whole.setdefault("group", example_id)

@@ -138,16 +138,17 @@ def from_parquet(path: Path) -> dict[str, Any]:
     pa = import_pyarrow(f"Reading {path.name!r}")
     try:
         table = pa.parquet.read_table(BytesIO(content))
-    except (pa.ArrowException, OSError) as error:
+        rows, columns = table.to_pylist(), table.column_names
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise _malformed(path, f"no Parquet file ({error})", "a Parquet file") from error
     for column in (*_PLACE, "audio_path", "events"):
-        if column not in table.column_names:
-            raise _malformed(path, f"the columns {', '.join(table.column_names):.200}", _MEANT)
+        if column not in columns:
+            raise _malformed(path, f"the columns {', '.join(columns):.200}", _MEANT)
     described = _describe(path, table)
     names = described.get("names", {})
     json_keys = frozenset(described.get("json", ()))
     sets: dict[str, Any] = {name: {} for name in described.get("datasets", ())}
-    for row, values in enumerate(table.to_pylist()):
+    for row, values in enumerate(rows):
         dataset, example_id = (values.pop(column) for column in _PLACE)
         if not isinstance(dataset, str) or not isinstance(example_id, str):
             got = f"dataset {dataset!r:.60} and example_id {example_id!r:.60} in row {row}"

@@ -148,7 +148,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     pa = import_pyarrow(f"Reading {path.name!r}")
     try:
         table = pa.parquet.read_table(path).to_pydict()
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise ValueError(f"{path}: it is no Parquet table ({error}). Give another file.") from error
     columns = {name.strip(): [_cell(value) for value in cells] for name, cells in table.items()}
     return pd.DataFrame(columns, dtype=object)

@@ -126,7 +126,7 @@ def read_folders(
                 dataset = standard_set_name(folder)
             elif level == "group":
                 group = folder
-        importer.add(dataset, str(importer.source.joinpath(*parts)), events, group=group)
+        importer.add(dataset, str(importer.source.joinpath(*parts)), events, keys={"group": group})
     importer.count("files are at another depth than the layout and are left out", elsewhere)
     if unused:
         raise ValueError(f"no_event: no folder of events is named {quoted(sorted(unused))}.")
@@ -153,7 +153,7 @@ def _find_layout(root: Path, files: list[tuple[str, ...]]) -> str:
         return "event"
     if sets == tops and tops and depths.keys() <= {0, 2}:
         return "set/event"
-    example = os.sep.join(max(files, key=len))
+    example = max((os.sep.join(parts) for parts in files), key=lambda path: path.count(os.sep))
     raise ValueError(
         f"layout: the folders in {str(root)!r} are {quoted(tops, 8)}, of which "
         f"{quoted(sets) or 'none'} have names of sets, and files are {listed(sorted(depths))} "

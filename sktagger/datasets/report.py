@@ -201,16 +201,16 @@ def check_clips(
     lengths : dict of (str, str) to float
         Lengths of the other clips in seconds, by data set and id.
     """
-    faulty, lengths = [], {}
+    faulty: list[tuple[str, str, str, Exception]] = []
+    lengths: dict[tuple[str, str], float] = {}
     for name, clips in content.items():
         for example_id, clip in clips.items():
             header = headers[clip["audio_path"]]
-            if not isinstance(header, Exception):
-                header = check_clip(clip, header)
-            if isinstance(header, Exception):
-                faulty.append((name, example_id, clip["audio_path"], header))
+            length = header if isinstance(header, Exception) else check_clip(clip, header)
+            if isinstance(length, Exception):
+                faulty.append((name, example_id, clip["audio_path"], length))
             else:
-                lengths[name, example_id] = header
+                lengths[name, example_id] = length
     return faulty, lengths
 
 
@@ -271,9 +271,12 @@ def make_report(
     table = {name: [counter[event] for event in names] for name, counter in counts.items()}
     events = pd.DataFrame(table, index=pd.Index(names, name="event", dtype="str"), dtype=int)
     used = {clip["audio_path"] for clips in content.values() for clip in clips.values()}
-    kinds = Counter(headers[path][1:] for path in used if not isinstance(headers[path], Exception))
+    readable: dict[str, Header] = {}
+    for path in sorted(used):
+        if not isinstance(header := headers[path], Exception):
+            readable[path] = header
+    kinds = Counter((header.sample_rate, header.n_channels) for header in readable.values())
     formats = [(*kind, n) for kind, n in kinds.most_common()]
-    readable = sorted(path for path in used if not isinstance(headers[path], Exception))
     return DatabaseReport(
         sets=sets,
         events=events,

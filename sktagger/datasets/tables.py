@@ -144,8 +144,10 @@ def read_table(
     >>> print(*db.report.notes, sep="\n")
     files from the column 'filename', events from 'labels', separated by ';'
     """
-    cutting = window and Cutting(window, overlap, min_overlap, min_share, keep_empty)
-    importer = Importer(path, on_error=on_error, verbose=verbose, cutting=cutting or None)
+    cutting = None
+    if window is not None:
+        cutting = Cutting(window, overlap, min_overlap, min_share, keep_empty)
+    importer = Importer(path, on_error=on_error, verbose=verbose, cutting=cutting)
     source = importer.source
     table = read_cells(source, importer.notes)
     find = _Columns(table, source)
@@ -162,7 +164,7 @@ def read_table(
             f"window: {source.name} has no columns 'onset' and 'offset', so it cannot be cut; its "
             f"columns are {quoted(table.columns, 20)}. Give onset and offset, or no window."
         )
-    kept = [find("keys", key, (), "a key") for key in keys]
+    kept = [str(find("keys", key, (), "a key")) for key in keys]
     taken = {files, sets, *(times or ()), *kept}
     events_of, described = _events(find, events, separator, taken)
     importer.notes.append(f"files from the column {files!r}, {described}")
@@ -183,11 +185,12 @@ def read_table(
         except FileNotFoundError as error:
             importer.add_absent(in_set, name, name, error)
             continue
-        extra = {key: row[key] or None for key in kept}
+        extra: dict[str, Any] = {key: row[key] or None for key in kept}
         if cutting:
-            importer.add(in_set, audio, (), _annotations(row, times, found, where), **extra)
+            annotations = _annotations(row, times, found, where)
+            importer.add(in_set, audio, (), annotations, keys=extra)
         else:
-            importer.add(in_set, audio, found, **extra)
+            importer.add(in_set, audio, found, keys=extra)
     importer.count("files are found in another spelling", finder.respelled)
     return importer.finish()
 
