@@ -63,7 +63,8 @@ def test_benchmark_runs(name):
 
 
 def test_each_benchmark_is_run():
-    scripts = {path.name for path in BENCHMARKS.glob("[!_]*.py")} - {"stress_interruptions.py"}
+    scripts = {path.name for path in BENCHMARKS.glob("[!_]*.py")}
+    scripts = {name for name in scripts if not name.startswith("stress_")}
     assert scripts == {name.split()[0] for name in QUICK}
 
 
@@ -71,3 +72,10 @@ def test_trainings_survive_interruptions_at_random_moments():
     report = json.loads(run("stress_interruptions.py --quick"))
     assert report["tries"] == dict.fromkeys(["SIGKILL", "SIGTERM", "SIGINT", "full disk"], 1)
     assert report["weights equal those of the uninterrupted training"]
+
+
+def test_archives_survive_kills_at_random_moments():
+    report = json.loads(run("stress_archive.py --quick"))
+    assert report["files"] == 12
+    assert report["touched"] == 0
+    assert report["rows equal those of the uninterrupted run"]

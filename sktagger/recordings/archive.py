@@ -18,7 +18,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 from joblib import Parallel, delayed, effective_n_jobs
 
-from sktagger._utils.files import expand_path, replacing
+from sktagger._utils.files import delete_partial, expand_path, replacing
 from sktagger._utils.json import JSONError, parse_json
 from sktagger._utils.progress import TaskProgress
 from sktagger._utils.text import short
@@ -40,6 +40,7 @@ __all__ = ["find_recordings", "read_results", "read_skipped", "tag_files"]
 
 _MANIFEST = "manifest.json"
 _FORMAT = 1
+_MAX_WRITING_TIME = 3600.0  # seconds; another process may be writing a younger file
 _RESERVED = ("file", "duration", "onset", "offset", "event", "score")
 
 
@@ -152,6 +153,7 @@ def tag_files(
 
 
 def _tag_pending(tagger, paths, folder, task, files_per_part, n_jobs, verbose):
+    delete_partial(folder, age=_MAX_WRITING_TIME)  # of runs that were killed
     versions = {path: Version.of(path) for path in paths}
     todo = _pending(folder, versions)
     groups = [
