@@ -23,6 +23,8 @@ __all__ = ["clip_scores", "tune_on_events", "tune_on_length"]
 _LENGTHS = (0.3, 0.6, 1.0, 2.0, 3.5, 5.0)  # seconds
 # A threshold finds between a tenth and four times as much time as the event lasts.
 _SHARES = np.geomspace(0.1, 4, 24)
+# An event with this number of occurrences depends as much on the other events as on its own.
+_BORROWED = 10
 
 
 def tune_on_length(
@@ -68,6 +70,7 @@ def tune_on_length(
     durations = (joined["offset"] - joined["onset"]).groupby(joined["event"]).sum()
     durations = durations.reindex(names, fill_value=0.0)
     occurs = durations.to_numpy() > 0
+    counts = joined["event"].value_counts().reindex(names, fill_value=0).to_numpy()
     best: tuple[float, float | None, np.ndarray] = (-np.inf, None, np.zeros(len(names)))
     for length in _distinct(lengths, options["smoothing"], tables[0]):
         grid, find = _candidates(
@@ -79,11 +82,14 @@ def tune_on_length(
                 warnings.simplefilter("ignore", UndefinedMetricWarning)
                 of_events = measure(joined, find(thresholds), total)
             quality[row] = of_events.reindex(names, fill_value=0.0)
-        # The best of many noisy values is too good; its neighbors tell how much.
+        # The best of many noisy values is too good. Neighbors share the noise, and events with few
+        # occurrences borrow from the others: a row finds the same share of time of all events.
         padded = np.pad(quality, ((1, 1), (0, 0)), mode="edge")
         smooth = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
-        chosen = smooth.argmax(axis=0)
-        mean = smooth.max(axis=0)[occurs].mean()
+        common = smooth[:, occurs].mean(axis=1, keepdims=True)
+        shrunk = common + (smooth - common) * counts / (counts + _BORROWED)
+        chosen = shrunk.argmax(axis=0)
+        mean = np.take_along_axis(smooth, chosen[np.newaxis], axis=0)[0, occurs].mean()
         if mean > best[0]:
             thresholds = np.take_along_axis(grid, chosen[np.newaxis], axis=0)[0]
             thresholds[~occurs] = np.median(thresholds[occurs])

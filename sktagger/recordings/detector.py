@@ -36,6 +36,7 @@ class EventDetector(MetaEstimatorMixin, BaseEstimator):
     """Detector of events in time, with thresholds and smoothing that are tuned on labeled clips.
 
     With onsets and offsets, `fit` tunes a threshold for each event and the length of the filter.
+    Events with few occurrences borrow from the others.
     With weak labels alone, it tunes the thresholds so that the events are found somewhere in their
     clips. The tagger is not trained.
 
