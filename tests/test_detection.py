@@ -139,7 +139,7 @@ def test_events_of_windows(tagger):
     found = list(tagger.iter_scores(noise, 4, 2))
     times = pd.MultiIndex.from_tuples([x[:2] for x in found], names=["onset", "offset"])
     scores = pd.DataFrame([x[2] for x in found], times, tagger.classes_)
-    expected = find_events(scores, threshold=0.3, smoothing="change")
+    expected = find_events(scores, threshold=0.3, smoothing="median")
     for source in (noise, iter(np.split(noise, 10))):
         got = detect_events(tagger, source, threshold=0.3, window=4, hop=2)
         pd.testing.assert_frame_equal(got, expected, atol=1e-5)

@@ -151,7 +151,7 @@ def _plan(tagger, kind, threshold, window, hop):
     if threshold == "tuned" and not isinstance(thresholds, dict) and kind != "detect":
         thresholds = None
     if kind == "detect":
-        detection = {"threshold": thresholds, "smoothing": "change"}
+        detection = {"threshold": thresholds, "smoothing": "median"}
         return inner, Task("events", window, hop, detection), None
     return inner, Task(KINDS[kind], window, hop, {}), thresholds
 

@@ -247,7 +247,7 @@ def _check_task(kind, window, hop, threshold, detection, names):
             "results. Use kind='events', or rename the event."
         )
     if kind == "events":
-        detection = {"smoothing": "change", "threshold": threshold, **detection}
+        detection = {"smoothing": "median", "threshold": threshold, **detection}
         EventStream(names, **detection)  # raises an error if a parameter is wrong
         if isinstance(threshold, Mapping):
             detection["threshold"] = {str(k): float(v) for k, v in threshold.items()}

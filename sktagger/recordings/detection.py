@@ -30,7 +30,7 @@ def detect_events(
     *,
     threshold: float | Mapping[Any, float] | ArrayLike | Literal["tuned"] = "tuned",
     low: float | Mapping[Any, float] | ArrayLike | None = None,
-    smoothing: Literal["median", "change"] | None = "change",
+    smoothing: Literal["median", "change"] | None = "median",
     filter_length: float | None = None,
     merge_absolute: float = 0.2,
     merge_relative: float = 2.0,
@@ -59,8 +59,8 @@ def detect_events(
         tagger, or 0.5 if it has none.
     low : float, mapping, array-like of shape (n_events,) or None, default=None
         See :func:`find_events`, as for the following parameters.
-    smoothing : {"median", "change"} or None, default="change"
-        By default, events lie between changes of the score.
+    smoothing : {"median", "change"} or None, default="median"
+        By default, scores are smoothed by a median.
     filter_length : float or None, default=None
         Length of the median or step filter in seconds.
     merge_absolute, merge_relative : float, default=0.2, 2.0

@@ -46,7 +46,7 @@ class EventDetector(MetaEstimatorMixin, BaseEstimator):
         Fitted :class:`sktagger.AudioTagger`, :class:`sktagger.TunedThresholdTagger` around one, or
         pipeline of one and a :class:`sktagger.ThresholdTuner`. In searches and other functions that
         clone estimators, wrap it in :class:`~sklearn.frozen.FrozenEstimator`.
-    smoothing : {"median", "change"} or None, default="change"
+    smoothing : {"median", "change"} or None, default="median"
         See :func:`find_events`.
     filter_length : float, list of float or None, default=None
         Length of the filter in seconds. A list is tried if there are onsets; with weak labels, its
@@ -108,7 +108,7 @@ class EventDetector(MetaEstimatorMixin, BaseEstimator):
         self,
         tagger: BaseEstimator,
         *,
-        smoothing: Literal["median", "change"] | None = "change",
+        smoothing: Literal["median", "change"] | None = "median",
         filter_length: float | Sequence[float] | None = None,
         metric: Literal["segment_f1", "event_f1"] = "segment_f1",
         hysteresis: float | None = None,
