@@ -142,6 +142,6 @@ def test_events_of_windows(tagger):
     expected = find_events(scores, threshold=0.3, smoothing="median")
     for source in (noise, iter(np.split(noise, 10))):
         got = detect_events(tagger, source, threshold=0.3, window=4, hop=2)
-        pd.testing.assert_frame_equal(got, expected, atol=1e-5)
+        pd.testing.assert_frame_equal(got, expected, atol=5e-3)  # bfloat16
     both = detect_events(tagger, [noise, noise], threshold=0.3, window=4, hop=2)
     assert both["clip"].tolist() == [0] * len(expected) + [1] * len(expected)

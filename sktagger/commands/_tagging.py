@@ -76,7 +76,7 @@ def tag(
         Events to look for. None: all.
     window, hop : float or None, default=None
         Windows in seconds, see :meth:`sktagger.AudioTagger.iter_scores`. None: 10 and `window`;
-        with "detect", the segments of the network.
+        with "detect", as in :func:`sktagger.recordings.detect_events`.
     verbose : int, default=1
         0: no progress is shown.
 
@@ -139,19 +139,16 @@ def tag(
 
 def _plan(tagger, kind, threshold, window, hop):
     """Return the tagger inside, what to compute of each file, and the thresholds by event."""
-    from sktagger.recordings._recording import Task, unwrap
-    from sktagger.taggers._recordings import check_windows
+    from sktagger.recordings._recording import Task, task_windows, unwrap
 
     if kind not in KINDS:
         raise ValueError(f"kind={kind!r}, but it must be one of {', '.join(map(repr, KINDS))}.")
     inner, thresholds = unwrap(tagger, threshold)
-    if kind != "detect" and window is None:
-        window = 10.0
-    check_windows(window, hop)
+    window, hop = task_windows(inner, KINDS[kind], "auto" if window is None else window, hop)
     if threshold == "tuned" and not isinstance(thresholds, dict) and kind != "detect":
         thresholds = None
     if kind == "detect":
-        detection = {"threshold": thresholds, "smoothing": "median"}
+        detection = {"threshold": thresholds}
         return inner, Task("events", window, hop, detection), None
     return inner, Task(KINDS[kind], window, hop, {}), thresholds
 

@@ -70,8 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--window",
         type=float,
         metavar="S",
-        help="length of the windows in seconds (default: 10; with --detect, the segments of the "
-        "network)",
+        help="length of the windows in seconds (default: 10; with --detect, 2 every 1 s, or the "
+        "segments of a WALNet)",
     )
     parser.add_argument("--hop", type=float, metavar="S", help="step of the windows in seconds")
     parser.add_argument("--resume", action="store_true", help="continue in a folder with results")
@@ -149,15 +149,12 @@ def _tag_archive(tagger, files, folder, args, settings):
     except ValueError:
         raise ValueError(f"--part {args.part!r}: give I/N, such as 3/10.") from None
     kind = KINDS[settings["kind"]]
-    window = settings["window"]
-    if window is None and kind != "events":
-        window = 10.0
     skipped = tag_files(
         tagger,
         files,
         folder,
         kind=kind,
-        window=window,
+        window="auto" if settings["window"] is None else settings["window"],
         hop=settings["hop"],
         threshold=settings["threshold"],
         part=(share, n_shares),

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from sktagger.audio.reading import Section, audio_info
-from sktagger.recordings.detection import tagger_and_thresholds
+from sktagger.recordings.detection import detection_windows, tagger_and_thresholds
 from sktagger.recordings.events import EventStream, events_table
+from sktagger.taggers._recordings import check_windows
 
 Kind = Literal["clips", "windows", "events"]
 KINDS = ("clips", "windows", "events")
@@ -84,6 +85,16 @@ def tag_recording(
         table.insert(0, "duration", duration)
     table.insert(0, "file", pd.Series([path] * len(table), table.index, dtype=str))
     return table
+
+
+def task_windows(tagger: Any, kind: Kind, window: Any, hop: Any) -> tuple[Any, Any]:
+    """Return the windows in seconds; "auto" depends on the kind, and on the network."""
+    if kind == "events":
+        return detection_windows(tagger, window, hop)
+    if isinstance(window, str) and window == "auto":
+        window = 10.0
+    check_windows(window, hop)
+    return window, hop
 
 
 def unwrap(tagger: Any, threshold: Any) -> tuple[Any, Any]:

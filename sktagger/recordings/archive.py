@@ -24,7 +24,14 @@ from sktagger._utils.progress import TaskProgress
 from sktagger._utils.text import short
 from sktagger._utils.warnings import warn
 from sktagger.datasets._finding import is_audio, walk
-from sktagger.recordings._recording import KINDS, Kind, Task, tag_recording, unwrap
+from sktagger.recordings._recording import (
+    KINDS,
+    Kind,
+    Task,
+    tag_recording,
+    task_windows,
+    unwrap,
+)
 from sktagger.recordings._results import (
     Version,
     read_parts,
@@ -34,7 +41,6 @@ from sktagger.recordings._results import (
     write_part,
 )
 from sktagger.recordings.events import EventStream
-from sktagger.taggers._recordings import check_windows
 
 __all__ = ["find_recordings", "read_results", "read_skipped", "tag_files"]
 
@@ -50,7 +56,7 @@ def tag_files(
     out_dir: str | os.PathLike[str],
     *,
     kind: Kind = "windows",
-    window: float | None = 10.0,
+    window: float | Literal["auto"] | None = "auto",
     hop: float | None = None,
     threshold: float | Mapping[str, float] | Literal["tuned"] = "tuned",
     detection: Mapping[str, Any] | None = None,
@@ -80,9 +86,12 @@ def tag_files(
         Results of each file. "clips": one row with the highest score of each event in all windows.
         "windows": one row per window with the score of each event. "events": one row per event
         that is found, see :func:`sktagger.recordings.detect_events`.
-    window, hop : float or None, default=10.0 and None
-        Windows in seconds, see :meth:`sktagger.AudioTagger.iter_scores`. None: the segments of the
-        network.
+    window : float, "auto" or None, default="auto"
+        Length of the windows in seconds, see :meth:`sktagger.AudioTagger.iter_scores`. None: the
+        segments of the network. "auto": 10 s; for events, as in
+        :func:`sktagger.recordings.detect_events`.
+    hop : float or None, default=None
+        Step of the windows in seconds. None: `window`.
     threshold : "tuned", float, or dict of event to float, default="tuned"
         For events, see :func:`sktagger.recordings.detect_events`.
     detection : dict or None, default=None
@@ -137,8 +146,7 @@ def tag_files(
         read_results("results", columns=["file", "onset", "Rain"])
     """
     inner, threshold = unwrap(tagger, threshold)
-    names = [str(event) for event in inner.classes_]
-    task = _check_task(kind, window, hop, threshold, dict(detection or {}), names)
+    task = _check_task(inner, kind, window, hop, threshold, dict(detection or {}))
     share, n_shares = _check_part(part)
     if not isinstance(files_per_part, int) or files_per_part < 1:
         raise ValueError(f"files_per_part={files_per_part!r}, but it must be an integer above 0.")
@@ -237,9 +245,10 @@ def find_recordings(
     return list(found)
 
 
-def _check_task(kind, window, hop, threshold, detection, names):
+def _check_task(tagger, kind, window, hop, threshold, detection):
     if kind not in KINDS:
         raise ValueError(f"kind={kind!r}, but it must be one of {', '.join(map(repr, KINDS))}.")
+    names = [str(event) for event in tagger.classes_]
     clash = next((name for name in names if name in _RESERVED), None)
     if clash is not None and kind != "events":
         raise ValueError(
@@ -247,13 +256,13 @@ def _check_task(kind, window, hop, threshold, detection, names):
             "results. Use kind='events', or rename the event."
         )
     if kind == "events":
-        detection = {"smoothing": "median", "threshold": threshold, **detection}
+        detection = {"threshold": threshold, **detection}
         EventStream(names, **detection)  # raises an error if a parameter is wrong
         if isinstance(threshold, Mapping):
             detection["threshold"] = {str(k): float(v) for k, v in threshold.items()}
     elif detection:
         raise ValueError(f"detection={short(detection)} has an effect only for kind='events'.")
-    check_windows(window, hop)
+    window, hop = task_windows(tagger, kind, window, hop)
     window = None if window is None else float(window)
     return Task(kind, window, None if hop is None else float(hop), detection)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -17,11 +18,19 @@ from sklearn.utils.validation import check_is_fitted
 from sktagger._utils.text import listed, short
 from sktagger.audio._clip_items import is_file, split_rate
 from sktagger.audio.reading import Section
+from sktagger.audio.unreadable import Unreadable
 from sktagger.recordings.events import EventStream, events_table, find_events
 from sktagger.taggers import TunedThresholdTagger
+from sktagger.taggers._recordings import check_windows
 from sktagger.thresholds.tuner import ThresholdTuner
 
-__all__ = ["clip_names", "detect_events", "scores_in_time", "tagger_and_thresholds"]
+__all__ = [
+    "clip_names",
+    "detect_events",
+    "detection_windows",
+    "scores_in_time",
+    "tagger_and_thresholds",
+]
 
 
 def detect_events(
@@ -30,7 +39,7 @@ def detect_events(
     *,
     threshold: float | Mapping[Any, float] | ArrayLike | Literal["tuned"] = "tuned",
     low: float | Mapping[Any, float] | ArrayLike | None = None,
-    smoothing: Literal["median", "change"] | None = "median",
+    smoothing: Literal["median", "change"] | None = None,
     filter_length: float | None = None,
     merge_absolute: float = 0.2,
     merge_relative: float = 2.0,
@@ -38,7 +47,7 @@ def detect_events(
     merge_gap: float = 0.0,
     score: Literal["mean", "max"] = "mean",
     step: float | None = None,
-    window: float | None = None,
+    window: float | Literal["auto"] | None = "auto",
     hop: float | None = None,
     sample_rate: int | None = None,
 ) -> pd.DataFrame:
@@ -59,8 +68,8 @@ def detect_events(
         tagger, or 0.5 if it has none.
     low : float, mapping, array-like of shape (n_events,) or None, default=None
         See :func:`find_events`, as for the following parameters.
-    smoothing : {"median", "change"} or None, default="median"
-        By default, scores are smoothed by a median.
+    smoothing : {"median", "change"} or None, default=None
+        How scores are smoothed.
     filter_length : float or None, default=None
         Length of the median or step filter in seconds.
     merge_absolute, merge_relative : float, default=0.2, 2.0
@@ -71,9 +80,13 @@ def detect_events(
         Score of an event.
     step : float or None, default=None
         Length of a cell in seconds.
-    window, hop : float or None, default=None
-        Use the scores of windows of this length and step in seconds, see
-        :meth:`sktagger.AudioTagger.iter_scores`. None: the segments of the network.
+    window : float, "auto" or None, default="auto"
+        Length in seconds of windows whose scores are used, see
+        :meth:`sktagger.AudioTagger.iter_scores`. None: the segments of the network. "auto": windows
+        of 2 s every 1 s if the scores of segments depend on the whole clip, as those of EfficientAT
+        and PANNs do; else segments.
+    hop : float or None, default=None
+        Step of the windows in seconds. None: `window`.
     sample_rate : int or None, default=None
         Sample rate of the blocks of an iterator in Hz. None: that of the network.
 
@@ -90,8 +103,7 @@ def detect_events(
         If `tagger` has no scores in time.
     FileNotFoundError, ValueError
         If a recording cannot be read or a parameter is out of range. With ``on_error="warn"`` or
-        "skip" of the tagger, those of several recordings have no events instead, unless there are
-        windows.
+        "skip" of the tagger, those of several recordings have no events instead.
 
     See Also
     --------
@@ -133,14 +145,11 @@ def detect_events(
         "score": score,
         "step": step,
     }
+    window, hop = detection_windows(inner, window, hop)
     if is_single:
         return _detect(inner, source, options, window, hop, sample_rate)
     X = source
-    if window is None and hop is None and sample_rate is None:
-        tables = [find_events(scores, **options) for scores in scores_in_time(inner, X)]
-    else:
-        clips = X.itertuples(index=False, name=None) if isinstance(X, pd.DataFrame) else X
-        tables = [_detect(inner, clip, options, window, hop, sample_rate) for clip in clips]
+    tables = [find_events(scores, **options) for scores in scores_in_time(inner, X, window, hop)]
     column, names = clip_names(X, len(tables))
     for name, table in zip(names, tables, strict=True):
         table.insert(0, column, pd.Series([name] * len(table), table.index, type(name)))
@@ -225,7 +234,33 @@ def clip_names(X: Any, n_clips: int) -> tuple[str, list[Any]]:
     return "clip", list(range(n_clips))
 
 
-def scores_in_time(tagger: Any, X: Any) -> list[pd.DataFrame]:
+def detection_windows(tagger: Any, window: Any, hop: Any) -> tuple[float | None, float | None]:
+    """Return the windows whose scores are used; None: the segments of the network.
+
+    Parameters
+    ----------
+    tagger : AudioTagger
+    window, hop : float, "auto" or None
+        See :func:`detect_events`.
+
+    Returns
+    -------
+    window, hop : float or None
+    """
+    if isinstance(window, str) and window == "auto":
+        network = getattr(tagger, "network_", None)
+        if hop is not None:
+            raise ValueError(f"hop={hop!r} has no effect with window='auto'. Give window, too.")
+        if network is None or network.get_grid().context is not None:
+            return None, None
+        return 2.0, 1.0
+    check_windows(window, hop)
+    return window, hop
+
+
+def scores_in_time(
+    tagger: Any, X: Any, window: float | None = None, hop: float | None = None
+) -> list[pd.DataFrame]:
     """Return the scores in time of each clip, as `predict_segments` does.
 
     Parameters
@@ -233,12 +268,31 @@ def scores_in_time(tagger: Any, X: Any) -> list[pd.DataFrame]:
     tagger : estimator
         With scores in time.
     X : container of clips
+        See Notes of :class:`sktagger.AudioTagger`.
+    window, hop : float or None
+        See :func:`detection_windows`.
 
     Returns
     -------
     list of DataFrame of shape (n_segments, n_events)
+        Without rows for clips that cannot be read, if the tagger leaves them out.
     """
-    return tagger.predict_segments(X)
+    if window is None:
+        return tagger.predict_segments(X)
+    unreadable = Unreadable(tagger.on_error, "source", len(X))
+    clips = X.itertuples(index=False, name=None) if isinstance(X, pd.DataFrame) else X
+    tables = []
+    for number, clip in enumerate(clips):
+        rows = unreadable.read(number, partial(_scores_of, tagger, clip, window, hop)) or []
+        times = pd.MultiIndex.from_tuples([row[:2] for row in rows], names=["onset", "offset"])
+        scores = np.array([row[2] for row in rows], np.float32).reshape(-1, len(tagger.classes_))
+        tables.append(pd.DataFrame(scores, times, tagger.classes_))
+    unreadable.summarize("have no events")
+    return tables
+
+
+def _scores_of(tagger, clip, window, hop):
+    return list(tagger.iter_scores(clip, window, hop))
 
 
 def _ends_in_thresholds(pipeline: Pipeline) -> bool:

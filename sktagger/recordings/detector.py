@@ -21,7 +21,12 @@ from sktagger._utils.validation import (
 )
 from sktagger.metrics import event_f1, mean_f1, segment_f1
 from sktagger.recordings._tuning import clip_scores, tune_on_events, tune_on_length
-from sktagger.recordings.detection import clip_names, scores_in_time, tagger_and_thresholds
+from sktagger.recordings.detection import (
+    clip_names,
+    detection_windows,
+    scores_in_time,
+    tagger_and_thresholds,
+)
 from sktagger.recordings.events import find_events
 from sktagger.targets import event_columns, match_events
 from sktagger.thresholds.tuner import ThresholdTuner
@@ -46,7 +51,7 @@ class EventDetector(MetaEstimatorMixin, BaseEstimator):
         Fitted :class:`sktagger.AudioTagger`, :class:`sktagger.TunedThresholdTagger` around one, or
         pipeline of one and a :class:`sktagger.ThresholdTuner`. In searches and other functions that
         clone estimators, wrap it in :class:`~sklearn.frozen.FrozenEstimator`.
-    smoothing : {"median", "change"} or None, default="median"
+    smoothing : {"median", "change"} or None, default=None
         See :func:`find_events`.
     filter_length : float, list of float or None, default=None
         Length of the filter in seconds. A list is tried if there are onsets; with weak labels, its
@@ -108,7 +113,7 @@ class EventDetector(MetaEstimatorMixin, BaseEstimator):
         self,
         tagger: BaseEstimator,
         *,
-        smoothing: Literal["median", "change"] | None = "median",
+        smoothing: Literal["median", "change"] | None = None,
         filter_length: float | Sequence[float] | None = None,
         metric: Literal["segment_f1", "event_f1"] = "segment_f1",
         hysteresis: float | None = None,
@@ -155,7 +160,7 @@ class EventDetector(MetaEstimatorMixin, BaseEstimator):
         """
         check_params(self)
         tagger, _ = tagger_and_thresholds(self.tagger)
-        tables = scores_in_time(tagger, X)
+        tables = _scores(tagger, X)
         self.classes_ = tagger.classes_
         names = pd.Index(tables[0].columns)
         options: dict[str, Any] = {
@@ -205,7 +210,7 @@ class EventDetector(MetaEstimatorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         tagger, _ = tagger_and_thresholds(self.tagger)
-        return [find_events(scores, **self.options_) for scores in scores_in_time(tagger, X)]
+        return [find_events(scores, **self.options_) for scores in _scores(tagger, X)]
 
     def score(self, X: Any, events: Any) -> float:
         """Compute the F1 score of the events that are found.
@@ -225,7 +230,7 @@ class EventDetector(MetaEstimatorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         tagger, _ = tagger_and_thresholds(self.tagger)
-        tables = scores_in_time(tagger, X)
+        tables = _scores(tagger, X)
         found = [find_events(scores, **self.options_) for scores in tables]
         names = pd.Index(tables[0].columns)
         if _are_strong(events):
@@ -320,3 +325,7 @@ def _places(files: pd.Series, X: Any, n_clips: int) -> np.ndarray:
             )
         (found[file],) = match
     return files.map(found).to_numpy()
+
+
+def _scores(tagger, X):
+    return scores_in_time(tagger, X, *detection_windows(tagger, "auto", None))
