@@ -261,6 +261,24 @@ def test_files_folders_and_patterns(archive, monkeypatch):
             find_recordings(missing)
 
 
+def test_names_that_are_not_text_are_refused(archive):
+    name = os.fsencode(archive) + b"/\xff.wav"
+    try:
+        with open(name, "wb") as file:
+            file.write(b"")
+    except OSError:
+        pytest.skip("the file system refuses such names")
+    for files in (archive, os.fsdecode(name)):
+        with pytest.raises(ValueError, match=r"udcff\.wav' is not valid UTF-8.* Rename the file"):
+            find_recordings(files)
+
+
+def test_links_to_folders_above_are_not_followed(archive):
+    before = find_recordings(archive)
+    (archive / "night" / "all").symlink_to(archive, target_is_directory=True)
+    assert find_recordings(archive) == before
+
+
 def test_damaged_part_is_named(tagger, archive, tmp_path):
     out = tmp_path / "out"
     tag(tagger, archive, out)

@@ -31,20 +31,48 @@ def walk(folder: str | os.PathLike[str], depth: int = _MAX_DEPTH) -> Iterator[tu
     ----------
     folder : str or PathLike
     depth : int, default=12
-        Number of folders to go down. Links are followed.
+        Number of folders to go down. Links are followed, except to a folder that contains them.
 
     Yields
     ------
     tuple of str
+
+    Raises
+    ------
+    PermissionError
+        If a folder may not be read.
+    ValueError
+        If the name of an audio file is not valid, so that tables cannot name it.
     """
     with os.scandir(folder) as entries:
         found = sorted(entries, key=lambda entry: entry.name)
     for entry in found:
+        if is_audio(entry.name):
+            check_name(entry.path)
         if not entry.is_dir():
             yield (entry.name,)
-        elif depth > 0 and not entry.name.startswith("."):
+        elif depth > 0 and not entry.name.startswith(".") and not _leads_up(entry):
             for parts in walk(entry.path, depth - 1):
                 yield (entry.name, *parts)
+
+
+def check_name(path: str) -> None:
+    """Raise ValueError if the path of a file cannot be written to a table."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"The name of the file {path!a} is not valid UTF-8, so tables cannot name it. Rename "
+            "the file."
+        ) from None
+
+
+def _leads_up(entry: os.DirEntry[str]) -> bool:
+    """Say whether a folder is a link to a folder that contains it."""
+    if not entry.is_symlink():
+        return False
+    inside = os.path.join(os.path.realpath(os.path.dirname(entry.path)), "")
+    return inside.startswith(os.path.join(os.path.realpath(entry.path), ""))
 
 
 class AudioFinder:

@@ -23,7 +23,7 @@ from sktagger._utils.json import JSONError, parse_json
 from sktagger._utils.progress import TaskProgress
 from sktagger._utils.text import short
 from sktagger._utils.warnings import warn
-from sktagger.datasets._finding import is_audio, walk
+from sktagger.datasets._finding import check_name, is_audio, walk
 from sktagger.recordings._recording import (
     KINDS,
     Kind,
@@ -220,6 +220,8 @@ def find_recordings(
     ------
     FileNotFoundError
         If a folder or pattern has no audio file, or there is no such file.
+    ValueError
+        If the name of a file is not valid UTF-8.
     """
     if isinstance(files, str | os.PathLike):
         files = [files]
@@ -239,6 +241,8 @@ def find_recordings(
             what = f"files: no audio file matches the pattern {os.fspath(item)!r}"
         else:
             paths, what = [], f"files: there is no file or folder {os.fspath(item)!r}"
+        for name in paths:
+            check_name(name)
         if not paths:
             raise FileNotFoundError(f"{what}. Relative paths start at the working directory.")
         found.update(dict.fromkeys(paths))
