@@ -304,39 +304,11 @@ def test_raven_table_of_several_files(audio, text):
     assert events_of(db) == {"a_0.000": ["owl"], "b_1.000": ["fox"]}
 
 
-@pytest.mark.parametrize(
-    ("columns", "message"),
-    [
-        ("Begin Time (s)\tSpecies", "it lacks the column .* or 'End Time"),
-        ("Begin Time (s)\tEnd Time (s)\tLow Freq (Hz)", "which column contains the events: none"),
-        ("Begin Time (s)\tEnd Time (s)\tWho\tWhat", "events: 'Who', 'What' of"),
-    ],
-)
-def test_faulty_raven_tables(audio, text, columns, message):
-    audio("night.wav")
-    path = text("night.txt", columns + "\n")
-    with pytest.raises(ValueError, match=message):
-        read_raven(path, on_error="raise", verbose=0)
-
-
 def test_audacity_labels_with_frequencies_and_points(audio, text):
     audio("night.wav", seconds=4.0)
     path = text("night.txt", "0,5\t1,0\towl\n\\\t100.0\t900.0\n2.5\t2.5\tclick\n")
     db = read_audacity(path, window=2, verbose=0)
     assert events_of(db) == {"night_0.000": ["owl"], "night_2.000": ["click"]}
-
-
-def test_label_file_without_recording_or_with_faults_is_listed(audio, text, tmp_path):
-    audio("night.wav", "bad.wav", seconds=2.0)
-    text("night.txt", "0.0\t1.0\towl\n")
-    text("README.txt", "hello")
-    text("bad.txt", "0.0 1.0 owl\n")
-    with pytest.warns(UserWarning, match="2 files are missing"):
-        db = read_audacity(tmp_path, window=2, verbose=0)
-    assert events_of(db) == {"night_0.000": ["owl"]}
-    causes = db.report.faulty.set_index("example_id")["cause"]
-    assert "'README' is not in the folder" in causes["README"]
-    assert "bad.txt, line 1: got 1 cells" in causes["bad"]
 
 
 @pytest.mark.parametrize(
@@ -465,13 +437,6 @@ def test_audioset_with_a_class_that_is_not_known(audio, text):
     path = text("eval_segments.csv", 'aaa, 0.000, 10.000, "/m/09x0"\n')
     with pytest.raises(ValueError, match="line 1: the class '/m/09x0' is not known; nearest: '/m/"):
         read_audioset(path, verbose=0)
-
-
-@pytest.mark.parametrize("read", [read_esc50, read_urbansound8k, read_fsd50k])
-def test_other_folder_than_that_of_a_public_set(read, text, tmp_path):
-    text("README.md", "-")
-    with pytest.raises(FileNotFoundError, match=r"has no '.*csv'; it has 'README.md'"):
-        read(tmp_path, verbose=0)
 
 
 # splits

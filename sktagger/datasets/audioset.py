@@ -9,11 +9,11 @@ import pandas as pd
 
 from sktagger._utils.files import expand_path
 from sktagger._utils.text import nearest
+from sktagger.datasets._audio_index import AudioIndex
 from sktagger.datasets._audioset import audioset_classes
 from sktagger.datasets._database import Database
-from sktagger.datasets._finding import AudioIndex
 from sktagger.datasets._importing import Importer
-from sktagger.datasets._tables import is_missing, read_text_file, to_seconds
+from sktagger.datasets._tables import join_names, read_text_file, to_seconds
 
 __all__ = ["read_audioset"]
 
@@ -22,17 +22,23 @@ _ENDING = "_segments"
 
 def read_audioset(
     source: str | os.PathLike[str],
-    *,
     audio: str | os.PathLike[str] | None = None,
+    *,
     classes: str | os.PathLike[str] | None = None,
     on_error: str = "skip",
     verbose: int | bool = 1,
 ) -> Database:
-    """Import the part of AudioSet [1]_ whose audio is there.
+    r"""Import the part of AudioSet [1]_ whose audio is there.
 
-    The tables are ``balanced_train_segments.csv``, ``eval_segments.csv`` and
-    ``unbalanced_train_segments.csv``, as published. Audio files are named by the video in one of
-    the usual ways: ``<id>``, ``Y<id>``, ``<id>_<start>`` or ``<id>_<start>_<end>``, with times in
+    The layout is::
+
+        balanced_train_segments.csv    (YTID, start_seconds, end_seconds, positive_labels)
+        eval_segments.csv
+        unbalanced_train_segments.csv
+        audio/Y--PJHxphWEs.wav
+
+    Audio files are named by the video in one of the usual ways: ``<id>``, ``Y<id>``,
+    ``<id>_<start>``, ``<id>_<start>_<end>``, or one of the last two after ``Y``, with times in
     seconds or milliseconds, in any folder inside of `audio`. Since videos disappear, files are
     usually missing; they are left out and counted.
 
@@ -75,6 +81,17 @@ def read_audioset(
     ----------
     .. [1] J. F. Gemmeke et al., "Audio Set: An ontology and human-labeled dataset for audio
        events", ICASSP 2017. https://research.google.com/audioset/download.html
+
+    Examples
+    --------
+    >>> import pathlib, tempfile, numpy as np, soundfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table = pathlib.Path(folder, "eval_segments.csv")
+    ...     _ = table.write_text('--4gqARaEJE, 0.000, 10.000, "/m/068hy,/m/07q6cd_"\n')
+    ...     soundfile.write(f"{folder}/Y--4gqARaEJE.wav", np.zeros(800), 8000)
+    ...     db = read_audioset(folder)
+    >>> db.events("eval")
+    ['Domestic animals, pets', 'Squeak']
     """
     importer = Importer(source, on_error=on_error, verbose=verbose)
     folder = importer.source if importer.source.is_dir() else importer.source.parent
@@ -110,10 +127,17 @@ def _add_segments(importer, table, index, names):
         if video == "YTID":
             continue
         start, end = (to_seconds(cell, where) for cell in cells[1:3])
-        events = [_event(mid.strip(), names, where) for mid in mids if not is_missing(mid.strip())]
+        events = [_event(mid, names, where) for mid in join_names(mids)]
+        if not events:
+            raise ValueError(
+                f"{where}: there is no class; each segment has one. Fetch the table again."
+            )
         try:
             if (path := index.find(*_file_names(video, start, end))) is None:
-                raise index.missing(video)
+                raise FileNotFoundError(
+                    f"No audio file of the video {video!r} is in {str(index.folder)!r}. Fetch it, "
+                    "or leave it out."
+                )
         except (FileNotFoundError, ValueError) as error:
             importer.add_absent(dataset, video, video, error)
             continue
@@ -124,8 +148,8 @@ def _file_names(video: str, start: float, end: float) -> list[str]:
     """Return the usual names of the file of a segment, without suffix."""
     begins = [f"{start:g}", f"{start:.3f}", f"{start:.1f}", f"{1000 * start:.0f}"]
     ends = [f"{end:g}", f"{end:.3f}", f"{end:.1f}", f"{1000 * end:.0f}"]
-    times = ["", *(f"_{b}_{e}" for b, e in zip(begins, ends, strict=True))]
-    times += [f"_{begin}" for begin in begins]
+    times = [f"_{begin}_{end}" for begin, end in zip(begins, ends, strict=True)]
+    times += [*(f"_{begin}" for begin in begins), ""]
     return [prefix + video + time for time in times for prefix in ("", "Y")]
 
 

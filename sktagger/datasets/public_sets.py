@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Any
-
-import pandas as pd
 
 from sktagger._utils.json import parse_json
-from sktagger._utils.text import quoted
 from sktagger.datasets._audioset import audioset_classes
 from sktagger.datasets._database import Database
 from sktagger.datasets._importing import TRAINING_SET, Importer
-from sktagger.datasets._tables import join_names, read_cells
+from sktagger.datasets._public_tables import add_clip, integer, read_rows
 
 __all__ = ["read_esc50", "read_fsd50k", "read_urbansound8k"]
 
@@ -25,9 +20,15 @@ def read_esc50(
     on_error: str = "skip",
     verbose: int | bool = 1,
 ) -> Database:
-    """Import ESC-50: 2000 clips of 5 s, 50 events, 5 folds [1]_.
+    r"""Import ESC-50: 2000 clips of 5 s, 50 events, 5 folds [1]_.
 
-    The layout is ``meta/esc50.csv`` and ``audio/*.wav``.
+    The layout is that of the repository::
+
+        meta/esc50.csv    (filename, fold, target, category, esc10, src_file, take)
+        audio/1-100032-A-0.wav
+
+    The set has folds, but no fixed sets for training and evaluation, so all clips are in
+    "balanced_train". :func:`sktagger.datasets.split_by_fold` makes sets of folds.
 
     Parameters
     ----------
@@ -44,8 +45,8 @@ def read_esc50(
     Returns
     -------
     Database
-        All clips are in "balanced_train", with the keys ``fold`` (int), ``group`` (the recording
-        that a clip comes from) and ``take``. See :func:`sktagger.datasets.split_by_fold`.
+        With the keys ``fold`` (int, 1 to 5), ``group`` (the column ``src_file``, the recording
+        that a clip comes from) and ``take`` (a letter).
 
     Raises
     ------
@@ -65,18 +66,31 @@ def read_esc50(
     ----------
     .. [1] K. J. Piczak, "ESC: Dataset for environmental sound classification", ACM MM 2015.
        https://github.com/karolpiczak/ESC-50
+
+    Examples
+    --------
+    >>> import pathlib, tempfile, numpy as np, soundfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     root = pathlib.Path(folder)
+    ...     (root / "meta").mkdir()
+    ...     (root / "audio").mkdir()
+    ...     _ = (root / "meta" / "esc50.csv").write_text(
+    ...         "filename,fold,target,category,esc10,src_file,take\n"
+    ...         "1-100032-A-0.wav,1,0,dog,True,100032,A\n"
+    ...     )
+    ...     soundfile.write(root / "audio" / "1-100032-A-0.wav", np.zeros(800), 8000)
+    ...     db = read_esc50(root)
+    >>> db.table("balanced_train").loc["1-100032-A-0", ["events", "group"]].tolist()
+    [['dog'], '100032']
     """
     importer = Importer(root, on_error=on_error, verbose=verbose)
-    needed = ("filename", "fold", "category", "esc10", "src_file")
-    table = _read(importer, "meta/esc50.csv", needed)
-    if esc10:
-        table = table[table["esc10"].str.casefold() == "true"]
-    for line, row in _rows(table):
-        keys = {"fold": _integer(row, "fold", line), "group": row["src_file"]}
-        _add(
-            importer, TRAINING_SET, f"audio/{row['filename']}", [row["category"]],
-            **keys, take=row.get("take"),
-        )  # fmt: skip
+    needed = ("filename", "fold", "category", "esc10", "src_file", "take")
+    for where, row in read_rows(importer, "meta/esc50.csv", needed):
+        if esc10 and row["esc10"].casefold() != "true":
+            continue
+        keys = {"fold": integer(row, "fold", where), "group": row["src_file"], "take": row["take"]}
+        name = f"audio/{row['filename']}"
+        add_clip(importer, TRAINING_SET, name, [row["category"]], where, **keys)
     return importer.finish()
 
 
@@ -85,7 +99,14 @@ def read_urbansound8k(
 ) -> Database:
     """Import UrbanSound8K: 8732 clips of up to 4 s, 10 events, 10 folds [1]_.
 
-    The layout is ``metadata/UrbanSound8K.csv`` and ``audio/fold1`` to ``audio/fold10``.
+    The layout is that of the archive::
+
+        metadata/UrbanSound8K.csv    (slice_file_name, fsID, start, end, salience, fold, classID,
+                                      class)
+        audio/fold1/101415-3-0-2.wav
+
+    The set has folds, but no fixed sets for training and evaluation, so all clips are in
+    "balanced_train". :func:`sktagger.datasets.split_by_fold` makes sets of folds.
 
     Parameters
     ----------
@@ -100,9 +121,8 @@ def read_urbansound8k(
     Returns
     -------
     Database
-        All clips are in "balanced_train", with the keys ``fold`` (int), ``group`` (the recording
-        that a clip comes from) and ``salience`` (1 foreground, 2 background). See
-        :func:`sktagger.datasets.split_by_fold`.
+        With the keys ``fold`` (int, 1 to 10), ``group`` (the column ``fsID``, the recording that
+        a clip comes from) and ``salience`` (int: 1 foreground, 2 background).
 
     Raises
     ------
@@ -125,13 +145,11 @@ def read_urbansound8k(
     """
     importer = Importer(root, on_error=on_error, verbose=verbose)
     needed = ("slice_file_name", "fsID", "salience", "fold", "class")
-    table = _read(importer, "metadata/UrbanSound8K.csv", needed)
-    for line, row in _rows(table):
-        fold = _integer(row, "fold", line)
-        _add(
-            importer, TRAINING_SET, f"audio/fold{fold}/{row['slice_file_name']}", [row["class"]],
-            fold=fold, group=row["fsID"], salience=_integer(row, "salience", line),
-        )  # fmt: skip
+    for where, row in read_rows(importer, "metadata/UrbanSound8K.csv", needed):
+        fold = integer(row, "fold", where)
+        keys = {"fold": fold, "group": row["fsID"], "salience": integer(row, "salience", where)}
+        name = f"audio/fold{fold}/{row['slice_file_name']}"
+        add_clip(importer, TRAINING_SET, name, [row["class"]], where, **keys)
     return importer.finish()
 
 
@@ -144,9 +162,16 @@ def read_fsd50k(
 ) -> Database:
     """Import FSD50K: 51,197 clips of 0.3 to 30 s, 200 events [1]_.
 
-    The layout is ``FSD50K.ground_truth/dev.csv`` and ``eval.csv``, ``FSD50K.dev_audio`` and
-    ``FSD50K.eval_audio``. If there is ``FSD50K.metadata/dev_clips_info_FSD50K.json`` (and the same
-    for ``eval``), the uploader of a clip is its group. One half of the set may be absent.
+    The layout is that of the archives::
+
+        FSD50K.ground_truth/dev.csv     (fname, labels, mids, split)
+        FSD50K.ground_truth/eval.csv    (fname, labels, mids)
+        FSD50K.dev_audio/64760.wav
+        FSD50K.eval_audio/37199.wav
+        FSD50K.metadata/dev_clips_info_FSD50K.json    (optional, and the same for eval)
+
+    The last files name the uploader of each clip, which becomes its group. One of the halves
+    ``dev`` and ``eval`` may be absent.
 
     Parameters
     ----------
@@ -164,7 +189,8 @@ def read_fsd50k(
     Returns
     -------
     Database
-        The sets are "balanced_train" (split "train"), "validate" (split "val") and "eval".
+        The sets are "balanced_train" (split "train"), "validate" (split "val") and "eval". With
+        the key ``group`` if the uploaders are known.
 
     Raises
     ------
@@ -187,31 +213,25 @@ def read_fsd50k(
     """
     importer = Importer(root, on_error=on_error, verbose=verbose)
     names = audioset_classes().set_index("mid")["name"].to_dict() if audioset_names else {}
-    sets = {"train": TRAINING_SET, "val": "validate"}
-    halves = [h for h in ("dev", "eval") if _path(importer, _truth(h)).is_file()] or ["dev"]
+    sets = {"train": TRAINING_SET, "val": "validate", "eval": "eval"}
+    halves = [h for h in ("dev", "eval") if (importer.source / _truth(h)).is_file()] or ["dev"]
     if len(halves) == 1:
         importer.notes.append(f"only the half {halves[0]!r} of the set is there")
     for half in halves:
         needed = ("fname", "labels", "mids", *(["split"] if half == "dev" else []))
-        table = _read(importer, _truth(half), needed)
         uploaders = _uploaders(importer, half)
-        for line, row in _rows(table):
-            if half == "dev" and row["split"] not in sets:
+        for where, row in read_rows(importer, _truth(half), needed):
+            split = row["split"] if half == "dev" else "eval"
+            if split not in sets:
                 raise ValueError(
-                    f"{_path(importer, _truth(half))}, line {line}: got the split "
-                    f"{row['split']!r}; allowed is 'train' or 'val'. Fetch the table again."
+                    f"{where}: got the split {split!r}; allowed is 'train' or 'val'. Fetch the "
+                    "table again."
                 )
-            labels = row["labels"].split(",")
-            mids = row["mids"].split(",")
+            labels, mids = row["labels"].split(","), row["mids"].split(",")
             if len(labels) == len(mids):
                 labels = [names.get(m, label) for label, m in zip(labels, mids, strict=True)]
-            _add(
-                importer,
-                "eval" if half == "eval" else sets[row["split"]],
-                f"FSD50K.{half}_audio/{row['fname']}.wav",
-                labels,
-                group=uploaders.get(row["fname"]),
-            )
+            name, group = f"FSD50K.{half}_audio/{row['fname']}.wav", uploaders.get(row["fname"])
+            add_clip(importer, sets[split], name, labels, where, group=group)
     return importer.finish()
 
 
@@ -221,7 +241,7 @@ def _truth(half):
 
 def _uploaders(importer, half):
     """Return the uploader of each clip, if the file of that is there."""
-    file = _path(importer, f"FSD50K.metadata/{half}_clips_info_FSD50K.json")
+    file = importer.source / f"FSD50K.metadata/{half}_clips_info_FSD50K.json"
     if not file.is_file():
         return {}
     try:
@@ -231,50 +251,3 @@ def _uploaders(importer, half):
         raise ValueError(
             f"{file}: it is not the JSON file of FSD50K ({error!r}). Fetch it again, or remove it."
         ) from error
-
-
-def _path(importer, name):
-    return importer.source / name
-
-
-def _read(importer: Importer, name: str, needed: tuple[str, ...]) -> pd.DataFrame:
-    path = _path(importer, name)
-    if not path.is_file():
-        there = sorted(p.name for p in Path(importer.source).glob("*"))
-        raise FileNotFoundError(
-            f"root: {str(importer.source)!r} has no {name!r}; it has {quoted(there) or 'nothing'}. "
-            "Give the folder of the data set, with its own layout."
-        )
-    table = read_cells(path, importer.notes)
-    if missing := [column for column in needed if column not in table]:
-        raise ValueError(
-            f"{path}: it lacks the column {missing[0]!r}; its columns are "
-            f"{quoted(table.columns, 20)}. Give the data set with its own table."
-        )
-    return table
-
-
-def _rows(table: pd.DataFrame) -> list[tuple[int, dict[str, Any]]]:
-    return list(zip(table.index, table.to_dict("records"), strict=True))
-
-
-def _integer(row, column, line):
-    try:
-        return int(row[column])
-    except ValueError as error:
-        raise ValueError(
-            f"line {line}, {column}: got {row[column]!r}; allowed is an integer. Fetch the table "
-            "again."
-        ) from error
-
-
-def _add(importer, dataset, name, events, **keys):
-    """Add a clip, or note that its file is missing."""
-    path = str(_path(importer, name))
-    if os.path.isfile(path):
-        importer.add(dataset, path, join_names(events), keys=keys)
-        return
-    error = FileNotFoundError(
-        f"Audio file {path!r} does not exist. Fetch the rest of the data set, or leave it out."
-    )
-    importer.add_absent(dataset, Path(name).stem, path, error)

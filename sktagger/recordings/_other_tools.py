@@ -9,29 +9,25 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from sktagger._utils.text import listed, quoted, short
+from sktagger._utils.text import quoted
+from sktagger.datasets._annotation_tables import numbers, records
 
 __all__ = [
     "audacity_text",
     "csv_text",
     "guarded",
     "kaleidoscope_text",
-    "parse_audacity",
     "parse_kaleidoscope",
-    "parse_raven",
-    "parse_rows",
     "raven_text",
     "sed_scores_text",
     "unguarded",
 ]
 
-_RAVEN_NAMES = ("Annotation", "Species", "Common Name", "Species Code", "Sound type", "Tags")
 _FORMULA_SIGNS = "=+-@\t\r"
 
 
@@ -58,22 +54,6 @@ def audacity_text(events: pd.DataFrame) -> str:
     )
 
 
-def parse_audacity(text: str, where: str) -> list[dict]:
-    """Read a label track; lines with the frequencies of a label begin with a backslash."""
-    rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip() or line.startswith("\\"):
-            continue
-        onset, offset, *name = line.split("\t", 2)
-        if not name:
-            raise ValueError(
-                f"Line {number} of {where} is {short(line)}. A label has an onset, an offset and a "
-                "name, separated by tabs. Export the labels from Audacity again."
-            )
-        rows.append({"onset": onset, "offset": offset, "event": name[0], "line": number})
-    return rows
-
-
 def raven_text(
     events: pd.DataFrame, frequencies: tuple[float, float], lengths: Mapping[str, float] | None
 ) -> str:
@@ -94,35 +74,6 @@ def raven_text(
         rows.append([*row, _one_line(event.event), _score(event.score)])
     lines = [[*header, "Annotation", "Score"], *rows]
     return "".join("\t".join(line) + "\n" for line in lines)
-
-
-def parse_raven(text: str, where: str) -> list[dict]:
-    """Read a selection table; the other views of a selection are left out."""
-    rows, selections = [], set()
-    for number, row in _records(text, "\t", where, ("Begin Time (s)", "End Time (s)")):
-        selection = row.get("Selection")
-        if selection in selections and selection and not row.get("View", "").startswith("Spectro"):
-            continue
-        selections.add(selection)
-        names = [row[name] for name in _RAVEN_NAMES if row.get(name)]
-        onset: Any = row["Begin Time (s)"]
-        offset: Any = row["End Time (s)"]
-        if row.get("File Offset (s)"):
-            times = _numbers([row["File Offset (s)"], onset, offset], number, where)
-            onset, offset = times[0], times[0] + times[2] - times[1]
-        file = row.get("Begin Path") or row.get("Begin File") or None
-        score = row.get("Score") or row.get("Confidence") or None
-        rows.append(
-            {
-                "file": file,
-                "onset": onset,
-                "offset": offset,
-                "event": names[0] if names else "",
-                "score": score,
-                "line": number,
-            }
-        )
-    return rows
 
 
 def kaleidoscope_text(events: pd.DataFrame) -> str:
@@ -149,8 +100,8 @@ def parse_kaleidoscope(text: str, where: str) -> list[dict]:
     """Read a CSV file of Kaleidoscope; what a person entered goes before the automatic name."""
     rows = []
     needed = ("IN FILE", "OFFSET", "DURATION")
-    for number, row in _records(text, ",", where, needed):
-        onset, length = _numbers([row["OFFSET"], row["DURATION"]], number, where)
+    for number, row in records(text, ",", where, needed):
+        onset, length = numbers([row["OFFSET"], row["DURATION"]], number, where)
         parts = [row.get("INDIR", ""), row.get("FOLDER", ""), row["IN FILE"]]
         name = row.get("MANUAL ID") or row.get("AUTO ID") or row.get("common_name") or ""
         score = row.get("SCORE") or row.get("confidence") or row.get("MATCH RATIO") or None
@@ -184,79 +135,11 @@ def sed_scores_text(events: pd.DataFrame, names: Sequence[str], length: float) -
     return "".join("\t".join(row) + "\n" for row in rows)
 
 
-def parse_rows(rows: Iterable[dict], where: str) -> pd.DataFrame:
-    """Make a table of rows of texts, and check its times.
-
-    Parameters
-    ----------
-    rows : iterable of dict
-        With `onset`, `offset`, `event`, `line`, and perhaps `file` and `score`.
-    where : str
-        The file, for messages.
-
-    Returns
-    -------
-    DataFrame
-        Without the column `file` if no row has a file.
-    """
-    columns: dict[str, list[Any]] = {
-        key: [] for key in ("file", "onset", "offset", "event", "score")
-    }
-    for row in rows:
-        times = _numbers([row["onset"], row["offset"]], row["line"], where)
-        if not 0 <= times[0] <= times[1] < np.inf:
-            raise ValueError(
-                f"Line {row['line']} of {where} has the onset {times[0]:g} and the offset "
-                f"{times[1]:g}. Times must be finite, not negative, and the onset not after the "
-                "offset. Correct the line."
-            )
-        score = row.get("score")
-        (score,) = [np.nan] if score in (None, "") else _numbers([score], row["line"], where)
-        values = (row.get("file"), *times, row["event"], score)
-        for column, value in zip(columns.values(), values, strict=True):
-            column.append(value)
-    table = pd.DataFrame(columns)
-    table = table.astype({"onset": float, "offset": float, "score": float})
-    return table if table["file"].notna().any() else table.drop(columns="file")
-
-
 def csv_text(rows: Iterable[Sequence[str]]) -> str:
     """Write rows as CSV with line feeds."""
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
-
-
-def _records(
-    text: str, separator: str, where: str, needed: Sequence[str]
-) -> Iterator[tuple[int, dict[str, str]]]:
-    """Give the lines of a table with a header, each with its number."""
-    lines = io.StringIO(text, newline="")
-    if separator == ",":
-        reader = csv.reader(lines)
-    else:
-        reader = csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE)
-    # Kaleidoscope marks the columns that a person can edit with an asterisk.
-    header = [name.strip().rstrip("*") for name in next(reader, [])]
-    missing = [name for name in needed if name not in header]
-    if missing:
-        raise ValueError(
-            f"{where} has the columns {listed(header, 20) or 'none'}, but not {quoted(missing)}. "
-            "Choose the format that the file has."
-        )
-    for row in reader:
-        if any(row):
-            yield reader.line_num, dict(zip(header, row, strict=False))
-
-
-def _numbers(texts: Sequence[Any], line: int, where: str) -> list[float]:
-    try:
-        return [float(text) for text in texts]
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"Line {line} of {where} has {quoted(texts)}, which must be numbers with a decimal "
-            "point. Correct the line."
-        ) from error
 
 
 def _begins(files: Sequence[str], lengths: Mapping[str, float]) -> dict[str, float]:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from sktagger._utils.files import expand_path, replacing
 from sktagger._utils.text import listed, quoted, short
+from sktagger.datasets._annotation_tables import parse_audacity, parse_raven, parse_rows
 from sktagger.recordings import _other_tools as tools
 
 __all__ = ["FORMATS", "read_events", "write_events"]
@@ -171,11 +172,11 @@ def read_events(path: str | os.PathLike[str], format: str = "csv") -> pd.DataFra
     parse = {
         "csv": _parse_csv,
         "json": _parse_json,
-        "audacity": tools.parse_audacity,
-        "raven": tools.parse_raven,
+        "audacity": parse_audacity,
+        "raven": parse_raven,
         "kaleidoscope": tools.parse_kaleidoscope,
     }[format]
-    return tools.parse_rows(parse(text, where), where)
+    return parse_rows(parse(text, where), where)
 
 
 def _csv(table: pd.DataFrame) -> str:
