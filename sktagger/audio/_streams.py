@@ -86,10 +86,11 @@ def cut_windows(
     --------
     >>> import numpy as np
     >>> blocks = np.arange(7.0).reshape(7, 1, 1)
-    >>> [(start, *w[0]) for windows in cut_windows(blocks, 3, 2) for start, w in windows]
-    [(0, 0.0, 1.0, 2.0), (2, 2.0, 3.0, 4.0), (4, 4.0, 5.0, 6.0)]
-    >>> [(start, *w[0]) for windows in cut_windows(blocks, 4, 4) for start, w in windows]
-    [(0, 0.0, 1.0, 2.0, 3.0), (3, 3.0, 4.0, 5.0, 6.0)]
+    >>> for windows in cut_windows(blocks, 4, 4):
+    ...     for start, window in windows:
+    ...         print(start, window)
+    0 [[0. 1. 2. 3.]]
+    3 [[3. 4. 5. 6.]]
     """
     parts: list[np.ndarray] = []
     begin = end = start = 0  # `parts` have the samples from `begin` to `end`
