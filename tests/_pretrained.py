@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from sktagger import pretrained
 from sktagger.audio.edges import prepare
 from sktagger.audio.spectral import frame_onsets, stft
+from sktagger.pretrained._models import MODELS
 
 _SHARED = Path(__file__).parents[2] / "shared"
 
@@ -67,6 +69,26 @@ def draw_weights(shapes, seed):
         digest.update(x.tobytes())
         state[name] = torch.from_numpy(x)
     return state, digest.hexdigest()
+
+
+def make_weights(network, n_events=527):
+    """Make weights of a network of EfficientAT whose features differ from clip to clip."""
+    module = network.build(n_events, random_state=1).train()
+    generator = torch.Generator().manual_seed(1)
+    stft = torch.randn(4, 1, 60, 513, 2, generator=generator)
+    stft *= torch.tensor([1.0, 3.0, 0.1, 10.0]).view(4, 1, 1, 1, 1)
+    with torch.no_grad():
+        for _ in range(50):
+            module(stft, torch.tensor([60, 60, 60, 60]))
+    return module.state_dict()
+
+
+def serve_model(server, name, path, monkeypatch):
+    """Let a server on loopback be the address of a pretrained model, with other weights."""
+    server.content = path.read_bytes()
+    model = pretrained.find_model(name)
+    changes = {"url": server.address + model.file_name, "size": len(server.content)}
+    monkeypatch.setitem(MODELS, name, model._replace(checksum=None, **changes))
 
 
 def make_stft(network, waveforms):

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,12 +9,14 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from _file_server import FileServer
 from _networks import make_walnet
 from _reference import padertorch_state
 from hypothesis import settings
 
 from sktagger.audio.spectral import STFTSizes
 from sktagger.datasets.scenes import make_scenes
+from sktagger.training.callbacks import Checkpoint
 
 torch.set_num_threads(1)
 
@@ -106,7 +109,38 @@ def no_training(monkeypatch):
         self.net_ = SimpleNamespace(completed_=True)
         return self
 
-    monkeypatch.setattr("sktagger.taggers.walnet.WALNetTagger.fit", fit)
+    monkeypatch.setattr("sktagger.taggers._fitting.FittingTagger.fit", fit)
+
+
+@pytest.fixture
+def interrupted(monkeypatch):
+    """Return a context in which trainings end as by Ctrl-C after the checkpoint of epoch 1."""
+    write = Checkpoint.on_epoch_end
+
+    def write_and_interrupt(self, net, **kwargs):
+        write(self, net, **kwargs)
+        if net.history[-1]["n_epochs"] == 1:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def interrupted():
+        with monkeypatch.context() as patch:
+            patch.setattr(Checkpoint, "on_epoch_end", write_and_interrupt)
+            with pytest.raises(KeyboardInterrupt, match="sktagger train --resume"):
+                yield
+
+    return interrupted
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A server on loopback. Tests set its content."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    server = FileServer(b"")
+    yield server
+    server.stop()
 
 
 @pytest.fixture

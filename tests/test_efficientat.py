@@ -130,6 +130,8 @@ def test_sizes(width, embedding, n_weights):
         ("mn04_as_hop_15_mAP_463.pt", {"hop_length": 480}),
         ("mn04_as_hop_5_mAP_475.pt", {"hop_length": 160}),
         ("mn04_as_mels_40_mAP_453.pt", {"n_mels": 40}),
+        ("MN04-as.hop-15.pt", {"hop_length": 480}),
+        ("mn04_as_s2024.pt", {}),
         ("mn04_as_fc_mAP_465.pt", {"head": "fully_convolutional"}),
         ("mn04_as_fc_s2211_mAP_466.pt", {"head": "fully_convolutional", "strides": (2, 2, 1, 1)}),
     ],

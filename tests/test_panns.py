@@ -302,6 +302,7 @@ def original_state(variant, n_fft=1024, *, constants=True):
         ("cnn14", 256, "my cnn14.pt", {"sample_rate": 8000}),
         (MAX, 1024, "Cnn14_DecisionLevelMax_mAP=0.385.pth", {"variant": MAX}),
         (MAX, 1024, "cnn14_decision_level_max.pth", {"variant": MAX}),
+        (MAX, 1024, "Cnn14.Decision-Level.Max.pth", {"variant": MAX}),
         ("cnn10", 1024, "Cnn10_mAP=0.380.pth", {"variant": "cnn10"}),
         ("cnn6", 1024, "", {"variant": "cnn6"}),
     ],
@@ -315,7 +316,17 @@ def test_identify(variant, n_fft, name, expected):
     assert found.explain_mismatch(state) == ""
 
 
-@pytest.mark.parametrize(("name", "rate"), [("Cnn14_16k.pth", 16000), ("Cnn14.pth", 32000)])
+@pytest.mark.parametrize(
+    ("name", "rate"),
+    [
+        ("Cnn14_16k.pth", 16000),
+        ("Cnn14.16k.pth", 16000),
+        ("Cnn14-8kHz.pth", 8000),
+        ("Cnn14_16000_iterations.pth", 32000),
+        ("Cnn14_116k_steps.pth", 32000),
+        ("Cnn14.pth", 32000),
+    ],
+)
 def test_the_name_tells_the_sample_rate_if_constants_are_missing(name, rate):
     assert PANNs.identify(original_state("cnn14", constants=False), name).sample_rate == rate
 
@@ -328,6 +339,22 @@ def test_ambiguous_files_give_the_choices(name):
     )
     with pytest.raises(ValueError, match=f"holds weights of PANNs.*{choices}"):
         PANNs.identify(original_state("cnn14", 512), name)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"fc1.weight": (512, 2048)}, "has 512 values in an embedding instead of 2048"),
+        ({"fc1.weight": (32, 2048)}, "has 32 values in an embedding instead of 2048"),
+        ({"bn0.weight": (128,)}, "has 128 mel bands instead of 64"),
+    ],
+)
+def test_variants_of_other_sizes_are_refused(sizes, message):
+    """Cnn14_emb512, Cnn14_emb32 and Cnn14_mel128 have the names of weights of Cnn14."""
+    state = original_state("cnn14") | {k: torch.empty(n) for k, n in sizes.items()}
+    with pytest.raises(ValueError, match=f"not supported: it {message}.*weights of one of 'cnn14'"):
+        PANNs.identify(state, "Cnn14_emb_mAP=0.42.pth")
+    assert message in PANNs().explain_mismatch(state)
 
 
 def test_an_unknown_length_of_the_fft_gives_the_choices():

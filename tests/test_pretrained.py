@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from _file_server import FileServer
 
 from sktagger import pretrained
 from sktagger.commands import main
@@ -24,13 +23,9 @@ SHA256 = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
 
 
 @pytest.fixture
-def server(monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    server = FileServer(CONTENT)
-    yield server
-    server.stop()
+def server(server):
+    server.content = CONTENT
+    return server
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Taggers that start from weights of other projects: reading, mapping, fitting the head, tuning."""
 
 import pickle
+import sys
 import warnings
 
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from _networks import TinyNet
-from _pretrained import find_model, make_stft
+from _pretrained import find_model, make_stft, make_weights, serve_model
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -48,12 +49,7 @@ def make_clips(n_clips=12, seed=0):
 @pytest.fixture(scope="module")
 def state():
     """Weights of a small network whose features differ from clip to clip."""
-    module = NETWORK.build(527, random_state=1).train()
-    stft = torch.randn(4, 1, 60, 513, 2) * torch.tensor([1.0, 3.0, 0.1, 10.0]).view(4, 1, 1, 1, 1)
-    with torch.no_grad():
-        for _ in range(50):
-            module(stft, torch.tensor([60, 60, 60, 60]))
-    return module.state_dict()
+    return make_weights(NETWORK)
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +177,36 @@ def test_from_pretrained(monkeypatch, tmp_path, state):
     assert tagger.device == "cpu"
     with pytest.raises(ValueError, match="mn01_as"):
         AudioTagger.from_pretrained("mn01_has")
+
+
+@pytest.mark.parametrize("verbose", [0, 1])
+@pytest.mark.parametrize("use", ["from_pretrained", "init_from", "AudioEmbedding"])
+def test_verbose_says_whether_a_download_shows_progress(
+    path, server, monkeypatch, tmp_path, capsys, use, verbose
+):
+    monkeypatch.setenv("SKTAGGER_CACHE", str(tmp_path))
+    serve_model(server, "mn01_as", path, monkeypatch)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    X, y = make_clips(4)
+    if use == "from_pretrained":
+        AudioTagger.from_pretrained("mn01_as", verbose=verbose)
+    elif use == "init_from":
+        AudioTagger(init_from="mn01_as", **SETTINGS | {"verbose": verbose}).fit(X, y)
+    else:
+        AudioEmbedding("mn01_as", verbose=verbose).fit(X)
+    assert server.paths == ["/mn01_as_mAP_298.pt"]
+    assert ("Fetching mn01_as" in capsys.readouterr().err) == bool(verbose)
+
+
+@pytest.mark.parametrize("params", [{"lr": "fast"}, {"learning_rate": 1}])
+def test_nothing_is_fetched_for_faulty_parameters(path, server, monkeypatch, tmp_path, params):
+    monkeypatch.setenv("SKTAGGER_CACHE", str(tmp_path))
+    serve_model(server, "mn01_as", path, monkeypatch)
+    with pytest.raises((TypeError, ValueError), match=next(iter(params))):
+        AudioTagger.from_pretrained("mn01_as", **params)
+    with pytest.raises((TypeError, ValueError), match=next(iter(params))):
+        AudioTagger(init_from="mn01_as", **params).fit(*make_clips(4))
+    assert server.paths == []
 
 
 # own classes without training
@@ -346,15 +372,35 @@ def test_event_weights_of_the_linear_fit():
     np.testing.assert_allclose(E @ weight[0] + bias[0], model.decision_function(scaled), atol=1e-4)
 
 
-def test_known_events_keep_their_rows(audioset, state):
+def test_known_events_keep_their_rows_of_a_random_head(audioset, state):
     X, y = make_clips()
     y = np.where(y == "tone", "Bark", "noise")
-    tagger = AudioTagger(init_from=audioset, **SETTINGS).set_params(lr=1e-12, weight_decay=0)
-    tagger.fit(X, y)
+    tagger = AudioTagger(init_from=audioset, head_init="random", **SETTINGS)
+    tagger.set_params(lr=1e-12, weight_decay=0).fit(X, y)
     row = audioset.classes_.tolist().index("Bark")
     got = tagger.module_.classifier["5"].weight
     np.testing.assert_allclose(got[0].detach(), state["classifier.5.weight"][row], atol=1e-6)
     assert not torch.allclose(got[1], state["classifier.5.weight"][row])
+
+
+def test_linear_fit_is_of_all_events(audioset):
+    """Names of AudioSet's events change nothing."""
+    X, y = make_clips()
+    tagger = AudioTagger(init_from=audioset, **SETTINGS).set_params(lr=1e-12, weight_decay=0)
+    expected = tagger.fit(X, np.where(y == "tone", "a", "b")).predict_proba(X)
+    for names in (("Bark", "Cat"), ("Bark", "noise")):
+        got = tagger.fit(X, np.where(y == "tone", *names)).predict_proba(X)
+        np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize(("head_init", "kept"), [("auto", True), ("linear", False)])
+def test_head_is_kept_if_the_events_stay_the_same(path, head_init, kept):
+    X, y = make_clips()
+    tagger = AudioTagger(init_from=path, **SETTINGS).fit(X, y)
+    going_on = AudioTagger(init_from=tagger, head_init=head_init, **SETTINGS)
+    going_on.set_params(lr=1e-12, weight_decay=0).fit(X, y)
+    change = np.abs(going_on.predict_proba(X) - tagger.predict_proba(X)).max()
+    assert (change < 1e-6) == kept
 
 
 def test_fitted_head_can_be_the_best(path):

@@ -248,7 +248,7 @@ def _move_pooling(base, layers):
         return
     networks = [params["network"] for params in layers.values() if "network" in params]
     network = [base.network, *networks][-1]
-    for place in (RECIPE, RECIPE_OPTION):
+    for place in (RECIPE_OPTION, RECIPE):
         if "pooling" not in layers.get(place, {}):
             continue
         if not isinstance(network, WALNet):
@@ -296,11 +296,14 @@ def _apply(base, layers):
     """Make a tagger with the settings of some layers, and check it."""
     from sklearn.base import clone
 
+    from sktagger.taggers._continuing import check_beginning
+
     tagger = clone(base)
     for params in layers:
         # copies, because a later layer may change the settings of a network
         tagger.set_params(**clone(params, safe=False))
     tagger._check_settings()
+    check_beginning(tagger, tagger._get_network().resolve())
     return tagger
 
 

@@ -61,17 +61,19 @@ def find_source(place: str, source: Any) -> str:
     if path.is_file():
         return str(path)
     if path.is_dir():
-        fault = ": it is a directory without a best checkpoint"
+        fault = f"{str(source)!r} is a directory without a best checkpoint"
     else:
-        fault = ", and no pretrained model has this name" + nearest(Path(source).name, MODELS)
+        near = nearest(Path(source).name, MODELS)
+        fault = f"the file {str(source)!r} does not exist, and no pretrained model has this name"
+        fault += near
     raise FileNotFoundError(
-        f"{_label(place)}: the file {str(source)!r} does not exist{fault}. Give a checkpoint, a "
-        "file that `save` wrote, an experiment's directory, or a name that `sktagger models` lists."
+        f"{_label(place)}: {fault}. Give a checkpoint, a file that `save` wrote, an experiment's "
+        "directory, or a name that `sktagger models` lists."
     )
 
 
 def network_of_source(place: str, source: str, *, stated: bool) -> Network | None:
-    """Read the network of a source, and fetch the source if it is a pretrained model.
+    """Read the network of a source. Nothing is fetched: a table has those of pretrained models.
 
     Parameters
     ----------
@@ -90,7 +92,7 @@ def network_of_source(place: str, source: str, *, stated: bool) -> Network | Non
     Raises
     ------
     OSError
-        If the source cannot be read or fetched.
+        If the source cannot be read.
     ValueError
         If the source is damaged, or its network is unknown and not stated.
     """
@@ -116,7 +118,7 @@ def network_of_source(place: str, source: str, *, stated: bool) -> Network | Non
 
 
 def check_source(place: str, tagger: AudioTagger, found: Network | None) -> None:
-    """Check that a training can start from its source.
+    """Check that a training can start from its source, which is fetched if it is a model.
 
     Parameters
     ----------
@@ -130,7 +132,8 @@ def check_source(place: str, tagger: AudioTagger, found: Network | None) -> None
     Raises
     ------
     OSError, ValueError
-        If the source cannot be read, or has weights of another network or of other settings.
+        If the source cannot be read or fetched, or has weights of another network or of other
+        settings.
     """
     from sktagger.training.fine_tuning import check_weights
 
@@ -155,7 +158,7 @@ def _label(place):
 
 def _describe(place, error):
     """Turn a message that is meant for users of Python into one for users of the command."""
-    text = str(error).removeprefix("init_from: ")
+    text = str(error).removeprefix("init_from: ").replace("by network=", "by --network")
     options = [_as_options(call) for call in _CALL.finditer(text)]
     hint = f" As options: {', or '.join(dict.fromkeys(options))}." if options else ""
     return f"{_label(place)}: {text}{hint}"

@@ -63,7 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="start from trained weights: a checkpoint of an experiment, EfficientAT or PANNs, the "
         "directory of an experiment, a saved tagger, or a pretrained model by its name (`sktagger "
         "models` lists them), which is fetched once. Network and settings are those of SOURCE, "
-        "unless they are given. With --set freeze=backbone, only the head is trained",
+        "unless they are given. With --set freeze=backbone, only the head is trained. In --config, "
+        "it is init_from of the tagger, relative to that file",
     )
     parser.add_argument(
         "--unknown-events",
@@ -77,7 +78,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         dest="settings",
-        help="set a parameter of the tagger, such as lr=1e-3 or augmentation.mixup_prob=0.8",
+        help="set a parameter of the tagger, such as lr=1e-3 or augmentation.mixup_prob=0.8; it "
+        "overrides all other options",
     )
 
 
@@ -127,7 +129,8 @@ def train(
     config : str, PathLike or None, default=None
         File with settings of a training, in TOML (``.toml``) or JSON: the ``config.json`` of an
         experiment, which repeats that training, or some of its keys. The other arguments override
-        it. TOML has no null: the string "None" as a parameter of the tagger is taken as None.
+        it. Paths in it, `database` and `init_from` of the tagger, are relative to its folder. TOML
+        has no null: the string "None" as a parameter of the tagger is taken as None.
     training_set, validation_set : str or None, default=None
         Names of data sets. None: those of `config`, or else ``balanced_train`` and ``validate``.
     storage_root : str, PathLike or None, default=None
@@ -148,13 +151,14 @@ def train(
         which stands for its best checkpoint, or the name of a pretrained model. If neither
         `network`, `config` nor `settings` state the network, it is that of the source, with an
         :class:`sktagger.AudioTagger` unless it is a WALNet. Its settings are those of the source,
-        unless others are given. None: `init_from` of `settings` or `config`, else random weights.
+        unless others are given. It overrides `init_from` of `config`, and `settings` override it.
+        None: `init_from` of `settings` or `config`, else random weights.
     unknown_events : {"error", "ignore"} or None, default=None
         What to do if the validation set has events that the training set lacks. "ignore" leaves
         these events out. None: the value of `config`, or else "error".
     settings : dict or None, default=None
-        Parameters of the tagger that differ from recipe and `config`. With `resume`, only `memory`
-        is allowed; this cache is not stored in the experiment.
+        Parameters of the tagger. They override all other arguments. With `resume`, only `memory` is
+        allowed; this cache is not stored in the experiment.
 
     Returns
     -------
@@ -270,7 +274,7 @@ def _log_start(directory, config, tagger, Y, Y_val, *, begins):
     )
     logger.info(f"device {device}, precision {precision}")
     if tagger.init_from is not None and begins:
-        settings = " ".join(repr(network).split())
+        settings = " ".join(repr(network.resolve()).split())
         lr = tagger._resolve("lr", network)
         logger.info(f"weights of {tagger.init_from}: {settings}, learning rate {lr:g}")
 

@@ -14,33 +14,21 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from sklearn.base import clone
-from torch import Tensor, nn
+from torch import Tensor
 
 from sktagger._utils.validation import Interval, StrOptions
 from sktagger.audio.spectral import STFTSizes
-from sktagger.networks._efficientat_layers import (
-    BLOCKS,
-    N_HIDDEN,
-    N_STEM,
-    ConvNorm,
-    InvertedResidual,
-    round_channels,
-)
-from sktagger.networks._kaldi_mel import KaldiLogMel
-from sktagger.networks._masking import Frames
-from sktagger.networks._module import skip_init
-from sktagger.networks._pooling import Dropout, PoolingModule
+from sktagger.networks._efficientat_layers import BLOCKS
+from sktagger.networks._efficientat_module import N_FFT, SAMPLE_RATE, EfficientATModule
 from sktagger.networks._protocol import Network, NetworkInput, ScoreGrid
 
 __all__ = ["EfficientAT", "EfficientATModule"]
 
-_SAMPLE_RATE = 32_000
-_N_FFT, _WIN_LENGTH = 1024, 800
-_FMIN, _FMAX = 0.0, 15_000.0  # Hz
+_WIN_LENGTH = 800
 _MIN_SAMPLES = 514  # the original reflects 512 samples of the filtered waveform
 _HEADS = {"mlp": "classifier.5", "fully_convolutional": "classifier.0"}
 _NAME = re.compile(
-    r"mn(?P<width>\d\d)_as(_hop_(?P<hop>\d+))?(_mels_(?P<mels>\d+))?(_fc)?(_s(?P<strides>\d{4}))?"
+    r"mn(?P<width>\d\d)_as(_hop_(?P<hop>\d+))?(_mels_(?P<mels>\d+))?(_fc)?(_s(?P<strides>[12]{4}))?"
 )
 _BATCH_NORM_EPS = 1e-5  # of the head "fully_convolutional"
 
@@ -90,7 +78,7 @@ class EfficientAT(Network):
     _parameter_constraints: ClassVar[dict[str, list]] = {
         "width": [Interval(Real, 0, 16, closed="right")],
         "n_mels": [Interval(Integral, 1, 1024, closed="both")],
-        "hop_length": [Interval(Integral, 1, _SAMPLE_RATE, closed="both")],
+        "hop_length": [Interval(Integral, 1, SAMPLE_RATE, closed="both")],
         "strides": [tuple, list],
         "head": [StrOptions(set(_HEADS))],
     }
@@ -149,7 +137,7 @@ class EfficientAT(Network):
         NetworkInput
         """
         stft = STFTSizes(
-            _N_FFT,
+            N_FFT,
             int(self.hop_length),
             _WIN_LENGTH,
             "hann",
@@ -158,7 +146,7 @@ class EfficientAT(Network):
             preemphasis=0.97,
             min_samples=_MIN_SAMPLES,
         )
-        return NetworkInput(_SAMPLE_RATE, stft, self.n_mels, "raw", ("time_mask", "mel_mask"))
+        return NetworkInput(SAMPLE_RATE, stft, self.n_mels, "raw", ("time_mask", "mel_mask"))
 
     def get_grid(self) -> ScoreGrid:
         """Return the positions of segment scores in time, which depend on the whole clip.
@@ -207,7 +195,7 @@ class EfficientAT(Network):
         if not isinstance(state.get(last), Tensor) or state[last].ndim != 4:
             return None
         head = "mlp" if f"{_HEADS['mlp']}.weight" in state else "fully_convolutional"
-        name = _NAME.search(file_name)
+        name = _NAME.search(re.sub("[^0-9a-z]+", "_", file_name.lower()))
         # rounded numbers of channels have several widths
         widths = [0.1 * k for k in range(1, 41)] if name is None else [int(name["width"]) / 10]
         found = cls(width=state[last].shape[1] / 160, head=head)
@@ -228,7 +216,7 @@ class EfficientAT(Network):
                 "(hop_length=320, n_mels=128, strides=(2, 2, 2, 2)), or with other values of these"
             )
         return found.set_params(
-            hop_length=_SAMPLE_RATE // 1000 * int(name["hop"] or 10),
+            hop_length=SAMPLE_RATE // 1000 * int(name["hop"] or 10),
             n_mels=int(name["mels"] or 128),
             strides=tuple(map(int, name["strides"] or "2222")),
         )
@@ -278,144 +266,3 @@ class EfficientAT(Network):
             strides=tuple(self.strides),
             head=self.head,
         )
-
-
-class EfficientATModule(PoolingModule):
-    """The torch module of :class:`EfficientAT`.
-
-    Parameters
-    ----------
-    n_events : int
-        Number of outputs.
-    width : float, default=1.0
-        See :class:`EfficientAT`.
-    n_mels : int, default=128
-        See :class:`EfficientAT`.
-    strides : tuple of 4 int, default=(2, 2, 2, 2)
-        See :class:`EfficientAT`.
-    head : {"mlp", "fully_convolutional"}, default="mlp"
-        See :class:`EfficientAT`.
-    """
-
-    def __init__(
-        self,
-        n_events: int,
-        *,
-        width: float = 1.0,
-        n_mels: int = 128,
-        strides: tuple[int, ...] = (2, 2, 2, 2),
-        head: str = "mlp",
-    ):
-        super().__init__(n_events)
-        self.front = KaldiLogMel(_SAMPLE_RATE, _N_FFT, n_mels, _FMIN, _FMAX)
-        n_channels = round_channels(width * N_STEM)
-        parts: list[nn.Module] = [ConvNorm(1, n_channels, 3, 2, activation="hardswish")]
-        free = iter(strides)
-        for block in BLOCKS:
-            stride = next(free) if block.strided else 1
-            parts.append(InvertedResidual(n_channels, block, width, stride))
-            n_channels = round_channels(width * block.n_out)
-        parts.append(ConvNorm(n_channels, 6 * n_channels, activation="hardswish"))
-        self.features = nn.ModuleList(parts)
-        n_features = 6 * n_channels
-        n_hidden = round_channels(width * N_HIDDEN)
-        # with the keys of the original, whose layers in between have no weights
-        self.classifier = nn.ModuleDict(
-            {
-                "2": skip_init(nn.Linear, n_features, n_hidden),
-                "4": Dropout(0.2),
-                "5": skip_init(nn.Linear, n_hidden, n_events),
-            }
-            if head == "mlp"
-            else {"0": skip_init(nn.Linear, n_features, n_events)}
-        )
-        self.head_input_name = "hidden" if head == "mlp" else "embedding"
-        self.to(memory_format=torch.channels_last)
-
-    @property
-    def front_end(self) -> list[nn.Module]:
-        """The features, which have no statistics."""
-        return [self.front]
-
-    @property
-    def stages(self) -> list[nn.Module]:
-        """The first layer, the blocks, the last layer, and the hidden one if there is one."""
-        return [*self.features, *[self.classifier[k] for k in ("2",) if k in self.classifier]]
-
-    @property
-    def head_input(self) -> str:
-        """Name of the layer whose output is the input of the head."""
-        return self.head_input_name
-
-    def reset_parameters(self, random_state: int = 0) -> None:
-        """Draw initial weights: Kaiming-normal for convolutions, Xavier-uniform for other layers.
-
-        Parameters
-        ----------
-        random_state : int, default=0
-            Seed. The global generator of PyTorch is neither used nor changed.
-        """
-        generator = torch.Generator().manual_seed(random_state)
-        for part in self.modules():
-            if not isinstance(part, nn.Conv2d | nn.Linear):
-                continue
-            # the memory layout of the weight must not change what is drawn
-            drawn = torch.empty(part.weight.shape)
-            if isinstance(part, nn.Conv2d):
-                nn.init.kaiming_normal_(drawn, mode="fan_out", generator=generator)
-            else:
-                nn.init.xavier_uniform_(drawn, generator=generator)
-            with torch.no_grad():
-                part.weight.copy_(drawn)
-                if part.bias is not None:
-                    part.bias.zero_()
-
-    def feature_maps(
-        self, stft: Tensor, n_frames: Tensor, **distortions: Tensor
-    ) -> tuple[Tensor, Frames]:
-        """Compute the features of each segment: the output of the blocks, averaged over mel.
-
-        Parameters
-        ----------
-        stft, n_frames : Tensor
-            See :meth:`NetworkModule.segment_scores`.
-        **distortions : Tensor
-            See :meth:`NetworkModule.segment_scores`.
-
-        Returns
-        -------
-        features : Tensor of shape (n_clips, n_channels, n_segments), float32
-            0 beyond the segments of a clip.
-        segments : Frames
-            Valid segments of the clips.
-        """
-        if stft.ndim != 5 or stft.shape[1] != 1 or stft.shape[3:] != (_N_FFT // 2 + 1, 2):
-            raise ValueError(
-                f"stft has shape {tuple(stft.shape)}, but EfficientAT takes "
-                f"(n_clips, 1, n_frames, {_N_FFT // 2 + 1}, 2). Check n_fft and the axes."
-            )
-        x = self.front(stft, n_frames, **distortions)
-        x = x.contiguous(memory_format=torch.channels_last)
-        frames = Frames.of(n_frames, x.shape[-1])
-        bfloat16 = self.precision == "bfloat16"
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16):
-            for part in self.features:
-                x, frames = part(x, frames)
-        return x.float().mean(2), frames
-
-    def outputs(self, layer: str, features: Tensor) -> Tensor:
-        """Compute the output of a layer from pooled features.
-
-        Parameters
-        ----------
-        layer : {"embedding", "hidden"}
-        features : Tensor of shape (..., n_channels), float32
-
-        Returns
-        -------
-        Tensor of shape (..., n_features), float32
-        """
-        if layer == "embedding":
-            return features
-        hidden = nn.functional.hardswish(self.classifier["2"](features))
-        return self.classifier["4"](hidden)

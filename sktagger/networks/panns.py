@@ -168,6 +168,12 @@ class PANNs(Network):
         variants = _find_variants(state)
         if not variants:
             return None
+        sizes = _other_sizes(state, LAYOUTS[variants[0]])
+        if sizes:
+            raise ValueError(
+                f"{file_name!r} holds weights of PANNs, but this variant is not supported: it "
+                f"{sizes}. Give weights of one of {', '.join(map(repr, LAYOUTS))}."
+            )
         rates = _find_sample_rates(state, file_name)
         named = [variant for variant in variants if _fits_name(variant, file_name)]
         if len(variants) > 1 and named:
@@ -200,7 +206,7 @@ class PANNs(Network):
         return {k: x for k, x in state.items() if not str(k).startswith(_FRONT_END)}
 
     def explain_mismatch(self, state: Mapping[str, Any]) -> str:
-        """Compare the layers, and the mel filters, which depend on the sample rate.
+        """Compare the layers, their sizes, and mel filters, which depend on the sample rate.
 
         Parameters
         ----------
@@ -218,6 +224,9 @@ class PANNs(Network):
                 f"was trained with variant={variants[0]!r}, but this tagger has "
                 f"variant={self.variant!r}"
             )
+        sizes = _other_sizes(state, self._layout()) if variants else ""
+        if sizes:
+            return f"{sizes}, so that it is another network than variant={self.variant!r}"
         own = f"but this tagger has sample_rate={self.sample_rate}"
         filters = state.get("logmel_extractor.melW")
         if not isinstance(filters, Tensor) or filters.ndim != 2:
@@ -264,9 +273,22 @@ def _find_variants(state):
     ]
 
 
+def _other_sizes(state, layout):
+    """Say which size of a layer is not that of a layout, as in Cnn14_emb512; empty if none is."""
+    sizes = [
+        ("bn0.weight", "mel bands", _N_MELS),
+        ("fc1.weight", "values in an embedding", layout.n_features),
+    ]
+    for name, unit, size in sizes:
+        weight = state.get(name)
+        if isinstance(weight, Tensor) and weight.ndim and len(weight) != size:
+            return f"has {len(weight)} {unit} instead of {size}"
+    return ""
+
+
 def _fits_name(variant, file_name):
     """Say whether the name of a file, such as "Cnn14_16k_mAP=0.438.pth", is that of a variant."""
-    name = file_name.lower().replace("_", "")
+    name = re.sub("[^0-9a-z]", "", file_name.lower())
     if "decision" in name:  # others of this family pool segments in another way
         return variant == _SEGMENTWISE and "decisionlevelmax" in name
     return variant in name
@@ -278,5 +300,6 @@ def _find_sample_rates(state, file_name):
     if isinstance(constant, Tensor) and constant.ndim == 3:
         found = [rate for rate, (n_fft, *_) in _RATES.items() if n_fft == constant.shape[-1]]
         return found or list(_RATES)
-    parts = re.split("[^0-9a-z]", file_name.lower())
-    return [rate for rate in _RATES if f"{rate // 1000}k" in parts] or [32000]
+    name = file_name.lower()
+    named = [rate for rate in _RATES if re.search(rf"(?<![0-9]){rate // 1000}k", name)]
+    return named or [32000]

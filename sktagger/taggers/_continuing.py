@@ -1,4 +1,4 @@
-"""What a training takes from an earlier one: events, network, source of the weights, seed."""
+"""How a training begins: anew, or with events, network, source and seed of an earlier one."""
 
 from __future__ import annotations
 
@@ -7,9 +7,21 @@ from sklearn.utils import check_random_state
 from sktagger._utils.text import quoted, short
 from sktagger.networks import Network
 from sktagger.taggers._base import BaseTagger
+from sktagger.taggers._head import check_can_fit_head
 from sktagger.targets import Targets
 from sktagger.training.callbacks import Checkpoint
 from sktagger.training.fine_tuning import compare_settings
+
+
+def check_beginning(tagger: BaseTagger, network: Network) -> None:
+    """Check the settings of a tagger that only a new training depends on."""
+    if tagger.init_from is None and tagger.freeze:
+        raise ValueError(
+            f"freeze={tagger.freeze!r} with init_from=None would keep random weights. Set "
+            "init_from to trained weights, or set freeze=None."
+        )
+    if tagger._resolve("head_init", network) == "linear":
+        check_can_fit_head(network)
 
 
 def check_same_events(tagger: BaseTagger, targets: Targets) -> None:

@@ -123,6 +123,7 @@ class SourceParameters(BaseEstimator):
     source: Any
     layer: str
     device: str
+    verbose: int
 
     _source: Source | None = None  # what was read from the file in `source`
 
@@ -172,7 +173,7 @@ class SourceParameters(BaseEstimator):
         check_params(self)
         resolve_device(self.device)
         with _reading:
-            source = read_source(self.source, self._source)
+            source = read_source(self.source, self._source, progress=bool(self.verbose))
             if source.version is not None:
                 self._source = source
         layers = source.network.layers
@@ -197,7 +198,7 @@ class SourceParameters(BaseEstimator):
         return state
 
 
-def read_source(source: Any, earlier: Source | None = None) -> Source:
+def read_source(source: Any, earlier: Source | None = None, *, progress: bool = True) -> Source:
     """Read a trained network.
 
     Parameters
@@ -208,6 +209,8 @@ def read_source(source: Any, earlier: Source | None = None) -> Source:
         Nothing in a file is executed.
     earlier : Source or None, default=None
         What was read before. It is returned if the file is still the same.
+    progress : bool, default=True
+        Whether to show the progress of a download.
 
     Returns
     -------
@@ -225,7 +228,7 @@ def read_source(source: Any, earlier: Source | None = None) -> Source:
         If the file cannot be read safely, or holds no tagger.
     """
     if isinstance(source, str | os.PathLike):
-        return _read_file(source, earlier)
+        return _read_file(source, earlier, progress)
     tagger = source.estimator if isinstance(source, FrozenEstimator) else source
     if not isinstance(tagger, BaseTagger):
         raise TypeError(
@@ -245,8 +248,8 @@ def _from_tagger(tagger, name, version=None):
     return Source(tagger.network_, tagger.module_, tagger.classes_, name, version)
 
 
-def _read_file(source, earlier):
-    path = find_weights(source)
+def _read_file(source, earlier, progress):
+    path = find_weights(source, progress=progress)
     if not path.exists():
         raise FileNotFoundError(
             f"source: {str(source)!r} does not exist, and is no name of a pretrained model"

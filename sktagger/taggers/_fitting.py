@@ -20,12 +20,13 @@ from sktagger.model_selection import MultilabelStratifiedGroupKFold, check_group
 from sktagger.networks import Network, NetworkModule
 from sktagger.taggers._base import BaseTagger
 from sktagger.taggers._continuing import (
+    check_beginning,
     check_same_events,
     check_same_network,
     check_same_source,
     draw_seed,
 )
-from sktagger.taggers._head import check_can_fit_head, fit_head
+from sktagger.taggers._head import fit_head
 from sktagger.taggers.out_of_fold import out_of_fold_scores
 from sktagger.taggers.persistence import warn_unless_savable
 from sktagger.targets import (
@@ -139,7 +140,7 @@ class FittingTagger(BaseTagger):
             self, clips, targets, X_val, Y_val, seed, groups=groups, weights=weights
         )
 
-        module, fitted = self._make_module(seed, targets.classes, network, continued=continued)
+        module, fits_head = self._make_module(seed, targets.classes, network, continued=continued)
         train = clips.take(kept), targets.indicator[kept], weights[kept]
         train_set = self._dataset(train[0], network, *train[1:])
         validation = valid = None
@@ -154,7 +155,7 @@ class FittingTagger(BaseTagger):
             validation = PlainBatches(valid_set, self.batch_size, self._n_threads(), grid)
 
         record = partial(describe_training, self, network, seed, targets, train, valid)
-        self._train(module, network, targets, train_set, validation, seed, record, fitted)
+        self._train(module, network, targets, train_set, validation, seed, record, fits_head)
         return self
 
     def partial_fit(
@@ -210,12 +211,12 @@ class FittingTagger(BaseTagger):
         if continued:
             check_same_network(self, network)
             check_same_source(self)
-        module, fitted = self._make_module(seed, targets.classes, network, continued=continued)
+        module, fits_head = self._make_module(seed, targets.classes, network, continued=continued)
         train = clips, targets.indicator, weights
         train_set = self._dataset(clips, network, *train[1:])
 
         record = partial(describe_training, self, network, seed, targets, train, None)
-        self._train(module, network, targets, train_set, None, seed, record, fitted, n_epochs=1)
+        self._train(module, network, targets, train_set, None, seed, record, fits_head, n_epochs=1)
         return self
 
     def fit_transform(self, X: Any, y: Any, **fit_params: Any) -> np.ndarray:
@@ -274,29 +275,20 @@ class FittingTagger(BaseTagger):
 
     def _make_module(
         self, seed: int, classes: np.ndarray, network: Network, *, continued: bool
-    ) -> tuple[NetworkModule, np.ndarray | None]:
-        """Return the module with its initial weights, and which rows of its head are to be fitted.
-
-        The second is None if no row is.
-        """
+    ) -> tuple[NetworkModule, bool]:
+        """Return the module with its initial weights, and whether its head is to be fitted."""
         if continued:
-            return self.module_, None
-        if self.init_from is None and self.freeze:
-            raise ValueError(
-                f"freeze={self.freeze!r} with init_from=None would keep random weights. Set "
-                "init_from to trained weights, or set freeze=None."
-            )
+            return self.module_, False
+        check_beginning(self, network)
         module = network.build(len(classes), random_state=seed)
-        known: set[Any] = set()
+        goes_on = False
         if self.init_from is not None:
             weights = self._read_init_from(network)
             start_from(module, network, classes, weights)
-            known.update(weights.classes or ())
+            goes_on = weights.classes is not None and set(weights.classes) == set(classes.tolist())
         if self._resolve("head_init", network) == "random":
-            return module, None
-        check_can_fit_head(network, module)
-        fitted = np.array([event not in known for event in classes.tolist()])
-        return module, fitted if fitted.any() else None
+            return module, False
+        return module, not (goes_on and self.head_init == "auto")
 
     def _read_init_from(self, network: Network) -> Weights:
         """Read the weights that `init_from` names."""
@@ -311,7 +303,7 @@ class FittingTagger(BaseTagger):
         validation: PlainBatches | None,
         seed: int,
         record: Callable[..., dict],
-        fitted: np.ndarray | None,
+        fits_head: bool,
         *,
         n_epochs: int | None = None,
     ) -> None:
@@ -338,8 +330,8 @@ class FittingTagger(BaseTagger):
             single_label=self.loss == "auto" and not targets.multilabel,
             earlier_net=earlier_net,
         )
-        if fitted is not None:
-            net.begins_trained = fit_head(self, network, module, train_set, fitted, event_weight)
+        if fits_head:
+            net.begins_trained = fit_head(self, network, module, train_set, event_weight)
         intervals = make_intervals(
             self,
             train_set,

@@ -56,7 +56,7 @@ def identify_network(checkpoint: Mapping[str, Any], path: Path) -> Network:
     raise UnknownNetworkError(
         f"{str(path)!r}: its weights are those of no known network. They begin with "
         f"{short(sorted(map(str, state))[:5])}. Known are EfficientAT's 'mn*.pt' and PANNs' "
-        f"'Cnn*.pth'. Give the settings by network=, one of {', '.join(NETWORKS)}."
+        f"'Cnn*.pth'. For others, give the settings by network=, one of {', '.join(NETWORKS)}."
     )
 
 

@@ -14,8 +14,10 @@ from sktagger.taggers._scoring import compute_batches, outputs_of_clips
 from sktagger.training.linear_head import fit_linear_head
 
 
-def check_can_fit_head(network: Network, module: NetworkModule) -> None:
+def check_can_fit_head(network: Network) -> None:
     """Raise ValueError if the head does not score one embedding per clip."""
+    with torch.device("meta"):  # which takes no memory
+        module = network._make(1)
     if not module.pools_embeddings:
         raise ValueError(
             f"head_init='linear', but the head of a {type(network).__name__} scores segments. Set "
@@ -29,10 +31,9 @@ def fit_head(
     network: Network,
     module: NetworkModule,
     train_set: ClipDataset,
-    fitted: np.ndarray,
     event_weight: np.ndarray | None,
 ) -> bool:
-    """Set rows of the head to those of a linear fit.
+    """Set the head to a linear fit.
 
     Parameters
     ----------
@@ -44,8 +45,6 @@ def fit_head(
         On its device. Its head is changed.
     train_set : ClipDataset
         Clips to train on. They are not distorted.
-    fitted : ndarray of shape (n_events,), bool
-        Which rows are set.
     event_weight : ndarray of shape (2, n_events) or None
         See :func:`sktagger.training.linear_head.fit_linear_head`.
 
@@ -71,16 +70,10 @@ def fit_head(
     assert train_set.weights is not None
     weight, bias = fit_linear_head(
         np.concatenate(embeddings)[order],
-        train_set.targets[clips][:, fitted],
+        train_set.targets[clips],
         train_set.weights[clips],
-        None if event_weight is None else event_weight[:, fitted],
+        event_weight,
         verbose=tagger.verbose,
     )
-    state = module.head.state_dict()
-    chosen = torch.from_numpy(fitted)
-    device = state["weight"].device
-    new_weight, new_bias = state["weight"].flatten(1).clone(), state["bias"].clone()
-    new_weight[chosen] = torch.from_numpy(weight).to(device)
-    new_bias[chosen] = torch.from_numpy(bias).to(device)
-    module.set_head(new_weight, new_bias)
+    module.set_head(torch.from_numpy(weight), torch.from_numpy(bias))
     return True

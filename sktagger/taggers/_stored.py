@@ -10,12 +10,12 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from sktagger._utils.files import expand_path
-from sktagger.networks import NETWORKS, Network
-from sktagger.pretrained import fetch, find_model
+from sktagger.networks import Network
+from sktagger.pretrained import fetch
 from sktagger.taggers import persistence
 from sktagger.taggers._fitting import FittingTagger
 from sktagger.taggers._foreign import map_classes, restore_foreign
-from sktagger.taggers._weights import network_of, read_weights
+from sktagger.taggers._weights import network_of, network_of_model, read_weights
 from sktagger.training._file_kinds import is_safetensors
 from sktagger.training.fine_tuning import Weights
 
@@ -140,17 +140,16 @@ class StoredTagger(FittingTagger):
         return restore_foreign(cls, path, network, classes, params)
 
     @classmethod
-    def from_pretrained(cls, name: str, *, progress: bool = True, **params: Any) -> Self:
+    def from_pretrained(cls, name: str, **params: Any) -> Self:
         """Read a pretrained model by its name. Its file is fetched once into a cache folder.
 
         Parameters
         ----------
         name : str
             One of :func:`sktagger.pretrained.list_models`, such as "mn10_as".
-        progress : bool, default=True
-            Whether to show the progress of the download.
         **params : dict
-            Parameters of the tagger, such as `device`.
+            Parameters of the tagger, such as `device`. With ``verbose=0``, no progress of the
+            download is shown, either.
 
         Returns
         -------
@@ -164,9 +163,11 @@ class StoredTagger(FittingTagger):
         OSError
             If it cannot be fetched. The message says which file to put where.
         """
-        model = find_model(name)
-        network = NETWORKS[model.network](**model.settings)
-        return restore_foreign(cls, fetch(name, progress=progress), network, None, params)
+        network = network_of_model(name)
+        tagger = cls._with_network(network, **params)
+        tagger._check_settings()  # before a file is fetched
+        path = fetch(name, progress=bool(tagger.verbose))
+        return restore_foreign(cls, path, network, None, params)
 
     def map_classes(self, mapping: Mapping[Any, Any], *, multilabel: bool | None = None) -> Self:
         """Make a tagger of one's own events from those of this one, without training.
@@ -214,7 +215,8 @@ class StoredTagger(FittingTagger):
         return network_of(self.init_from, estimators())
 
     def _read_init_from(self, network: Network) -> Weights:
-        return read_weights(self.init_from, network, estimators())
+        progress = bool(self.verbose)
+        return read_weights(self.init_from, network, estimators(), progress=progress)
 
 
 def estimators() -> dict[str, type[StoredTagger]]:

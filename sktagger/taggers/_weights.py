@@ -14,8 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktagger._utils.files import expand_path
 from sktagger._utils.json import parse_json
-from sktagger.networks import Network, find_state
-from sktagger.pretrained import fetch
+from sktagger.networks import NETWORKS, Network, find_state
+from sktagger.pretrained import fetch, find_model
 from sktagger.pretrained._models import names_model
 from sktagger.taggers import persistence
 from sktagger.taggers._base import BaseTagger
@@ -29,7 +29,11 @@ from sktagger.training.fine_tuning import Weights
 
 
 def read_weights(
-    init_from: Any, network: Network | None, estimators: Mapping[str, type[BaseTagger]]
+    init_from: Any,
+    network: Network | None,
+    estimators: Mapping[str, type[BaseTagger]],
+    *,
+    progress: bool = True,
 ) -> Weights:
     """Read the initial weights of a training.
 
@@ -44,6 +48,8 @@ def read_weights(
         Settings of the network to be trained. None: those of the source.
     estimators : dict of str to class
         Classes of taggers that a file may name.
+    progress : bool, default=True
+        Whether to show the progress of a download.
 
     Returns
     -------
@@ -77,7 +83,7 @@ def read_weights(
             f"init_from: the frozen estimator is a {type(init_from).__name__}, but it must be a "
             "fitted tagger, for example a WALNetTagger."
         )
-    path = find_weights(init_from)
+    path = find_weights(init_from, progress=progress)
     if not path.is_file():
         best = [find_checkpoint(folder, "best") for folder in (path / "checkpoints", path)]
         hint = "".join(f" Give {str(file)!r}." for file in best if file is not None)
@@ -95,7 +101,7 @@ def read_weights(
 
 
 def network_of(init_from: Any, estimators: Mapping[str, type[BaseTagger]]) -> Network:
-    """Read the settings of the network that a training starts from.
+    """Read the settings of the network that a training starts from. Nothing is fetched.
 
     Parameters
     ----------
@@ -115,8 +121,10 @@ def network_of(init_from: Any, estimators: Mapping[str, type[BaseTagger]]) -> Ne
     """
     if not isinstance(init_from, str | os.PathLike):
         network = read_weights(init_from, None, estimators).network
+    elif names_model(init_from):
+        return network_of_model(os.fspath(init_from))
     else:
-        path = find_weights(init_from)
+        path = expand_path(init_from)
         status = path.stat() if path.is_file() else None
         version = None if status is None else (status.st_size, status.st_mtime_ns)
         network = _network_of_file(path, version, tuple(estimators.items()))
@@ -129,13 +137,36 @@ def _network_of_file(path, version, estimators):
     return read_weights(path, None, dict(estimators)).network
 
 
-def find_weights(source: str | os.PathLike[str]) -> Path:
+def network_of_model(name: str) -> Network:
+    """Make the settings of the network of a pretrained model.
+
+    Parameters
+    ----------
+    name : str
+        Name of the model.
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    ValueError
+        If there is no such model.
+    """
+    model = find_model(name)
+    return NETWORKS[model.network](**model.settings)
+
+
+def find_weights(source: str | os.PathLike[str], *, progress: bool = True) -> Path:
     """Find a file of weights, and fetch it if it is a pretrained model.
 
     Parameters
     ----------
     source : str or PathLike
         A file, or the name of a pretrained model. If both exist, it is the file.
+    progress : bool, default=True
+        Whether to show the progress of a download.
 
     Returns
     -------
@@ -148,7 +179,7 @@ def find_weights(source: str | os.PathLike[str]) -> Path:
         If a pretrained model cannot be fetched.
     """
     if names_model(source):
-        return fetch(os.fspath(source))
+        return fetch(os.fspath(source), progress=progress)
     return expand_path(source)
 
 
@@ -163,19 +194,15 @@ def _from_checkpoint(path, network, networks):
     record = training_record(checkpoint, name) if ours else None
     trained = None if record is None else network_from_json(record["network"], networks)
     network = trained if network is None else network
-    if not ours and is_public(checkpoint, path):
+    public = not ours and is_public(checkpoint, path)
+    if network is None and not public:
+        network = _network_beside(path)
+    if network is None or public:
         try:
             return read_foreign(checkpoint, path, network)
         except ValueError as error:
             kind = UnknownNetworkError if isinstance(error, UnknownNetworkError) else ValueError
             raise kind(f"init_from: {error}") from error
-    if network is None:
-        network = _network_beside(path)
-    if network is None:
-        raise UnknownNetworkError(
-            f"init_from: {name} does not say which network it belongs to. Give network=, for "
-            "example network=WALNet()."
-        )
     state, n_outputs = find_state(checkpoint, network, f"init_from: {name}")
     if record is not None and len(record["events"]) == n_outputs:
         return Weights(name, state, record["events"], trained)

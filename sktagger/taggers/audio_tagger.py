@@ -97,11 +97,12 @@ class AudioTagger(StoredTagger):
         Whether the running statistics of normalization do not change in training, and are used
         instead of those of each batch. "auto": if an EfficientAT or PANNs is fine-tuned.
     head_init : {"auto", "random", "linear"}, default="auto"
-        Initial weights of the head, except for events that `init_from` has by the same name.
-        "linear": those of a logistic regression per event, with an L2 penalty, on the embeddings of
-        the training clips. It needs a network that scores one embedding per clip, such as
-        EfficientAT. "auto": "linear" if an EfficientAT or PANNs is fine-tuned (except for
-        "cnn14_decision_level_max"), else "random".
+        Initial weights of the head. "random": random, except for events that `init_from` has by the
+        same name. "linear": those of a logistic regression per event, with an L2 penalty, on the
+        embeddings of the training clips. It needs a network that scores one embedding per clip,
+        such as EfficientAT. "auto": "linear" if an EfficientAT or PANNs (except for
+        "cnn14_decision_level_max") is fine-tuned to events other than those of `init_from`, else
+        "random".
     warm_start : bool, default=False
         Whether `fit` continues from the current weights and optimizer instead of starting a new
         training.
