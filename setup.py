@@ -48,6 +48,7 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
+        "parquet": ["pyarrow>=17"],
         "plot": ["matplotlib>=3.8"],
         "test": [
             "hypothesis>=6.100",

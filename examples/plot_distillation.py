@@ -22,12 +22,12 @@ from sktagger.metrics import mean_average_precision
 # %%
 # Few labels, many clips
 # ----------------------
-# We own 40 labelled clips and 260 without labels. Another 600 labelled clips belong to somebody
+# We own 40 labelled clips and 260 without labels. Another 500 labelled clips belong to somebody
 # else. They are needed for the teacher only. All are synthetic scenes of one second.
 
 folder = tempfile.TemporaryDirectory()
 db = make_scenes(
-    folder.name, n_train=900, n_validate=0, n_eval=150, duration=1.0, sample_rate=8000,
+    folder.name, n_train=800, n_validate=0, n_eval=150, duration=1.0, sample_rate=8000,
     random_state=0,
 )  # fmt: skip
 X, Y = db.to_xy("balanced_train")
@@ -48,7 +48,7 @@ teacher = make_pipeline(
 ).fit(X[300:], Y[300:])
 
 # %%
-# With real recordings, a network that knows AudioSet is a better teacher. It needs the few labelled
+# With real recordings, a network that knows AudioSet can be the teacher. It needs the few labelled
 # clips only, because it has learned from two million others:
 #
 # .. code-block:: python
@@ -58,13 +58,14 @@ teacher = make_pipeline(
 # %%
 # Two students
 # ------------
-# Both students have the same network and train for the same number of steps. The first one learns
-# from the labelled clips only.
+# Both students have the same network and train for 57 batches. The first one learns from the
+# labelled clips only.
 
 settings = {
-    "sample_rate": 8000, "batch_size": 16, "augmentation": None, "random_state": 0, "verbose": 0,
+    "sample_rate": 8000, "batch_size": 16, "max_iterations": 57, "augmentation": None,
+    "random_state": 0, "verbose": 0,
 }  # fmt: skip
-alone = WALNetTagger(max_epochs=30, **settings).fit(X_labelled, Y_labelled)
+alone = WALNetTagger(**settings).fit(X_labelled, Y_labelled)
 
 # %%
 # The second one learns from the labelled clips, and from the teacher's scores of the others. The
@@ -72,26 +73,26 @@ alone = WALNetTagger(max_epochs=30, **settings).fit(X_labelled, Y_labelled)
 
 scores = pd.DataFrame(teacher.predict_proba(X_unlabelled), columns=Y.columns)
 print(scores.head(3).round(2).T)
-taught = WALNetTagger(max_epochs=4, **settings).fit(
+taught = WALNetTagger(**settings).fit(
     [*X_labelled, *X_unlabelled], pd.concat([Y_labelled, scores], ignore_index=True)
 )
 
 # %%
 # What the scores are worth
 # -------------------------
-# New clips show the gain. Most of the teacher's advantage reaches the student, who never saw the
-# 600 clips. The student can do more than this teacher: it gives times, for example, and reads
-# recordings of any length.
+# New clips show the gain. The student comes closer to its teacher, without the teacher's clips.
 
 models = {"teacher": teacher, "student, labels only": alone, "student, taught": taught}
 for name, model in models.items():
     mAP = mean_average_precision(Y_new, model.predict_proba(X_new))
     print(f"{name:21} mAP {mAP:.3f}")
 
-# %%
-# With real recordings
-# --------------------
-# The gain depends on how much better the teacher is. ``benchmarks/bench_distillation.py`` measures
-# it on real recordings, and ``docs/recipe.md`` has the results.
-
 folder.cleanup()
+
+# %%
+# When it helps
+# -------------
+# The size of the gain depends on chance, too: three other seeds gave 0.02 to 0.07. Two things are
+# needed: a teacher that is better than the student alone, and a student that gets better with more
+# labels. Measure both before you collect clips. ``benchmarks/bench_distillation.py`` does so on
+# scenes with real recordings, and ``docs/recipe.md`` shows the results.

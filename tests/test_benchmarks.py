@@ -20,8 +20,10 @@ QUICK = {
     "bench_cost.py": ("--quick", "largest difference of a score"),
     "bench_cross_validation.py": ("--quick", "published"),
     "bench_distillation.py": ("--quick", "labels + decisions"),
+    "bench_events.py": ("--quick", "onsets (event_f1), change"),
     "bench_few_labels.py": ("--quick", "from scratch"),
     "bench_metrics.py": ("--clips 200 --events 20 --repeats 1", "scikit-learn"),
+    "bench_recordings.py -": ("--hours 0.02 --windows 10 --precisions float32", "times real time"),
     "bench_robustness.py": ("--quick", "loudest 1 s"),
     "bench_speed.py": ("--quick", "sktagger --help"),
     "bench_splitter.py": ("--clips 500 --events 20", "GroupKFold"),
@@ -61,7 +63,8 @@ def test_benchmark_runs(name):
 
 
 def test_each_benchmark_is_run():
-    scripts = {path.name for path in BENCHMARKS.glob("[!_]*.py")} - {"stress_interruptions.py"}
+    scripts = {path.name for path in BENCHMARKS.glob("[!_]*.py")}
+    scripts = {name for name in scripts if not name.startswith("stress_")}
     assert scripts == {name.split()[0] for name in QUICK}
 
 
@@ -69,3 +72,10 @@ def test_trainings_survive_interruptions_at_random_moments():
     report = json.loads(run("stress_interruptions.py --quick"))
     assert report["tries"] == dict.fromkeys(["SIGKILL", "SIGTERM", "SIGINT", "full disk"], 1)
     assert report["weights equal those of the uninterrupted training"]
+
+
+def test_archives_survive_kills_at_random_moments():
+    report = json.loads(run("stress_archive.py --quick"))
+    assert report["files"] == 12
+    assert report["touched"] == 0
+    assert report["rows equal those of the uninterrupted run"]

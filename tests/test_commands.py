@@ -22,6 +22,7 @@ from sktagger.commands._settings import parse_settings
 from sktagger.commands.demo import demo
 from sktagger.commands.evaluate import evaluate
 from sktagger.commands.train import train
+from sktagger.metrics import segment_f1
 from sktagger.training.callbacks import Checkpoint, load_checkpoint, save_checkpoint
 
 SETTINGS = {"sample_rate": 8000, "batch_size": 4, "max_epochs": 2, "random_state": 0}
@@ -409,9 +410,14 @@ def test_train_command_prints_the_directory_last(scenes, tmp_path, capsys, monke
 
 def test_demo_beats_chance(tmp_path):
     settings = {"sample_rate": 8000, "max_epochs": 4}
-    _, _, test, chance = demo(tmp_path, sizes=(60, 12, 24), settings=settings)
+    _, _, test, chance, recording = demo(tmp_path, sizes=(60, 12, 24), settings=settings)
     assert 0.1 < chance < 0.3
     assert test.overall["mAP"] > chance + 0.05
+    assert recording.duration == 24 * 5
+    assert recording.true["onset"].between(0, 120).all()
+    assert recording.true["onset"].max() > 110
+    nothing = recording.found.iloc[:0]
+    assert recording.segment_f1 > segment_f1(recording.true, nothing, 120)
 
 
 @pytest.mark.parametrize(
@@ -498,7 +504,7 @@ def test_missing_files_and_names_are_errors_before_torch_is_imported(
     assert output.splitlines()[-1] == "1 False"
 
 
-@pytest.mark.parametrize("command", ["demo", "train", "evaluate", "models"])
+@pytest.mark.parametrize("command", ["demo", "train", "evaluate", "tag", "models"])
 def test_help_does_not_import_torch(command):
     code = (
         "import sys; from sktagger.commands import build_parser\n"

@@ -676,3 +676,168 @@ def test_unknown_events_can_be_left_out(db):
         db.to_xy("eval")
     with pytest.raises(ValueError, match="unknown_events: got 'drop'; allowed is 'error' or"):
         db.to_xy("eval", unknown_events="drop")
+
+
+# sections in seconds
+
+
+@pytest.mark.parametrize(
+    ("section", "expected", "length"),
+    [
+        ({"audio_start": 0.5, "audio_stop": 1}, (4000, 8000), 0.5),
+        ({"audio_start": 0.5}, (4000, None), 2.5),
+        ({"audio_stop": 1.00004}, (0, 8000), 1.0),
+        ({"audio_stop": 3.009}, (0, 24000), 3.0),
+        ({"audio_start": None, "audio_stop": None}, None, 3.0),
+    ],
+)
+def test_sections_in_seconds_become_samples(write, recording, tmp_path, section, expected, length):
+    db = load_database(write({"datasets": {"eval": {"e0": clip(audio_length=None, **section)}}}))
+    path = str(tmp_path / "a.wav")
+    assert list(db.to_xy("eval")[0]) == [(path, *expected) if expected else path]
+    assert db.table("eval", read_lengths=True)["audio_length"].tolist() == [length]
+
+
+def test_table_shows_sections_in_seconds(write):
+    examples = {"e0": clip(audio_start=1), "e1": clip()}
+    table = load_database(write({"datasets": {"eval": examples}})).table("eval")
+    assert table["audio_start"].tolist() == [1.0, pytest.approx(np.nan, nan_ok=True)]
+    assert table["audio_start"].dtype == float
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"audio_start": -1}, "['audio_start']: got -1; allowed is a non-negative number of sec"),
+        ({"audio_stop": "1"}, "['audio_stop']: got '1'; allowed is a non-negative number"),
+        ({"audio_start": True}, "['audio_start']: got True"),
+        ({"audio_start": 2, "audio_stop": 2}, "got 2; allowed is more than audio_start, 2"),
+        ({"audio_start": 2, "audio_stop_samples": 9}, "either in seconds or in samples"),
+    ],
+)
+def test_malformed_sections_in_seconds(write, section, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        load_database(write({"datasets": {"eval": {"clip_7": clip(**section)}}}))
+
+
+def test_section_in_seconds_of_a_missing_file(write, tmp_path):
+    db = load_database(write({"datasets": {"eval": {"e0": clip(audio_start=1)}}}))
+    with pytest.raises(FileNotFoundError, match=r"clip 'e0' of 'eval': Audio file .*a\.wav"):
+        db.to_xy("eval")
+    assert list(db.to_xy("eval", on_error="skip")[0]) == [str(tmp_path / "a.wav")]
+
+
+# writing, and Parquet
+
+
+@pytest.fixture
+def rich(content):
+    """A database with all kinds of values, and keys that are named like columns."""
+    odd = {"dataset": "x", "example_id": 3, "example_id_": "y", "none": None, "deep": [{"a": [1]}]}
+    content["datasets"]["eval"] |= {
+        "e1": clip(**odd, big=2**63 - 1, share=0.1, flag=True, mixed=1),
+        "e2": clip(mixed="1", share=1e300, flag=False, audio_length=3),
+        "e3": clip(audio_start_samples=5, audio_stop_samples=2**40),
+        "e4": clip(audio_start=0.25, audio_stop=1),
+        "ü ❄": {"audio_path": "a.wav", "events": []},
+    }
+    content["datasets"]["empty"] = {}
+    return content
+
+
+@pytest.mark.parametrize("name", ["b.json", "b.parquet", "b.PQ"])
+def test_written_database_is_the_same(write, rich, tmp_path, name):
+    db = load_database(write(rich))
+    assert db.save(tmp_path / name) == tmp_path / name
+    copy = load_database(tmp_path / name)
+    assert copy.datasets == db.datasets
+    for dataset in db.datasets:
+        assert list(copy.examples(dataset)) == list(db.examples(dataset))
+        assert copy.examples(dataset) == db.examples(dataset)
+
+
+@pytest.mark.parametrize("name", ["b.json", "b.parquet"])
+def test_paths_in_the_folder_are_written_relative(write, content, tmp_path, name):
+    db = load_database(write(content))
+    (tmp_path / "sub").mkdir()
+    db.save(tmp_path / name)
+    db.save(tmp_path / "sub" / name)
+    moved = tmp_path.with_name(tmp_path.name + "_moved")
+    tmp_path.rename(moved)
+    paths = load_database(moved / name).table("balanced_train")["audio_path"]
+    assert list(paths) == [str(moved / "a.wav"), str(moved / "sub/b.wav"), "/abs/c.wav"]
+    paths = load_database(moved / "sub" / name).table("balanced_train")["audio_path"]
+    assert list(paths) == [str(tmp_path / "a.wav"), str(moved / "sub/b.wav"), "/abs/c.wav"]
+    moved.rename(tmp_path)
+
+
+def test_parquet_has_columns_that_others_read(db, tmp_path):
+    table = pd.read_parquet(db.save(tmp_path / "b.parquet"))
+    assert table["dataset"].tolist() == ["balanced_train"] * 3 + ["eval"]
+    assert table["events"].map(list).tolist()[0] == ["Siren", "Rain"]
+    assert table["fold"].tolist()[:3] == [1, 2, 3]
+
+
+def test_parquet_of_another_program(tmp_path):
+    rows = [("eval", "x", "a.wav", ["Rain"], 2.0), ("train", "x", "b.wav", [], None)]
+    columns = ["dataset", "example_id", "audio_path", "events", "audio_length"]
+    pd.DataFrame(rows, columns=columns).to_parquet(tmp_path / "b.parquet")
+    db = load_database(tmp_path / "b.parquet")
+    assert db.datasets == ("eval", "train")
+    assert db.events("eval") == ["Rain"]
+    assert db.table("train")["audio_length"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ({"file": ["a.wav"]}, "got the columns file; allowed is a table with the columns dataset"),
+        (
+            {"dataset": "a", "example_id": ["x", "x"], "audio_path": "a", "events": [[], []]},
+            "got the clip 'x' of 'a' again in row 1",
+        ),
+        ({"dataset": [None], "example_id": "x", "audio_path": "a", "events": [[]]}, "dataset None"),
+        ({"dataset": ["a"], "example_id": "x", "audio_path": 3, "events": [[]]}, "['audio_path']"),
+    ],
+)
+def test_malformed_parquet(tmp_path, rows, message):
+    pd.DataFrame(rows).to_parquet(tmp_path / "b.parquet")
+    with pytest.raises(ValueError, match=re.escape(message)):
+        load_database(tmp_path / "b.parquet")
+
+
+def test_damaged_parquet(db, tmp_path):
+    path = db.save(tmp_path / "b.parquet")
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(ValueError, match=r"b\.parquet: got no Parquet file"):
+        load_database(path)
+
+
+def test_parquet_with_damaged_bytes_is_read_or_named(db, tmp_path):
+    path = db.save(tmp_path / "b.parquet")
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    messages = []
+    for place, value in zip(rng.integers(len(whole), size=600), rng.bytes(600), strict=True):
+        path.write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
+        try:
+            load_database(path)
+        except ValueError as error:
+            messages.append(str(error))
+    assert len(messages) > 100
+    assert all(str(path) in message for message in messages)
+
+
+def test_parquet_without_pyarrow(db, tmp_path, monkeypatch):
+    path = db.save(tmp_path / "b.parquet")
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(ImportError, match=r"pip install sktagger\[parquet\]"):
+        load_database(path)
+    with pytest.raises(ImportError, match=r"pip install sktagger\[parquet\]"):
+        db.save(path)
+
+
+def test_name_of_a_written_database(db, tmp_path):
+    with pytest.raises(ValueError, match=r"path: got 'b.csv'; allowed is .*\.json or \.parquet"):
+        db.save("b.csv")
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        db.save(tmp_path / "none" / "b.json")

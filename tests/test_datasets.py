@@ -42,7 +42,8 @@ def test_database_moves_with_its_folder(db):
 
 def test_only_the_database_and_its_clips_are_left(db):
     names = [f"{name}/{clip}.wav" for name in db.datasets for clip in db.table(name).index]
-    assert [str(file) for file in files_below(db.path.parent)] == sorted(["scenes.json", *names])
+    files = ["scenes.json", "strong_labels.tsv", *names]
+    assert [str(file) for file in files_below(db.path.parent)] == sorted(files)
 
 
 def test_files_are_pcm_of_the_stated_length_and_rate(tmp_path):
@@ -66,7 +67,7 @@ def test_same_seed_gives_the_same_bytes(db, tmp_path):
     make_scenes(tmp_path, **SMALL, random_state=0)
     files = files_below(tmp_path)
     _, mismatch, errors = filecmp.cmpfiles(db.path.parent, tmp_path, files, shallow=False)
-    assert (len(files), mismatch, errors) == (21, [], [])
+    assert (len(files), mismatch, errors) == (22, [], [])
 
 
 def test_scenes_of_one_call_differ(tmp_path, monkeypatch):

@@ -43,12 +43,21 @@ def prefetch(
     Yields
     ------
     object
-        ``function(item)``, in the order of `items`.
+        ``function(item)``, in the order of `items`. If the next item raises an error, it is raised
+        after the results for the earlier ones.
     """
     with ThreadPoolExecutor(n_threads, "sktagger-loader", initializer) as pool:
         futures, sizes = deque(), deque()
+        failure, items = None, iter(items)
         try:
-            for item in items:
+            while True:
+                try:
+                    item = next(items)
+                except StopIteration:
+                    break
+                except Exception as error:
+                    failure = error
+                    break
                 item_size = 0 if size is None else size(item)
                 while futures and sum(sizes) + item_size > max_size:
                     sizes.popleft()
@@ -60,6 +69,8 @@ def prefetch(
                     yield futures.popleft().result()
             while futures:
                 yield futures.popleft().result()
+            if failure is not None:
+                raise failure
         finally:
             for future in futures:
                 future.cancel()

@@ -1,13 +1,15 @@
-"""Score long clips in overlapping chunks. The scores are those of the whole clip.
+"""Score long clips in overlapping chunks.
 
 A chunk has the frames of some segments, and the frames before and after that their scores depend
-on. The file is decoded twice, block by block: the first time for the means and the peak, by which
-the clip is centered and scaled as in :func:`sktagger.audio.reading.to_mono`.
+on, so the scores are those of the whole clip. If they depend on all frames, a chunk has about 1000
+frames, and the segments in its middle are kept. The file is decoded block by block. If clips are
+scaled, it is decoded twice: the first time for the means and the peak, by which the clip is
+centered and scaled as in :func:`sktagger.audio.reading.to_mono`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -65,7 +67,7 @@ def can_be_chunked(grid: ScoreGrid) -> bool:
     Returns
     -------
     bool
-        False if a score depends on too many frames.
+        Whether the scores are those of the whole clip. False if they depend on too many frames.
     """
     if grid.context is None:
         return False
@@ -82,7 +84,8 @@ def plan_chunks(n_frames: int, grid: ScoreGrid, chunk_frames: int = CHUNK_FRAMES
     grid : ScoreGrid
         Positions of the scores of the network.
     chunk_frames : int, default=5120
-        Maximum number of frames in a chunk. It must exceed those of a segment with its context.
+        Maximum number of frames in a chunk. It must exceed those of a segment with its context. If
+        the scores depend on too many frames, it has no effect: chunks have up to 1024 frames.
 
     Returns
     -------
@@ -96,6 +99,8 @@ def plan_chunks(n_frames: int, grid: ScoreGrid, chunk_frames: int = CHUNK_FRAMES
     [(0, 640), (320, 960), (640, 1000)]
     """
     n_segments = grid.n_scores(n_frames)
+    if not can_be_chunked(grid):
+        return _plan_middles(n_frames, n_segments, grid)
     context = -(-grid.context // grid.step)  # in segments
     chunks, first = [], 0
     while first < n_segments:
@@ -106,6 +111,20 @@ def plan_chunks(n_frames: int, grid: ScoreGrid, chunk_frames: int = CHUNK_FRAMES
         chunks.append(Chunk(begin * grid.step, stop, slice(first - begin, last - begin)))
         first = last
     return chunks
+
+
+def _plan_middles(n_frames, n_segments, grid):
+    """Cut a clip into chunks that overlap by half, and keep their middles."""
+    quarter = max(1, MIN_CHUNK_FRAMES // (4 * grid.step))  # in segments
+    chunks, start = [], 0
+    while True:
+        is_last = start + 4 * quarter >= n_segments
+        stop = min(n_frames, (start + 4 * quarter - 1) * grid.step + grid.length)
+        kept = slice(quarter if start else 0, n_segments - start if is_last else 3 * quarter)
+        chunks.append(Chunk(start * grid.step, n_frames if is_last else stop, kept))
+        if is_last:
+            return chunks
+        start += 2 * quarter
 
 
 class LongClip:
@@ -152,12 +171,7 @@ class LongClip:
             and (1,). None if the clip cannot be read.
         """
         dataset, device = self.dataset, self.dataset.device
-        name = dataset.clips.name(self.index)
-
-        def compute(inputs, parts):
-            (_,) = parts
-            return function(**to_device(inputs, device, dataset.sizes))[0]
-
+        compute = partial(self._compute, function, splitter)
         values, first = None, 0
         read = partial(dataset.unreadable.read, dataset.clips.positions[self.index])
         chunks = self._chunks(chunk_frames)
@@ -167,21 +181,60 @@ class LongClip:
                 return None
             if chunk is _END:
                 break
-            inputs, segments = chunk
+            of_chunk = compute(chunk)
             with torch.inference_mode():
-                of_chunk = splitter.run(partial(compute, inputs), 1, name)[..., segments]
                 if values is None:
                     n_segments = self.grid.n_scores(self.example.n_frames)
                     values = of_chunk.new_zeros((*of_chunk.shape[:2], n_segments))
                 values[..., first : first + of_chunk.shape[-1]] = of_chunk
                 first += of_chunk.shape[-1]
-            del chunk, inputs  # frees memory for the next ones
+            del chunk  # frees memory for the next ones
         return values, torch.tensor([first], device=device)
+
+    def iter_segments(
+        self,
+        function: Callable[..., tuple[Tensor, Tensor]],
+        splitter: BatchSplitter,
+        apply: Callable[[Callable, Iterable], Iterator] = map,
+        chunk_frames: int = CHUNK_FRAMES,
+    ) -> Iterator[Tensor]:
+        """Compute something for each segment, with few of them in memory.
+
+        Parameters
+        ----------
+        function : callable
+            See :meth:`segments`.
+        splitter : BatchSplitter
+            See :meth:`segments`.
+        apply : callable, default=map
+            Calls a function on each chunk, perhaps in threads. The order stays.
+        chunk_frames : int, default=5120
+            Maximum number of frames in a chunk.
+
+        Yields
+        ------
+        Tensor of shape (1, n_values, n_segments)
+            Values of consecutive segments.
+        """
+        yield from apply(partial(self._compute, function, splitter), self._chunks(chunk_frames))
+
+    @torch.inference_mode()
+    def _compute(self, function, splitter, chunk):
+        """Return the values of the segments of a chunk that are kept."""
+        dataset = self.dataset
+        inputs, segments = chunk
+
+        def compute(parts):
+            (_,) = parts
+            return function(**to_device(inputs, dataset.device, dataset.sizes))[0]
+
+        return splitter.run(compute, 1, dataset.clips.name(self.index))[..., segments]
 
     def _chunks(self, chunk_frames):
         """Yield the inputs of each chunk, and which of its segments to keep."""
         dataset, sizes = self.dataset, self.dataset.sizes
-        scaling = self._scaling()
+        raw = dataset.scale == "raw"
+        scaling = (np.float32(0), np.float32(1)) if raw else self._scaling(self._blocks())
         chunks = plan_chunks(self.example.n_frames, self.grid, chunk_frames)
         bounds = [
             (chunk.start * sizes.hop_length, (chunk.stop - 1) * sizes.hop_length + sizes.win_length)
@@ -198,39 +251,65 @@ class LongClip:
     def _blocks(self):
         return self.dataset.clips.blocks(self.index, self.dataset.sample_rate)
 
-    def _scaling(self):
+    def _scaling(self, blocks):
         """Compute the means of the channels, and the divisor of their average."""
-        total, n_samples = 0.0, 0
-        low, high = np.inf, -np.inf
-        squares = squares_of_mono = 0.0
-        for block in self._blocks():
-            n_samples += block.shape[1]
-            total = total + block.sum(axis=1, keepdims=True, dtype=np.float64)
-            mono = block.mean(axis=0, dtype=np.float64)
-            low, high = min(low, mono.min(initial=low)), max(high, mono.max(initial=high))
-            if len(block) > 1:
-                squares += np.mean(np.sum(block.astype(np.float64) ** 2, axis=1))
-                squares_of_mono += np.vdot(mono, mono)
-        self.dataset.check_length(self.index, n_samples)
-        means = total / n_samples
-        power = squares / n_samples - np.mean(means**2)
-        if is_lost(power, squares_of_mono / n_samples - means.mean() ** 2):
+        statistics = _Statistics()
+        for block in blocks:
+            statistics.add(block)
+        self._check(statistics)
+        return statistics.means.astype(np.float32), np.float32(statistics.peak) + np.float32(1e-3)
+
+    def _check(self, statistics):
+        self.dataset.check_length(self.index, statistics.n_samples)
+        if statistics.channels_cancel:
             self.dataset.warn_channels_cancel(self.index)
-        if self.dataset.scale == "raw":
-            return np.float32(0), np.float32(1)
-        peak = max(high - means.mean(), means.mean() - low)
-        return means.astype(np.float32), np.float32(peak) + np.float32(1e-3)
 
     def _mono(self, scaling):
         """Yield the blocks of the waveform, centered and scaled."""
         means, scale = scaling
-        n_samples = 0
+        statistics = _Statistics()
         for block in self._blocks():
-            n_samples += block.shape[1]
+            statistics.add(block)
             centered = block - means
             mono = centered[0] if len(centered) == 1 else centered.mean(axis=0)
             yield mono / scale
-        self.dataset.check_length(self.index, n_samples)
+        self._check(statistics)
+
+
+class _Statistics:
+    """Statistics of a waveform that comes in blocks of shape (n_channels, n_samples)."""
+
+    def __init__(self):
+        self.n_samples = 0
+        self._total = 0.0
+        self._low, self._high = np.inf, -np.inf
+        self._squares = self._squares_of_mono = 0.0
+
+    def add(self, block):
+        self.n_samples += block.shape[1]
+        self._total = self._total + block.sum(axis=1, keepdims=True, dtype=np.float64)
+        mono = block.mean(axis=0, dtype=np.float64)
+        self._low = min(self._low, mono.min(initial=self._low))
+        self._high = max(self._high, mono.max(initial=self._high))
+        if len(block) > 1:
+            self._squares += np.mean(np.sum(block.astype(np.float64) ** 2, axis=1))
+            self._squares_of_mono += np.vdot(mono, mono)
+
+    @property
+    def means(self):
+        return self._total / self.n_samples
+
+    @property
+    def peak(self):
+        """The largest absolute value of the centered average of the channels."""
+        mean = self.means.mean()
+        return max(self._high - mean, mean - self._low)
+
+    @property
+    def channels_cancel(self):
+        power = self._squares / self.n_samples - np.mean(self.means**2)
+        power_of_mono = self._squares_of_mono / self.n_samples - self.means.mean() ** 2
+        return is_lost(power, power_of_mono)
 
 
 def _cut(blocks, bounds):

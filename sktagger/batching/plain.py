@@ -66,6 +66,9 @@ class PlainBatches:
         Number of loader threads.
     grid : ScoreGrid
         Positions of the scores of the network, for clips that are scored in chunks.
+    chunked : bool, default=False
+        Whether long clips are scored in chunks even if that changes the scores, see
+        :func:`sktagger.batching.long_clips.can_be_chunked`.
 
     Attributes
     ----------
@@ -73,12 +76,20 @@ class PlainBatches:
         The examples of each batch.
     """
 
-    def __init__(self, dataset: ClipDataset, batch_size: int, n_threads: int, grid: ScoreGrid):
+    def __init__(
+        self,
+        dataset: ClipDataset,
+        batch_size: int,
+        n_threads: int,
+        grid: ScoreGrid,
+        *,
+        chunked: bool = False,
+    ):
         self.dataset = dataset
         self.batch_size = batch_size
         self.n_threads = n_threads
         self.grid = grid
-        self._long_frames = CHUNK_FRAMES if can_be_chunked(grid) else np.inf
+        self._long_frames = CHUNK_FRAMES if chunked or can_be_chunked(grid) else np.inf
         self.plan = self.plan_batches(batch_size * FRAMES_PER_CLIP)
 
     def __len__(self) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import signal
 import sys
 import threading
@@ -12,12 +14,20 @@ from contextlib import contextmanager
 
 from sktagger import __version__
 from sktagger._utils.text import printable
-from sktagger.commands import demo, evaluate, models, train
+from sktagger.commands import check, demo, evaluate, import_, models, tag, train
 
 __all__ = ["COMMANDS", "build_parser", "main"]
 
 # the modules of the commands, by the words that users type
-COMMANDS = {"demo": demo, "train": train, "evaluate": evaluate, "models": models}
+COMMANDS = {
+    "demo": demo,
+    "import": import_,
+    "check": check,
+    "train": train,
+    "evaluate": evaluate,
+    "tag": tag,
+    "models": models,
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -29,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
         It stores the function to call with the parsed arguments as ``main``.
     """
     parser = argparse.ArgumentParser(
-        prog="sktagger", description="Audio tagging: train, evaluate, and try it out."
+        prog="sktagger", description="Audio tagging: train, evaluate, tag, and try it out."
     )
     parser.add_argument("--version", action="version", version=f"sktagger {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -53,12 +63,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         Exit status: 0 after success, 1 after a user error, reported in one line, 130 after Ctrl-C,
-        143 after SIGTERM.
+        143 after SIGTERM, 141 if the reader of standard output has ended.
     """
-    args = build_parser().parse_args(argv)
+    args = _parse(argv)
     with _sigterm_as_interrupt() as signals, _one_line_warnings():
         try:
             args.main(args)
+        except BrokenPipeError:
+            # the reader of standard output, such as head, has ended; Python must not write to it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 128 + signal.SIGPIPE
         except (
             ValueError,
             TypeError,
@@ -74,6 +88,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(printable(interrupt) if interrupt.args else word, file=sys.stderr)
             return 128 + (signals or [signal.SIGINT])[0]
     return 0
+
+
+def _parse(argv):
+    """Parse arguments; files may be before, between and after options."""
+    parser = build_parser()
+    args, rest = parser.parse_known_args(argv)
+    if rest and hasattr(args, "files") and not any(re.match("-.", text) for text in rest):
+        args.files += rest
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return args
 
 
 @contextmanager

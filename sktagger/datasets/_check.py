@@ -1,8 +1,9 @@
-"""Check the content of a JSON database."""
+"""Check the content of a database."""
 
 from __future__ import annotations
 
 import functools
+import math
 import os
 import reprlib
 import sys
@@ -15,7 +16,8 @@ from sktagger._utils.text import nearest
 from sktagger.datasets._reading import malformed
 
 SECTION_KEYS = ("audio_start_samples", "audio_stop_samples")
-_OPTIONAL_KEYS = ("audio_length", *SECTION_KEYS)
+SECONDS_KEYS = ("audio_start", "audio_stop")
+OPTIONAL_KEYS = ("audio_length", *SECTION_KEYS, *SECONDS_KEYS)
 
 
 def check_content(path: Path, content: Any) -> dict[str, dict[str, Any]]:
@@ -64,7 +66,7 @@ def _check_example(
     for key in ("audio_path", "events"):
         if key not in example:
             raise _missing_key(path, where, key, example)
-    clip = {k: v for k, v in example.items() if v is not None or k not in _OPTIONAL_KEYS}
+    clip = {k: v for k, v in example.items() if v is not None or k not in OPTIONAL_KEYS}
 
     def require(holds, key, allowed):
         if not holds:
@@ -82,6 +84,7 @@ def _check_example(
     require(type(start) is int and start >= 0, "audio_start_samples", f"{samples}, or null")
     require(type(stop) is int and stop >= 0, "audio_stop_samples", f"{samples}, or null")
     require(stop > start, "audio_stop_samples", f"more than audio_start_samples, {start}")
+    _check_seconds(clip, require)
     require(isinstance(events, list), "events", "a list of strings, which may be empty")
     known = set()
     for position, event in enumerate(events):
@@ -101,6 +104,24 @@ def _check_example(
     )
     clip["audio_path"] = absolute
     return clip
+
+
+def _check_seconds(clip: dict[str, Any], require: Callable[[Any, str, str], None]) -> None:
+    """Check a section in seconds."""
+    begin, end = (
+        clip.get(key, default) for key, default in zip(SECONDS_KEYS, (0, math.inf), strict=True)
+    )
+    seconds = "a non-negative number of seconds, or null"
+    require(type(begin) in (int, float) and begin >= 0, "audio_start", seconds)
+    require(type(end) in (int, float) and end >= 0, "audio_stop", seconds)
+    require(end > begin, "audio_stop", f"more than audio_start, {begin}")
+    for key in SECONDS_KEYS:
+        in_samples = [other for other in SECTION_KEYS if other in clip]
+        require(
+            key not in clip or not in_samples,
+            key,
+            f"a section either in seconds or in samples, and there is {''.join(in_samples[:1])}",
+        )
 
 
 def _absolute(folder: Path, audio_path: str, resolved: Callable[[str], str]) -> str:

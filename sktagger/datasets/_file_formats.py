@@ -30,15 +30,15 @@ _MAGIC = {
     b"\xfe\xff": "text in UTF-16",
     b"version https://git-lfs": "a pointer of Git LFS, whose file `git lfs pull` fetches",
 }
-_TABLE = "Read it with pandas, then pass its columns to fit, or write such JSON"
+_TABLE = "Read it with sktagger.datasets.read_table, or write such JSON"
 _CONVERT = "Convert it to such JSON"
 _ADVICE = {
     "CSV": _TABLE,
     "TSV": _TABLE,
-    "an Excel workbook": _TABLE,
-    "Parquet": _TABLE,
-    "Arrow or Feather": _TABLE,
-    "JSON Lines": _TABLE,
+    "an Excel workbook": "Save it as CSV, then read it with sktagger.datasets.read_table",
+    "Parquet": "Give it a name that ends with .parquet",
+    "Arrow or Feather": "Save it as Parquet, then read it with sktagger.datasets.read_table",
+    "JSON Lines": "Read it with pandas, then pass its columns to fit, or write such JSON",
     "a pickle": "Write its content as such JSON; reading a pickle can run code",
     "a file compressed by gzip": "Unpack it first",
     "a file compressed by bzip2": "Unpack it first",

@@ -19,6 +19,7 @@ from sklearn.utils import check_random_state
 from sktagger._utils.files import expand_path, replacing
 from sktagger._utils.progress import TaskProgress
 from sktagger.datasets._sounds import EVENTS, noise
+from sktagger.datasets._strong_labels import write_strong_labels
 from sktagger.datasets.database import Database, load_database
 
 __all__ = ["make_scenes"]
@@ -47,7 +48,8 @@ def make_scenes(
 
     The database is ``scenes.json`` in `directory`, with the sets ``balanced_train``, ``validate``
     and ``eval`` in folders of these names. It is written last and atomically, so an interrupted
-    call leaves no database. Files of an earlier call are overwritten.
+    call leaves no database. The true onsets and offsets are in ``strong_labels.tsv``, which
+    :func:`read_strong_labels` reads. Files of an earlier call are overwritten.
 
     Parameters
     ----------
@@ -87,6 +89,7 @@ def make_scenes(
     See Also
     --------
     load_database : Read the database again.
+    read_strong_labels : Read the times of all events.
 
     Examples
     --------
@@ -117,6 +120,7 @@ def make_scenes(
     file.parent.mkdir(parents=True, exist_ok=True)
     file.unlink(missing_ok=True)
     datasets = {}
+    labels = []
     with TaskProgress("Making scenes", sum(sizes.values()), unit="scene", verbose=verbose) as bar:
         for set_number, (name, size) in enumerate(sizes.items()):
             if not size:
@@ -136,7 +140,9 @@ def make_scenes(
                     "events": sorted(times),
                     "event_times": times,
                 }
+                labels += [(audio_path, *times[event], event) for event in times]
                 bar.update()
+    write_strong_labels(file.with_name("strong_labels.tsv"), labels)
     with replacing(file) as stream:
         stream.write(json.dumps({"datasets": datasets}, indent=1).encode())
     return load_database(file)

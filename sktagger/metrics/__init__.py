@@ -22,6 +22,10 @@ never predicted has a precision and an F-score of 0. `event_support` returns the
 of each event. ``average="micro"`` pools all events first, so the negatives of rare events count.
 
 NaN or infinite scores raise an error that names the clips.
+
+Events in time
+--------------
+`segment_f1` and `event_f1` take tables of events with onsets and offsets.
 """
 
 from sktagger.metrics._binary import (
@@ -33,6 +37,7 @@ from sktagger.metrics._binary import (
     mean_precision,
     mean_recall,
 )
+from sktagger.metrics._events_in_time import event_f1, segment_f1
 from sktagger.metrics._lwlrap import lwlrap
 from sktagger.metrics._ranked_scores import BestThresholds, RankedScores
 from sktagger.metrics._ranking_metrics import best_f1, d_prime, mean_average_precision, mean_roc_auc
@@ -53,6 +58,7 @@ __all__ = [
     "clip_errors",
     "d_prime",
     "error_rate",
+    "event_f1",
     "event_report",
     "event_support",
     "lwlrap",
@@ -66,4 +72,5 @@ __all__ = [
     "mean_roc_auc",
     "mf1_scorer",
     "scorers",
+    "segment_f1",
 ]

@@ -26,7 +26,9 @@ from sktagger.metrics._scored import check_scored, scored
 from sktagger.networks import Network, NetworkModule, check_state
 from sktagger.taggers._datasets import make_dataset
 from sktagger.taggers._parameters import TaggerParameters
+from sktagger.taggers._recordings import RecordingMixin
 from sktagger.taggers._scoring import (
+    check_finite_scores,
     compute_batches,
     scores_of_clips,
     scores_of_segments,
@@ -51,7 +53,7 @@ _HISTORY_COLUMNS = [
 ]
 
 
-class BaseTagger(ClassifierMixin, TransformerMixin, TaggerParameters):
+class BaseTagger(RecordingMixin, ClassifierMixin, TransformerMixin, TaggerParameters):
     """Tagger without a constructor and without training.
 
     A subclass has the parameters of a :class:`sktagger.AudioTagger`. Its `fit` sets ``classes_``,
@@ -176,8 +178,10 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerParameters):
         list of DataFrame of shape (n_segments, n_events), float32
             One table per clip, indexed by `onset` and `offset` in seconds. The network determines
             the segments: those of WALNet span 128 frames (2.56 s by default) and start every 64
-            frames. With ``on_error="warn"`` or "skip", the table of a clip that cannot be read has
-            no rows.
+            frames. Segments of EfficientAT and PANNs depend on the whole clip. If it has more than
+            5120 frames (51 s), they are computed in windows of about 10 s that overlap by half, and
+            the middle of each window is kept. With ``on_error="warn"`` or "skip", the table of a
+            clip that cannot be read has no rows.
 
         Raises
         ------
@@ -342,15 +346,10 @@ class BaseTagger(ClassifierMixin, TransformerMixin, TaggerParameters):
         """
         move_to_device(self, self.net_)
         grid = self._network.get_grid()
-        batches = PlainBatches(dataset, self.batch_size, self._n_threads(), grid)
+        batches = PlainBatches(dataset, self.batch_size, self._n_threads(), grid, chunked=segments)
         module = self.module_.eval()
         scores = scores_of_segments(module) if segments else scores_of_clips(module)
         for rows, output in compute_batches(scores, batches, self.verbose):
-            if not (output[0] if segments else output).isfinite().all():
-                raise FloatingPointError(
-                    f"The network's scores of clip {min(rows)} are not finite: its training "
-                    f"diverged. Train again with a lower lr (it is {self.net_.lr:g}), or set "
-                    "gradient_clip."
-                )
+            check_finite_scores(output[0] if segments else output, f"clip {min(rows)}", self)
             yield rows, output
         dataset.unreadable.summarize(consequence)

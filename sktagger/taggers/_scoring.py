@@ -164,7 +164,7 @@ def compute_batches(
         budget = max(_LEAST_BUDGET, batches.batch_size * FRAMES_PER_CLIP)
         share = budget // n_workers
         in_parallel = partial(
-            prefetch, n_threads=n_workers, initializer=_use_one_thread, max_size=budget
+            prefetch, n_threads=n_workers, initializer=use_one_thread, max_size=budget
         )
 
         long_clips = [examples for examples in batches.plan if batches.is_long(examples)]
@@ -195,7 +195,7 @@ def compute_batches(
             bar.update(n_clips)
 
 
-def _use_one_thread():
+def use_one_thread() -> None:
     """Let PyTorch's operations in the calling thread use this thread only."""
     # the first call in a thread resets the limit to that of the process, so it comes before
     torch.get_num_threads()
@@ -262,10 +262,44 @@ def _segment_table(
     DataFrame of shape (n_segments, n_values)
         Indexed by `onset` and `offset` in seconds.
     """
-    hop = input.stft.hop_length
-    onset = np.arange(len(values)) * grid.step * hop
-    offset = np.minimum(onset + grid.length * hop, n_samples)
-    index = pd.MultiIndex.from_arrays(
-        [onset / input.sample_rate, offset / input.sample_rate], names=["onset", "offset"]
-    )
+    times = segment_times(0, len(values), n_samples, input, grid)
+    index = pd.MultiIndex.from_arrays(times, names=["onset", "offset"])
     return pd.DataFrame(values, index=index, columns=columns)
+
+
+def segment_times(
+    first: int, n_segments: int, n_samples: int, input: NetworkInput, grid: ScoreGrid
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the times of consecutive segments.
+
+    Parameters
+    ----------
+    first : int
+        Position of the first one among the segments of the clip.
+    n_segments : int
+        Number of segments.
+    n_samples : int
+        Length of the clip.
+    input : NetworkInput
+        Input of the network.
+    grid : ScoreGrid
+        Grid of the network.
+
+    Returns
+    -------
+    onsets, offsets : ndarray of shape (n_segments,)
+        In seconds.
+    """
+    hop = input.stft.hop_length
+    onsets = (first + np.arange(n_segments)) * grid.step * hop
+    offsets = np.minimum(onsets + grid.length * hop, n_samples)
+    return onsets / input.sample_rate, offsets / input.sample_rate
+
+
+def check_finite_scores(scores: Tensor, clip: str, tagger: Any) -> None:
+    """Raise FloatingPointError if scores are not finite; `clip` names the clip."""
+    if not scores.isfinite().all():
+        raise FloatingPointError(
+            f"The network's scores of {clip} are not finite: its training diverged. Train again "
+            f"with a lower lr (it is {tagger.net_.lr:g}), or set gradient_clip."
+        )

@@ -1,0 +1,394 @@
+"""Tag archives: many files, in jobs that can be stopped and resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from contextlib import contextmanager, suppress
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, Literal
+
+import joblib
+import numpy as np
+import pandas as pd
+from filelock import FileLock, Timeout
+from joblib import Parallel, delayed, effective_n_jobs
+
+from sktagger._utils.files import delete_partial, expand_path, replacing
+from sktagger._utils.json import JSONError, parse_json
+from sktagger._utils.progress import TaskProgress
+from sktagger._utils.text import short
+from sktagger._utils.warnings import warn
+from sktagger.datasets._finding import check_name, is_audio, walk
+from sktagger.recordings._recording import (
+    KINDS,
+    Kind,
+    Task,
+    tag_recording,
+    task_windows,
+    unwrap,
+)
+from sktagger.recordings._results import (
+    Version,
+    read_parts,
+    read_results,
+    read_skipped,
+    remove_from_part,
+    write_part,
+)
+from sktagger.recordings.events import EventStream
+
+__all__ = ["find_recordings", "read_results", "read_skipped", "tag_files"]
+
+_MANIFEST = "manifest.json"
+_FORMAT = 1
+_MAX_WRITING_TIME = 3600.0  # seconds; another process may be writing a younger file
+_RESERVED = ("file", "duration", "onset", "offset", "event", "score")
+
+
+def tag_files(
+    tagger: Any,
+    files: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    out_dir: str | os.PathLike[str],
+    *,
+    kind: Kind = "windows",
+    window: float | Literal["auto"] | None = "auto",
+    hop: float | None = None,
+    threshold: float | Mapping[str, float] | Literal["tuned"] = "tuned",
+    detection: Mapping[str, Any] | None = None,
+    files_per_part: int = 32,
+    part: tuple[int, int] = (1, 1),
+    resume: bool = False,
+    n_jobs: int | None = None,
+    verbose: int = 1,
+) -> pd.DataFrame:
+    """Tag many files, and write the results into a folder.
+
+    Results are written in parts, each of them whole or not at all. If the run is stopped or killed,
+    or the disk is full, the same call with ``resume=True`` does the rest: each file has its results
+    once. Files that cannot be read are left out and listed.
+
+    Parameters
+    ----------
+    tagger : estimator
+        Fitted :class:`sktagger.AudioTagger`, :class:`sktagger.TunedThresholdTagger` around one, or
+        pipeline of one and a :class:`sktagger.ThresholdTuner`.
+    files : path, or iterable of paths
+        Audio files, folders, which are searched with all folders below, and patterns such as
+        ``"2024-*/*.flac"``.
+    out_dir : str or PathLike
+        Folder of the results.
+    kind : {"clips", "windows", "events"}, default="windows"
+        Results of each file. "clips": one row with the highest score of each event in all windows.
+        "windows": one row per window with the score of each event. "events": one row per event
+        that is found, see :func:`sktagger.recordings.detect_events`.
+    window : float, "auto" or None, default="auto"
+        Length of the windows in seconds, see :meth:`sktagger.AudioTagger.iter_scores`. None: the
+        segments of the network. "auto": 10 s; for events, as in
+        :func:`sktagger.recordings.detect_events`.
+    hop : float or None, default=None
+        Step of the windows in seconds. None: `window`.
+    threshold : "tuned", float, or dict of event to float, default="tuned"
+        For events, see :func:`sktagger.recordings.detect_events`.
+    detection : dict or None, default=None
+        Other parameters of :class:`sktagger.recordings.EventStream`, such as
+        ``{"min_length": 0.5}``. None: none.
+    files_per_part : int, default=32
+        Number of files in a part. A run that is killed loses the results of one part per process.
+    part : tuple (i, n), default=(1, 1)
+        Tag only the i-th of n shares of the files, for several machines or jobs that write into the
+        same folder at the same time.
+    resume : bool, default=False
+        Whether to continue in a folder that has results. Model and settings must be the same. A
+        file that has changed since is tagged again.
+    n_jobs : int or None, default=None
+        Number of processes. None: 1, or that of a :func:`joblib.parallel_config`.
+    verbose : int, default=1
+        0: no progress is shown.
+
+    Returns
+    -------
+    DataFrame of shape (n_files, 2)
+        Files that could not be read, with columns `file` and `cause`.
+        :func:`sktagger.recordings.read_results` reads the results. Their columns are `file`, then
+        `duration`, or `onset` and `offset`, all in seconds, and one per event with its scores
+        (float32); or, for kind "events", `file`, `onset`, `offset`, `event` and `score`.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process is tagging the same part into the folder.
+    FileExistsError
+        If the folder has results, and `resume` is False.
+    FileNotFoundError
+        If a file, folder or pattern matches nothing.
+    ImportError
+        If pyarrow is not installed.
+    OSError
+        If results cannot be written. Those that were written before are kept.
+    ValueError
+        If a parameter is wrong, or the folder has results of another model or other settings.
+
+    Notes
+    -----
+    A part is a Parquet file of its own, whose metadata list the files, their sizes and times.
+    ``manifest.json`` has the settings and a fingerprint of the model.
+
+    Examples
+    --------
+    A night per machine, then a table of all::
+
+        tag_files(tagger, "archive", "results", part=(3, 10), n_jobs=-1)
+        read_results("results", columns=["file", "onset", "Rain"])
+    """
+    inner, threshold = unwrap(tagger, threshold)
+    task = _check_task(inner, kind, window, hop, threshold, dict(detection or {}))
+    share, n_shares = _check_part(part)
+    if not isinstance(files_per_part, int) or files_per_part < 1:
+        raise ValueError(f"files_per_part={files_per_part!r}, but it must be an integer above 0.")
+    folder = expand_path(out_dir)
+    found = [path for path in find_recordings(files) if _share_of(path, n_shares) == share - 1]
+    _check_manifest(folder, inner, task, resume=resume)
+
+    with _locked(folder, share, n_shares):
+        _tag_pending(inner, found, folder, task, files_per_part, n_jobs, verbose)
+    skipped = read_skipped(folder)
+    return skipped.loc[skipped["file"].isin(found)].reset_index(drop=True)
+
+
+def _tag_pending(tagger, paths, folder, task, files_per_part, n_jobs, verbose):
+    delete_partial(folder, age=_MAX_WRITING_TIME)  # of runs that were killed
+    versions = {path: Version.of(path) for path in paths}
+    todo = _pending(folder, versions)
+    groups = [
+        {path: versions[path] for path in todo[i : i + files_per_part]}
+        for i in range(0, len(todo), files_per_part)
+    ]
+    run = partial(_tag_part, task=task, folder=folder)
+    with TaskProgress("Tagging", len(paths), unit="file", verbose=verbose, delay=2) as bar:
+        bar.seek(len(paths) - len(todo))
+        if min(effective_n_jobs(n_jobs), len(groups)) < 2:
+            for group in groups:
+                run(tagger, group, tick=bar.update)
+            return
+        with tempfile.TemporaryDirectory() as place:
+            model = os.path.join(place, "tagger.joblib")
+            joblib.dump(tagger, model)
+            calls = (delayed(run)(model, group) for group in groups)
+            for n_files in Parallel(n_jobs, return_as="generator_unordered")(calls):
+                bar.update(n_files)
+
+
+@contextmanager
+def _locked(folder, share, n_shares):
+    """Keep other processes from tagging the same share; a lock ends with its process."""
+    lock = FileLock(folder / f".lock-{share}-of-{n_shares}", timeout=0)
+    try:
+        with suppress(NotImplementedError):  # of file systems that have no locks
+            lock.acquire()
+    except Timeout as error:
+        raise BlockingIOError(
+            f"Another process is tagging part={(share, n_shares)} into {str(folder)!r}. Wait until "
+            "it ends, or give each process another part."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def find_recordings(
+    files: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+) -> list[str]:
+    """Find the audio files that paths, folders and patterns mean.
+
+    Parameters
+    ----------
+    files : path, or iterable of paths
+        See :func:`tag_files`.
+
+    Returns
+    -------
+    list of str
+        Distinct paths, in the given order; those of a folder or pattern are sorted.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a folder or pattern has no audio file, or there is no such file.
+    ValueError
+        If the name of a file is not valid UTF-8.
+    """
+    if isinstance(files, str | os.PathLike):
+        files = [files]
+    found: dict[str, None] = {}
+    for item in files:
+        path = expand_path(item)
+        text = str(path)
+        if path.is_dir():
+            paths = [os.path.join(text, *parts) for parts in walk(text) if is_audio(parts[-1])]
+            what = f"files: the folder {os.fspath(item)!r} has no audio file"
+        elif path.exists():
+            paths, what = [text], ""
+        elif any(sign in text for sign in "*?["):
+            anchor = Path(path.anchor)
+            pattern = str(path.relative_to(anchor)) if path.anchor else text
+            paths = sorted(str(p) for p in anchor.glob(pattern) if p.is_file() and is_audio(p.name))
+            what = f"files: no audio file matches the pattern {os.fspath(item)!r}"
+        else:
+            paths, what = [], f"files: there is no file or folder {os.fspath(item)!r}"
+        for name in paths:
+            check_name(name)
+        if not paths:
+            raise FileNotFoundError(f"{what}. Relative paths start at the working directory.")
+        found.update(dict.fromkeys(paths))
+    return list(found)
+
+
+def _check_task(tagger, kind, window, hop, threshold, detection):
+    if kind not in KINDS:
+        raise ValueError(f"kind={kind!r}, but it must be one of {', '.join(map(repr, KINDS))}.")
+    names = [str(event) for event in tagger.classes_]
+    clash = next((name for name in names if name in _RESERVED), None)
+    if clash is not None and kind != "events":
+        raise ValueError(
+            f"The tagger has the event {clash!r}, which is the name of another column of the "
+            "results. Use kind='events', or rename the event."
+        )
+    if kind == "events":
+        detection = {"threshold": threshold, **detection}
+        EventStream(names, **detection)  # raises an error if a parameter is wrong
+        if isinstance(threshold, Mapping):
+            detection["threshold"] = {str(k): float(v) for k, v in threshold.items()}
+    elif detection:
+        raise ValueError(f"detection={short(detection)} has an effect only for kind='events'.")
+    window, hop = task_windows(tagger, kind, window, hop)
+    window = None if window is None else float(window)
+    return Task(kind, window, None if hop is None else float(hop), detection)
+
+
+def _check_part(part):
+    try:
+        share, n_shares = map(int, part)
+    except (TypeError, ValueError):
+        share, n_shares = 0, 0
+    if not 1 <= share <= n_shares:
+        raise ValueError(f"part={part!r}, but it must be (i, n) with 1 <= i <= n.")
+    return share, n_shares
+
+
+def _share_of(path, n_shares):
+    digest = hashlib.sha256(os.fsencode(os.path.abspath(path))).digest()
+    return int.from_bytes(digest[:8], "big") % n_shares
+
+
+def _check_manifest(folder, tagger, task, *, resume):
+    """Write the manifest, or compare it with the one that is there."""
+    settings = {"model": _fingerprint(tagger), **task._asdict()}
+    settings = parse_json(json.dumps(settings, default=_plain).encode())
+    path = folder / _MANIFEST
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        if next(read_parts(folder), None) is not None:
+            raise ValueError(
+                f"out_dir={str(folder)!r} has results without {_MANIFEST}, so their settings are "
+                "unknown. Give another folder."
+            )
+        with replacing(path) as file:
+            file.write(json.dumps({"format": _FORMAT, **settings}, indent=1).encode())
+        return
+    if not resume:
+        raise FileExistsError(
+            f"out_dir={str(folder)!r} has results. Set resume=True to continue, or give another "
+            "folder."
+        )
+    try:
+        there = parse_json(path.read_bytes())
+    except JSONError as error:
+        raise ValueError(f"{str(path)!r} is damaged: {error}. Give another folder.") from error
+    others = [name for name in settings if there.get(name) != settings[name]]
+    if others or there.get("format") != _FORMAT:
+        what = ", ".join(
+            f"{name} is {short(there.get(name))} there and {short(settings[name])} now"
+            for name in others
+        )
+        raise ValueError(
+            f"out_dir={str(folder)!r} has results of other settings: {what or 'another format'}. "
+            "Use the same settings, or give another folder."
+        )
+
+
+def _fingerprint(tagger):
+    """Return a text that depends on weights, events and network."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tagger.module_.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(tensor.cpu().numpy()).tobytes())
+    digest.update(json.dumps([str(event) for event in tagger.classes_.tolist()]).encode())
+    digest.update(" ".join(repr(tagger.network_).split()).encode())
+    return digest.hexdigest()
+
+
+def _plain(value):
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def _pending(folder, versions):
+    """Return the files without results, after results of changed files have been removed."""
+    done, changed = set(), []
+    for part in read_parts(folder):
+        there = {**part.files, **{path: version for path, (version, _) in part.skipped.items()}}
+        mine = [path for path in there if path in versions]
+        stale = {path for path in mine if versions[path] != there[path]}
+        changed += [path for path in stale if there[path] != Version()]
+        # a file that was missing is looked for again
+        stale.update(path for path in mine if there[path] == Version())
+        done.update(path for path in mine if path not in stale)
+        if stale:
+            remove_from_part(part, stale)
+    if changed:
+        warn(
+            f"{len(changed)} files have changed since they were tagged, such as "
+            f"{min(changed)!r}. They are tagged again."
+        )
+    return [path for path in versions if path not in done]
+
+
+def _tag_part(tagger, versions, *, task, folder, tick=lambda n: None):
+    """Tag files, and write their results; return their number."""
+    if isinstance(tagger, str):
+        tagger = _load(tagger)
+    tables, files, skipped = [], {}, {}
+    for path, version in versions.items():
+        try:
+            tables.append(tag_recording(tagger, path, task))
+            files[path] = version
+        except (OSError, ValueError) as error:
+            if isinstance(error, BlockingIOError):
+                raise
+            skipped[path] = (version, str(error))
+        tick(1)
+    rows = pd.concat(tables, ignore_index=True) if tables else _no_rows(tagger, task)
+    write_part(folder, rows, files, skipped)
+    return len(versions)
+
+
+@lru_cache(maxsize=1)
+def _load(path):
+    return joblib.load(path)  # written by this process's parent
+
+
+def _no_rows(tagger, task):
+    """Return a table without rows, but with the columns of the others."""
+    text, number = pd.Series([], dtype=str), pd.Series([], dtype=float)
+    if task.kind == "events":
+        return pd.DataFrame(
+            {"file": text, "onset": number, "offset": number, "event": text, "score": number}
+        )
+    times = ["duration"] if task.kind == "clips" else ["onset", "offset"]
+    scores = {str(event): number.astype(np.float32) for event in tagger.classes_}
+    return pd.DataFrame({"file": text, **dict.fromkeys(times, number), **scores})

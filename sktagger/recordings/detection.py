@@ -1,0 +1,317 @@
+"""Events in time in recordings, from a tagger and its thresholds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from sktagger._utils.text import listed, short
+from sktagger.audio._clip_items import is_file, split_rate
+from sktagger.audio.reading import Section
+from sktagger.audio.unreadable import Unreadable
+from sktagger.recordings.events import EventStream, events_table, find_events
+from sktagger.taggers import TunedThresholdTagger
+from sktagger.taggers._recordings import check_windows
+from sktagger.thresholds.tuner import ThresholdTuner
+
+__all__ = [
+    "clip_names",
+    "detect_events",
+    "detection_windows",
+    "scores_in_time",
+    "tagger_and_thresholds",
+]
+
+
+def detect_events(
+    tagger: BaseEstimator,
+    source: Any,
+    *,
+    threshold: float | Mapping[Any, float] | ArrayLike | Literal["tuned"] = "tuned",
+    low: float | Mapping[Any, float] | ArrayLike | None = None,
+    smoothing: Literal["median", "change"] | None = None,
+    filter_length: float | None = None,
+    merge_absolute: float = 0.2,
+    merge_relative: float = 2.0,
+    min_length: float = 0.0,
+    merge_gap: float = 0.0,
+    score: Literal["mean", "max"] = "mean",
+    step: float | None = None,
+    window: float | Literal["auto"] | None = "auto",
+    hop: float | None = None,
+    sample_rate: int | None = None,
+) -> pd.DataFrame:
+    """Find events in a recording of any length, or in several.
+
+    Parameters
+    ----------
+    tagger : estimator
+        Fitted :class:`sktagger.AudioTagger`, :class:`sktagger.TunedThresholdTagger` around one, or
+        pipeline of one and a :class:`sktagger.ThresholdTuner`.
+    source : path, section, waveform, iterator of blocks, or list of clips
+        One recording: a path, a section ``(path, start, stop)``, an array of shape (n_samples,), or
+        an iterator of blocks, see :meth:`sktagger.AudioTagger.iter_scores`. Few of its scores are
+        in memory at a time. A list or another container of clips, as `predict_proba` accepts it:
+        several recordings.
+    threshold : "tuned", float, mapping or array-like of shape (n_events,), default="tuned"
+        An event is found where its score is above its threshold. "tuned": the thresholds of the
+        tagger, or 0.5 if it has none.
+    low : float, mapping, array-like of shape (n_events,) or None, default=None
+        See :func:`find_events`, as for the following parameters.
+    smoothing : {"median", "change"} or None, default=None
+        How scores are smoothed.
+    filter_length : float or None, default=None
+        Length of the median or step filter in seconds.
+    merge_absolute, merge_relative : float, default=0.2, 2.0
+        When segments between changes are merged.
+    min_length, merge_gap : float, default=0.0
+        Least length of an event and longest gap to merge, in seconds.
+    score : {"mean", "max"}, default="mean"
+        Score of an event.
+    step : float or None, default=None
+        Length of a cell in seconds.
+    window : float, "auto" or None, default="auto"
+        Length in seconds of windows whose scores are used, see
+        :meth:`sktagger.AudioTagger.iter_scores`. None: the segments of the network. "auto": windows
+        of 2 s every 1 s if the scores of segments depend on the whole clip, as those of EfficientAT
+        and PANNs do; else segments.
+    hop : float or None, default=None
+        Step of the windows in seconds. None: `window`.
+    sample_rate : int or None, default=None
+        Sample rate of the blocks of an iterator in Hz. None: that of the network.
+
+    Returns
+    -------
+    DataFrame of shape (n_found, 4) or (n_found, 5)
+        Columns `onset`, `offset` (in seconds), `event` and `score`, sorted by onset. For several
+        recordings, the first column is `file` (str) with their paths, or `clip` (int) with their
+        positions if they are not all paths; rows of a recording follow each other.
+
+    Raises
+    ------
+    TypeError
+        If `tagger` has no scores in time.
+    FileNotFoundError, ValueError
+        If a recording cannot be read or a parameter is out of range. With ``on_error="warn"`` or
+        "skip" of the tagger, those of several recordings have no events instead.
+
+    See Also
+    --------
+    find_events : The same for given scores in time.
+    EventDetector : An estimator that tunes thresholds and smoothing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktagger import WALNetTagger
+    >>> from sktagger.recordings import detect_events
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((4, 16000))
+    >>> Y = [["noise"], [], ["noise"], []]
+    >>> tagger = WALNetTagger(sample_rate=8000, max_epochs=1, random_state=0).fit(X, Y)
+    >>> list(detect_events(tagger, X[0], threshold=0.0).columns)
+    ['onset', 'offset', 'event', 'score']
+    >>> list(detect_events(tagger, X[:2], threshold=0.0).columns)
+    ['clip', 'onset', 'offset', 'event', 'score']
+    """
+    inner, tuned = tagger_and_thresholds(tagger)
+    if isinstance(threshold, str):
+        if threshold != "tuned":
+            raise ValueError(
+                f"threshold={short(threshold)} is unknown. It must be 'tuned', a number, or one "
+                "number per event. Pass threshold=0.5."
+            )
+        threshold = 0.5 if tuned is None else tuned
+    is_single = _is_single(source)
+    options: dict[str, Any] = {
+        "threshold": threshold,
+        "low": low,
+        "smoothing": smoothing,
+        "filter_length": filter_length,
+        "merge_absolute": merge_absolute,
+        "merge_relative": merge_relative,
+        "min_length": min_length,
+        "merge_gap": merge_gap,
+        "score": score,
+        "step": step,
+    }
+    window, hop = detection_windows(inner, window, hop)
+    if is_single:
+        return _detect(inner, source, options, window, hop, sample_rate)
+    X = source
+    tables = [find_events(scores, **options) for scores in scores_in_time(inner, X, window, hop)]
+    column, names = clip_names(X, len(tables))
+    for name, table in zip(names, tables, strict=True):
+        table.insert(0, column, pd.Series([name] * len(table), table.index, type(name)))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _detect(tagger, source, options, window, hop, sample_rate):
+    """Find the events in one recording, with few of its scores in memory."""
+    stream = EventStream(tagger.classes_, **options)
+    found = []
+    for onset, offset, scores in tagger.iter_scores(source, window, hop, sample_rate=sample_rate):
+        found += stream.push(onset, offset, scores)
+    return events_table([*found, *stream.finish()], tagger.classes_)
+
+
+def tagger_and_thresholds(tagger: Any) -> tuple[Any, dict[Any, float] | None]:
+    """Return the tagger inside of an estimator, and the thresholds that were tuned for it.
+
+    Parameters
+    ----------
+    tagger : estimator
+        See :func:`detect_events`.
+
+    Returns
+    -------
+    inner : estimator
+        It has `predict_segments`.
+    thresholds : dict of event to float, or None
+
+    Raises
+    ------
+    TypeError
+        If there is no tagger with scores in time.
+    NotFittedError
+        If it is not fitted.
+    """
+    thresholds = None
+    inner = tagger
+    while not hasattr(inner, "predict_segments"):
+        if isinstance(inner, FrozenEstimator):
+            inner = inner.estimator
+        elif isinstance(inner, TunedThresholdTagger):
+            check_is_fitted(inner)
+            if thresholds is None:
+                thresholds = dict(zip(inner.classes_, inner.thresholds_, strict=True))
+            inner = inner.estimator_
+        elif isinstance(inner, Pipeline) and len(inner.steps) and _ends_in_thresholds(inner):
+            if thresholds is None and len(inner.steps) > 1:
+                thresholds = inner.steps[-1][1].thresholds_
+            inner = inner.steps[0][1]
+        else:
+            raise TypeError(
+                f"tagger is a {type(tagger).__name__}, which has no scores in time. It must be an "
+                "AudioTagger, a TunedThresholdTagger around one, or a pipeline of one and a "
+                "ThresholdTuner. Pass the fitted AudioTagger."
+            )
+    check_is_fitted(inner)
+    if isinstance(thresholds, np.ndarray):
+        # The columns of a pipeline's scores are those of its tagger.
+        thresholds = dict(zip(inner.classes_, thresholds, strict=True))
+    return inner, thresholds
+
+
+def clip_names(X: Any, n_clips: int) -> tuple[str, list[Any]]:
+    """Return how clips are named in tables of events.
+
+    Parameters
+    ----------
+    X : container of clips
+    n_clips : int
+        Number of clips.
+
+    Returns
+    -------
+    column : {"file", "clip"}
+    names : list of length n_clips
+        Paths, or positions if the clips are not all paths.
+    """
+    clips = list(X.to_numpy() if isinstance(X, pd.Series) else X)
+    if len(clips) == n_clips and all(isinstance(clip, str | os.PathLike) for clip in clips):
+        return "file", [os.fspath(clip) for clip in clips]
+    return "clip", list(range(n_clips))
+
+
+def detection_windows(tagger: Any, window: Any, hop: Any) -> tuple[float | None, float | None]:
+    """Return the windows whose scores are used; None: the segments of the network.
+
+    Parameters
+    ----------
+    tagger : AudioTagger
+    window, hop : float, "auto" or None
+        See :func:`detect_events`.
+
+    Returns
+    -------
+    window, hop : float or None
+    """
+    if isinstance(window, str) and window == "auto":
+        network = getattr(tagger, "network_", None)
+        if hop is not None:
+            raise ValueError(f"hop={hop!r} has no effect with window='auto'. Give window, too.")
+        if network is None or network.get_grid().context is not None:
+            return None, None
+        return 2.0, 1.0
+    check_windows(window, hop)
+    return window, hop
+
+
+def scores_in_time(
+    tagger: Any, X: Any, window: float | None = None, hop: float | None = None
+) -> list[pd.DataFrame]:
+    """Return the scores in time of each clip, as `predict_segments` does.
+
+    Parameters
+    ----------
+    tagger : estimator
+        With scores in time.
+    X : container of clips
+        See Notes of :class:`sktagger.AudioTagger`.
+    window, hop : float or None
+        See :func:`detection_windows`.
+
+    Returns
+    -------
+    list of DataFrame of shape (n_segments, n_events)
+        Without rows for clips that cannot be read, if the tagger leaves them out.
+    """
+    if window is None:
+        return tagger.predict_segments(X)
+    unreadable = Unreadable(tagger.on_error, "source", len(X))
+    clips = X.itertuples(index=False, name=None) if isinstance(X, pd.DataFrame) else X
+    tables = []
+    for number, clip in enumerate(clips):
+        rows = unreadable.read(number, partial(_scores_of, tagger, clip, window, hop)) or []
+        times = pd.MultiIndex.from_tuples([row[:2] for row in rows], names=["onset", "offset"])
+        scores = np.array([row[2] for row in rows], np.float32).reshape(-1, len(tagger.classes_))
+        tables.append(pd.DataFrame(scores, times, tagger.classes_))
+    unreadable.summarize("have no events")
+    return tables
+
+
+def _scores_of(tagger, clip, window, hop):
+    return list(tagger.iter_scores(clip, window, hop))
+
+
+def _ends_in_thresholds(pipeline: Pipeline) -> bool:
+    steps = [step for _, step in pipeline.steps]
+    return len(steps) == 1 or (len(steps) == 2 and isinstance(steps[1], ThresholdTuner))
+
+
+def _is_single(source: Any) -> bool:
+    if hasattr(source, "__next__"):  # blocks
+        return True
+    if is_file(source) or isinstance(source, Section) or split_rate(source) is not None:
+        return True
+    if isinstance(source, tuple) and len(source) in (2, 3) and is_file(source[0]):
+        if not all(bound is None or isinstance(bound, int | np.integer) for bound in source[1:]):
+            raise ValueError(
+                f"source is the tuple {short(source)}. It must be one recording, such as a section "
+                f"(path, start, stop), or a list. For the files {listed(source)}, pass a list."
+            )
+        return True
+    return getattr(source, "dtype", None) is not None and (
+        np.ndim(source) == 1 and np.asarray(source[:1]).dtype.kind in "fiu"
+    )

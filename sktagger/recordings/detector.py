@@ -1,0 +1,331 @@
+"""EventDetector: events in time with thresholds and smoothing that are tuned on labeled clips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, MetaEstimatorMixin
+from sklearn.utils.validation import check_is_fitted
+
+from sktagger._utils.text import nearest, quoted, short
+from sktagger._utils.validation import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    check_lengths,
+    check_params,
+)
+from sktagger.metrics import event_f1, mean_f1, segment_f1
+from sktagger.recordings._tuning import clip_scores, tune_on_events, tune_on_length
+from sktagger.recordings.detection import (
+    clip_names,
+    detection_windows,
+    scores_in_time,
+    tagger_and_thresholds,
+)
+from sktagger.recordings.events import find_events
+from sktagger.targets import event_columns, match_events
+from sktagger.thresholds.tuner import ThresholdTuner
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["EventDetector"]
+
+
+class EventDetector(MetaEstimatorMixin, BaseEstimator):
+    """Detector of events in time, with thresholds and smoothing that are tuned on labeled clips.
+
+    With onsets and offsets, `fit` tunes a threshold for each event and the length of the filter.
+    Events with few occurrences borrow from the others.
+    With weak labels alone, it tunes the thresholds so that the events are found somewhere in their
+    clips. The tagger is not trained.
+
+    Parameters
+    ----------
+    tagger : estimator
+        Fitted :class:`sktagger.AudioTagger`, :class:`sktagger.TunedThresholdTagger` around one, or
+        pipeline of one and a :class:`sktagger.ThresholdTuner`. In searches and other functions that
+        clone estimators, wrap it in :class:`~sklearn.frozen.FrozenEstimator`.
+    smoothing : {"median", "change"} or None, default=None
+        See :func:`find_events`.
+    filter_length : float, list of float or None, default=None
+        Length of the filter in seconds. A list is tried if there are onsets; with weak labels, its
+        first entry is used. None: 0.3 to 5 s are tried if there are onsets; otherwise the default
+        of :func:`find_events` is used.
+    metric : {"segment_f1", "event_f1"}, default="segment_f1"
+        What is tuned with onsets, and what `score` returns.
+    hysteresis : float or None, default=None
+        The parameter `low` of :func:`find_events` as a share of the threshold, in (0, 1]. It has no
+        effect with ``smoothing="change"``. None: 1.
+    merge_absolute, merge_relative, min_length, merge_gap : float
+        See :func:`find_events`.
+    tuner : ThresholdTuner or None, default=None
+        Learns the thresholds from weak labels. None: ``ThresholdTuner()``.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_events,)
+        Events of the tagger.
+    thresholds_ : ndarray of shape (n_events,), float64
+        An event is found where its score is above its threshold. With onsets, an event that is not
+        in them has the median of the thresholds of the others.
+    filter_length_ : float or None
+        Chosen length in seconds. None: the default of :func:`find_events`.
+    options_ : dict
+        Parameters of :func:`detect_events` and :func:`find_events` that make the same events.
+
+    See Also
+    --------
+    detect_events : Events in recordings, with given thresholds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktagger import WALNetTagger
+    >>> from sktagger.recordings import EventDetector
+    >>> X = np.random.default_rng(0).standard_normal((8, 32000))
+    >>> Y = [["noise"], [], ["noise"], [], ["noise"], [], ["noise"], []]
+    >>> tagger = WALNetTagger(sample_rate=8000, max_epochs=1, random_state=0).fit(X, Y)
+    >>> detector = EventDetector(tagger).fit(X, Y)
+    >>> len(detector.predict(X))
+    8
+    """
+
+    _parameter_constraints = {  # noqa: RUF012
+        "tagger": [HasMethods(["fit"])],
+        "smoothing": [StrOptions({"median", "change"}), None],
+        "filter_length": [Interval(Real, 0, None, closed="left"), "array-like", None],
+        "metric": [StrOptions({"segment_f1", "event_f1"})],
+        "hysteresis": [Interval(Real, 0, 1, closed="right"), None],
+        "merge_absolute": [Interval(Real, 0, None, closed="left")],
+        "merge_relative": [Interval(Real, 1, None, closed="left")],
+        "min_length": [Interval(Real, 0, None, closed="left")],
+        "merge_gap": [Interval(Real, 0, None, closed="left")],
+        "tuner": [ThresholdTuner, None],
+    }
+
+    def __init__(
+        self,
+        tagger: BaseEstimator,
+        *,
+        smoothing: Literal["median", "change"] | None = None,
+        filter_length: float | Sequence[float] | None = None,
+        metric: Literal["segment_f1", "event_f1"] = "segment_f1",
+        hysteresis: float | None = None,
+        merge_absolute: float = 0.2,
+        merge_relative: float = 2.0,
+        min_length: float = 0.0,
+        merge_gap: float = 0.0,
+        tuner: ThresholdTuner | None = None,
+    ) -> None:
+        self.tagger = tagger
+        self.smoothing = smoothing
+        self.filter_length = filter_length
+        self.metric = metric
+        self.hysteresis = hysteresis
+        self.merge_absolute = merge_absolute
+        self.merge_relative = merge_relative
+        self.min_length = min_length
+        self.merge_gap = merge_gap
+        self.tuner = tuner
+
+    def fit(self, X: Any, events: Any) -> Self:
+        """Tune thresholds and smoothing.
+
+        Parameters
+        ----------
+        X : array-like of clips
+            Clips that the tagger was not trained on.
+        events : DataFrame, or array-like of shape (n_clips, n_events), or list of event lists
+            A DataFrame with the columns `onset`, `offset` (in seconds), `event`, and `file` or
+            `clip`: all events of the clips. `file` is the path of a clip as in `X`, or its end,
+            such as the name of the file; `clip` is the position of a clip in `X`. Anything else:
+            weak labels of the clips, in a form that taggers accept.
+
+        Returns
+        -------
+        self
+            The fitted detector.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range, an event is unknown to the tagger, a file is not in
+            `X`, or there are no events.
+        """
+        check_params(self)
+        tagger, _ = tagger_and_thresholds(self.tagger)
+        tables = _scores(tagger, X)
+        self.classes_ = tagger.classes_
+        names = pd.Index(tables[0].columns)
+        options: dict[str, Any] = {
+            "smoothing": self.smoothing,
+            "merge_absolute": self.merge_absolute,
+            "merge_relative": self.merge_relative,
+            "min_length": self.min_length,
+            "merge_gap": self.merge_gap,
+        }
+        lengths = None
+        if self.filter_length is not None:
+            lengths = np.atleast_1d(np.asarray(self.filter_length, float)).tolist()
+        if _are_strong(events):
+            truth = _by_clip(events, X, len(tables), names)
+            self.filter_length_, self.thresholds_ = tune_on_length(
+                tables, truth, lengths, options, self._low, self._measure
+            )
+        else:
+            targets = match_events(events, self.classes_, name="events")
+            check_lengths(tables, targets.indicator, ("X", "events"))
+            self.filter_length_ = None if lengths is None else lengths[0]
+            scores = clip_scores(tables, {**options, "filter_length": self.filter_length_})
+            tuner = ThresholdTuner() if self.tuner is None else self.tuner
+            self.thresholds_ = tune_on_events(
+                tuner, scores, targets.indicator, event_columns(targets.classes)
+            )
+        self.options_: dict[str, Any] = {
+            "threshold": dict(zip(names, self.thresholds_.tolist(), strict=True)),
+            "low": dict(zip(names, self._low(self.thresholds_).tolist(), strict=True)),
+            "filter_length": self.filter_length_,
+            **options,
+        }
+        return self
+
+    def predict(self, X: Any) -> list[pd.DataFrame]:
+        """Find the events of each clip.
+
+        Parameters
+        ----------
+        X : array-like of clips
+            Clips, in a form that the tagger accepts.
+
+        Returns
+        -------
+        list of DataFrame of shape (n_found, 4)
+            One table per clip, as :func:`find_events` returns it.
+        """
+        check_is_fitted(self)
+        tagger, _ = tagger_and_thresholds(self.tagger)
+        return [find_events(scores, **self.options_) for scores in _scores(tagger, X)]
+
+    def score(self, X: Any, events: Any) -> float:
+        """Compute the F1 score of the events that are found.
+
+        Parameters
+        ----------
+        X : array-like of clips
+            Clips, in a form that the tagger accepts.
+        events : DataFrame, or array-like of shape (n_clips, n_events), or list of event lists
+            As for `fit`.
+
+        Returns
+        -------
+        float
+            Mean over the events in `events`. With onsets, the `metric`; with weak labels, the F1 of
+            the events that are found somewhere in the clips.
+        """
+        check_is_fitted(self)
+        tagger, _ = tagger_and_thresholds(self.tagger)
+        tables = _scores(tagger, X)
+        found = [find_events(scores, **self.options_) for scores in tables]
+        names = pd.Index(tables[0].columns)
+        if _are_strong(events):
+            truth = _by_clip(events, X, len(tables), names)
+            values = self._measure(
+                truth, found, [_length(*pair) for pair in zip(tables, truth, strict=True)]
+            )
+            return float(values[values.index.isin(pd.concat(truth)["event"])].mean())
+        targets = match_events(events, self.classes_, name="events")
+        check_lengths(tables, targets.indicator, ("X", "events"))
+        predicted = np.array([np.isin(names, table["event"]) for table in found])
+        return float(mean_f1(targets.indicator, predicted.astype(int)))
+
+    def _low(self, thresholds: np.ndarray) -> np.ndarray:
+        return thresholds if self.hysteresis is None else thresholds * self.hysteresis
+
+    def _measure(self, truth: Any, found: Any, lengths: Any) -> pd.Series:
+        """Return the F1 of each event, 0 where it is undefined."""
+        values: Any
+        if self.metric == "event_f1":
+            values = event_f1(truth, found, average=None)
+        else:
+            values = segment_f1(truth, found, lengths, average=None)
+        return values.fillna(0.0)
+
+
+def _are_strong(events: Any) -> bool:
+    return isinstance(events, pd.DataFrame) and {"onset", "offset", "event"} <= set(events.columns)
+
+
+def _length(scores: pd.DataFrame, truth: pd.DataFrame) -> float:
+    """Return the length of a clip in seconds, as far as it is known."""
+    ends = [*scores.index.get_level_values("offset")[-1:], *truth["offset"]]
+    return max(ends, default=0.0)
+
+
+def _by_clip(events: pd.DataFrame, X: Any, n_clips: int, names: pd.Index) -> list[pd.DataFrame]:
+    """Return the events of each clip."""
+    unknown = [event for event in pd.unique(events["event"]) if event not in names]
+    if unknown:
+        raise ValueError(
+            f"events has {quoted(unknown)}, which the tagger does not know"
+            f"{nearest(unknown[0], names)}. Its events are {quoted(names)}. Leave out other events."
+        )
+    if not len(events):
+        raise ValueError(
+            "events has no rows. It must have the events of all clips. Pass an indicator matrix or "
+            "event lists if there are only weak labels."
+        )
+    if "clip" in events and "file" not in events:
+        places = events["clip"].to_numpy()
+        allowed = range(n_clips)
+        wrong = [place for place in places if place not in allowed]
+        if wrong:
+            raise ValueError(
+                f"events has the clip {short(wrong[0])}, but X has {n_clips} clips. Clips are "
+                "positions in X, starting at 0. Correct the column, or name it 'file'."
+            )
+    elif "file" in events:
+        places = _places(events["file"], X, n_clips)
+    elif n_clips == 1:
+        places = np.zeros(len(events), int)
+    else:
+        raise ValueError(
+            f"events has no column 'file' or 'clip', but X has {n_clips} clips. The column tells "
+            "where an event is. Call events.insert(0, 'clip', positions)."
+        )
+    return [events[places == place] for place in range(n_clips)]
+
+
+def _places(files: pd.Series, X: Any, n_clips: int) -> np.ndarray:
+    kind, paths = clip_names(X, n_clips)
+    if kind == "clip":
+        raise ValueError(
+            "events names files, but the clips of X are not all paths. Use a column 'clip' with "
+            "positions in X instead of 'file'."
+        )
+    ends: dict[str, set[int]] = {}
+    for place, path in enumerate(paths):
+        parts = path.replace("\\", "/").split("/")
+        for first in range(len(parts)):
+            ends.setdefault("/".join(parts[first:]), set()).add(place)
+    found = {}
+    for file in pd.unique(files):
+        match = ends.get(str(file).replace("\\", "/").removeprefix("./"), set())
+        if len(match) != 1:
+            cause = f"fits {len(match)} clips" if match else "is not a clip"
+            raise ValueError(
+                f"events has the file {short(file)}, which {cause} of X. It must be the path of a "
+                "clip, or its end. Leave out events of other files, or use a column 'clip' with "
+                "positions in X."
+            )
+        (found[file],) = match
+    return files.map(found).to_numpy()
+
+
+def _scores(tagger, X):
+    return scores_in_time(tagger, X, *detection_windows(tagger, "auto", None))
