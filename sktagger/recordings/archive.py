@@ -179,7 +179,7 @@ def _tag_pending(tagger, paths, folder, task, files_per_part, n_jobs, verbose):
             model = os.path.join(place, "tagger.joblib")
             joblib.dump(tagger, model)
             calls = (delayed(run)(model, group) for group in groups)
-            for n_files in Parallel(n_jobs, return_as="generator_unordered")(calls):
+            for n_files in Parallel(n_jobs, return_as="generator")(calls):
                 bar.update(n_files)
 
 
