@@ -45,7 +45,7 @@ def read_blocks(blocks: Iterable[Any], orig_sr: int, sample_rate: int) -> Iterat
                 f"{name} is {block!r:.80}, but it must be an array of samples, of shape "
                 "(n_samples,) or (n_channels, n_samples)."
             )
-        samples = _Named([item.samples], name).load(0, orig_sr)
+        samples = NamedClips([item.samples], name).load(0, orig_sr)
         n_channels = n_channels or len(samples)
         if len(samples) != n_channels:
             raise ValueError(
@@ -115,12 +115,19 @@ def cut_windows(
         yield [(start, kept[:, start - begin :])]
 
 
-class _Named(ArrayClips):
-    """Clips in memory with a given name for messages."""
+class NamedClips(ArrayClips):
+    """Clips in memory that messages call by a given name.
 
-    def __init__(self, arrays, name):
+    Parameters
+    ----------
+    arrays : sequence of ndarray of shape (n_samples,) or (n_channels, n_samples)
+    name : str
+    """
+
+    def __init__(self, arrays: list[np.ndarray], name: str) -> None:
         super().__init__(arrays)
         self._name = name
 
-    def name(self, index):
+    def name(self, index: int) -> str:
+        """Return the given name."""
         return self._name

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktagger._utils.threads import prefetch
 from sktagger.audio._clip_items import is_missing
-from sktagger.audio._streams import cut_windows, read_blocks
+from sktagger.audio._streams import NamedClips, cut_windows, read_blocks
 from sktagger.audio.clip_input import check_clips
 from sktagger.audio.clips import ArrayClips, FileClips
 from sktagger.batching.dataset import ClipDataset
@@ -172,7 +172,7 @@ class RecordingMixin:
 
     def _score_windows(self, name, windows):
         """Return the first samples and lengths of windows, and their scores."""
-        clips = _Windows([samples for _, samples in windows], name)
+        clips = NamedClips([samples for _, samples in windows], name)
         dataset = self._dataset_of(clips, [samples.shape[1] for _, samples in windows])
         scores = np.empty((len(windows), len(self.classes_)), np.float32)
         batches = PlainBatches(dataset, self.batch_size, 1, self._network.get_grid())
@@ -215,17 +215,6 @@ class RecordingMixin:
         n_threads = torch.get_num_threads() if resolve_device(self.device).type == "cpu" else 1
         initializer = use_one_thread if n_threads > 1 else None
         return prefetch(function, items, n_threads, initializer=initializer)
-
-
-class _Windows(ArrayClips):
-    """Windows of a recording, which messages name by the recording."""
-
-    def __init__(self, arrays, recording):
-        super().__init__(arrays)
-        self._recording = recording
-
-    def name(self, index):
-        return self._recording
 
 
 def _grouped(lists, size):
