@@ -264,7 +264,7 @@ def test_batch_whose_stft_does_not_fit_into_memory_has_waveforms(make_dataset, m
     def fails(*args):
         raise MemoryError("Unable to allocate 9 GiB")
 
-    monkeypatch.setattr(dataset, "_make_inputs", fails)
+    monkeypatch.setattr(dataset, "_spectra", fails)
     inputs, same_targets, *_ = dataset[batch]
     assert "stft" not in inputs
     inputs = to_device(inputs, torch.device("cpu"), SIZES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -104,7 +105,6 @@ class ClipDataset(Dataset):
         self.unreadable = Unreadable("raise") if unreadable is None else unreadable
         self.scale = scale
         self.distortions = distortions
-        self._make_inputs = self._spectra if device.type == "cpu" else self._frames
         self._warned = set()
         self._lock = threading.Lock()
 
@@ -168,12 +168,11 @@ class ClipDataset(Dataset):
             can apply. For a GPU, or if the STFT does not fit into memory, `stft` is replaced by
             `samples`, `onsets` and `places`, see :func:`sktagger.networks.stft_of_frames`.
         """
-        try:
-            inputs = self._make_inputs(examples, waveforms)
-        except MemoryError:
-            if self._make_inputs == self._frames:
-                raise
-            # the STFT is then computed for fewer clips at a time, see BatchSplitter
+        inputs = None
+        if self.device.type == "cpu":
+            with suppress(MemoryError):
+                inputs = self._spectra(examples, waveforms)
+        if inputs is None:  # the network computes the STFT, perhaps of fewer clips at a time
             inputs = self._frames(examples, waveforms)
         inputs["n_frames"] = torch.tensor([e.n_frames for e in examples])
         if examples[0].features is not None:
