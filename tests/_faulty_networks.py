@@ -133,6 +133,16 @@ def of_most(self, stft, n_frames, **distortions):
     return self.segment_scores(stft, n_frames, **distortions)[0].amax(-1)
 
 
+def changed_both(method, *factors):
+    """Make a method that multiplies scores and embeddings by a factor each."""
+
+    def changed(self, features, n_segments):
+        both = method(self, features, n_segments)
+        return tuple(x * factor for x, factor in zip(both, factors, strict=True))
+
+    return changed
+
+
 def forget_lengths(self, stft, n_frames, **distortions):
     return OddModule.segment_scores(self, stft, torch.full_like(n_frames, stft.shape[2]))
 
@@ -384,6 +394,22 @@ FAULTS = [
         "check_new_head",
         with_module(pools_embeddings=True, clip_outputs=wrong_clip_logits),
         "the head that was set, for clips",
+    ),
+    (
+        "check_scores_and_embeddings",
+        with_module(
+            scores_and_embeddings=changed_both(OddModule.scores_and_embeddings, 1.1, 1.0)
+        ),
+        "scores of clips beside embeddings",
+    ),
+    (
+        "check_scores_and_embeddings",
+        with_module(
+            segment_scores_and_embeddings=changed_both(
+                OddModule.segment_scores_and_embeddings, 1.0, 1.1
+            )
+        ),
+        "embeddings of segments beside scores",
     ),
     (
         "check_pooling",

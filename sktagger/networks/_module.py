@@ -277,6 +277,49 @@ class NetworkModule(nn.Module):
             return self.pool(features, n_segments)
         return features.sum(-1) / n_segments[:, None]
 
+    def segment_scores_and_embeddings(
+        self, features: Tensor, n_segments: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Compute scores and embeddings of segments at once.
+
+        Parameters
+        ----------
+        features : Tensor of shape (n_clips, n_channels, n_segments), float32
+            What :meth:`segment_features` returned for the layer "embedding".
+        n_segments : Tensor of shape (n_clips,), integer
+            Number of segments of each clip.
+
+        Returns
+        -------
+        scores : Tensor of shape (n_clips, n_events, n_segments), float32, in [0, 1]
+            What :meth:`segment_scores` returns, apart from rounding.
+        embeddings : Tensor of shape (n_clips, n_features, n_segments), float32
+            What :meth:`segment_outputs` returns for the layer "embedding".
+        """
+        logits = self.apply_head(features)
+        segments = Frames.of(n_segments, logits.shape[-1])
+        return segments.fill_(logits, -torch.inf).sigmoid(), features
+
+    def scores_and_embeddings(self, features: Tensor, n_segments: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute scores and embeddings of clips at once.
+
+        Parameters
+        ----------
+        features : Tensor of shape (n_clips, n_channels, n_segments), float32
+            What :meth:`segment_features` returned for the layer "embedding".
+        n_segments : Tensor of shape (n_clips,), integer
+            Number of segments of each clip.
+
+        Returns
+        -------
+        scores : Tensor of shape (n_clips, n_events), float32, in [0, 1]
+            What :meth:`forward` returns, apart from rounding.
+        embeddings : Tensor of shape (n_clips, n_features), float32
+            What :meth:`clip_outputs` returns for the layer "embedding".
+        """
+        scores, _ = self.segment_scores_and_embeddings(features, n_segments)
+        return self.pool(scores, n_segments), self.pool_segments("embedding", features, n_segments)
+
     def pool(self, scores: Tensor, n_segments: Tensor) -> Tensor:
         """Compute the scores of clips from the scores of their segments.
 

@@ -67,6 +67,24 @@ def check_layers(network: Network) -> None:
 
 
 @torch.no_grad()
+def check_scores_and_embeddings(network: Network) -> None:
+    """Scores and embeddings that are computed at once are those that are computed alone."""
+    module = make_trained(network)
+    inputs = make_stfts(network, edge_lengths(network))
+    features = module.segment_features("embedding", *inputs)
+    scores, embeddings = module.scores_and_embeddings(*features)
+    alone = module.clip_outputs("embedding", *inputs)
+    scale = alone.abs().max().item() + 1
+    require_close(scores, module(*inputs), "scores of clips beside embeddings")
+    require_close(embeddings / scale, alone / scale, "embeddings of clips beside scores")
+    scores, embeddings = module.segment_scores_and_embeddings(*features)
+    alone, _ = module.segment_outputs("embedding", *inputs)
+    scale = alone.abs().max().item() + 1
+    require_close(scores, module.segment_scores(*inputs)[0], "scores of segments beside embeddings")
+    require_close(embeddings / scale, alone / scale, "embeddings of segments beside scores")
+
+
+@torch.no_grad()
 def check_new_head(network: Network) -> None:
     """A head that is set computes weight times embedding plus bias."""
     module = make_trained(network)

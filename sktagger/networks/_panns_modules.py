@@ -217,6 +217,8 @@ class DecisionLevelMaxModule(PANNsModule):
     pools_embeddings = False
     segment_features = NetworkModule.segment_features
     pool_segments = NetworkModule.pool_segments
+    segment_scores_and_embeddings = NetworkModule.segment_scores_and_embeddings
+    scores_and_embeddings = NetworkModule.scores_and_embeddings
     forward = NetworkModule.forward
 
     def pool(self, scores: Tensor, n_segments: Tensor) -> Tensor:

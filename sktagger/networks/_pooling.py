@@ -212,6 +212,52 @@ class PoolingModule(NetworkModule):
             return self._outputs("logits", pooled).sigmoid()
         return self._outputs(layer, pooled)
 
+    def segment_scores_and_embeddings(
+        self, features: Tensor, n_segments: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Compute scores and embeddings of segments at once, see :class:`NetworkModule`.
+
+        Parameters
+        ----------
+        features : Tensor of shape (n_clips, n_channels, n_segments), float32
+            What :meth:`segment_features` returned.
+        n_segments : Tensor of shape (n_clips,), integer
+            Number of segments of each clip.
+
+        Returns
+        -------
+        scores : Tensor of shape (n_clips, n_events, n_segments), float32, in [0, 1]
+            0 beyond the segments of a clip.
+        embeddings : Tensor of shape (n_clips, n_features, n_segments), float32
+            0 beyond the segments of a clip.
+        """
+        segments = Frames.of(n_segments, features.shape[-1])
+        smooth = self.smooth_features(features, segments).transpose(1, 2)
+        logits, embeddings = (
+            self._outputs(layer, smooth).transpose(1, 2) for layer in ("logits", "embedding")
+        )
+        return segments.filled(logits.sigmoid()), segments.filled(embeddings)
+
+    def scores_and_embeddings(self, features: Tensor, n_segments: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute scores and embeddings of clips at once, see :class:`NetworkModule`.
+
+        Parameters
+        ----------
+        features : Tensor of shape (n_clips, n_channels, n_segments), float32
+            What :meth:`segment_features` returned.
+        n_segments : Tensor of shape (n_clips,), integer
+            Number of segments of each clip.
+
+        Returns
+        -------
+        scores : Tensor of shape (n_clips, n_events), float32, in [0, 1]
+            What :meth:`forward` returns.
+        embeddings : Tensor of shape (n_clips, n_features), float32
+            What :meth:`clip_outputs` returns for the layer "embedding".
+        """
+        pooled = self.pool_features(features, Frames.of(n_segments, features.shape[-1]))
+        return self._outputs("logits", pooled).sigmoid(), self._outputs("embedding", pooled)
+
     def forward(self, stft: Tensor, n_frames: Tensor, **distortions: Tensor) -> Tensor:
         """Score each clip.
 

@@ -27,6 +27,7 @@ from sktagger.networks._output_checks import (
     check_head,
     check_layers,
     check_new_head,
+    check_scores_and_embeddings,
 )
 from sktagger.networks._protocol import Network
 from sktagger.networks._training_checks import (
@@ -90,6 +91,7 @@ def network_checks() -> list[Callable[[Network], None]]:
         check_pooling,
         check_embeddings,
         check_layers,
+        check_scores_and_embeddings,
         check_new_head,
         check_head,
         check_distortions,

@@ -23,6 +23,8 @@ from sktagger.batching.smaller_batches import BatchSplitter
 from sktagger.taggers._scoring import (
     check_finite_scores,
     compute_batches,
+    scores_and_embeddings_of_clips,
+    scores_and_embeddings_of_segments,
     scores_of_clips,
     scores_of_segments,
     segment_times,
@@ -118,8 +120,62 @@ class RecordingMixin:
             for onset, offset, scores in tagger.iter_scores("night.flac", window=10):
                 print(onset, tagger.classes_[scores > 0.5])
         """
+        outputs = self._iter_outputs(source, window, hop, sample_rate, embeddings=False)
+        return ((onset, offset, scores) for onset, offset, (scores,) in outputs)
+
+    def iter_embeddings(
+        self,
+        source: Any,
+        window: float | None = None,
+        hop: float | None = None,
+        *,
+        sample_rate: int | None = None,
+    ) -> Iterator[tuple[float, float, np.ndarray, np.ndarray]]:
+        """Compute scores and embeddings along a recording of any length, in one pass.
+
+        Parameters
+        ----------
+        source : str, PathLike, tuple, file, ndarray or iterator of ndarray
+            See :meth:`iter_scores`.
+        window : float or None, default=None
+            See :meth:`iter_scores`. The embedding of a window is that which
+            :class:`sktagger.AudioEmbedding` computes of it as a clip. None: embeddings are those of
+            the segments that the network determines, as its `transform_segments` computes them.
+        hop : float or None, default=None
+            See :meth:`iter_scores`.
+        sample_rate : int or None, default=None
+            See :meth:`iter_scores`.
+
+        Yields
+        ------
+        onset, offset : float
+            In seconds, as in :meth:`iter_scores`.
+        scores : ndarray of shape (n_events,), float32, in [0, 1]
+            As in :meth:`iter_scores`, apart from rounding.
+        embedding : ndarray of shape (n_features,), float32
+            Output of the layer "embedding" of the network.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If a parameter is wrong, the network has no layer "embedding", or the recording cannot
+            be read, see :meth:`iter_scores`.
+        FloatingPointError
+            If scores or embeddings are not finite because the network's training diverged.
+        """
+        outputs = self._iter_outputs(source, window, hop, sample_rate, embeddings=True)
+        return ((onset, offset, *both) for onset, offset, both in outputs)
+
+    def _iter_outputs(self, source, window, hop, sample_rate, *, embeddings):
+        """Yield times, and a list of the scores and perhaps the embedding."""
         check_is_fitted(self)
         check_windows(window, hop)
+        layers = self._network.layers
+        if embeddings and "embedding" not in layers:
+            raise ValueError(
+                f"The network {type(self._network).__name__} has no embeddings: its layers are "
+                f"{', '.join(map(repr, layers))}."
+            )
         recording = self._open(source, sample_rate)
         if window is None:
             if recording.clips is None:
@@ -127,8 +183,8 @@ class RecordingMixin:
                     "window=None needs a recording that can be read twice, but source is a "
                     f"{type(source).__name__}. Give window, for example window=10, or a file."
                 )
-            return self._iter_segments(recording)
-        return self._iter_windows(recording, window, window if hop is None else hop)
+            return self._iter_segments(recording, embeddings)
+        return self._iter_windows(recording, window, window if hop is None else hop, embeddings)
 
     def _open(self, source, block_rate):
         sample_rate = self._network.get_input().sample_rate
@@ -153,7 +209,7 @@ class RecordingMixin:
         name = clips.name(0) if isinstance(clips, FileClips) else "The recording"
         return _Recording(name, clips.blocks(0, sample_rate), clips)
 
-    def _iter_windows(self, recording, window, hop):
+    def _iter_windows(self, recording, window, hop, embeddings):
         """Score windows as clips of their own, in batches."""
         sample_rate = self._network.get_input().sample_rate
         length, step = (max(1, round(seconds * sample_rate)) for seconds in (window, hop))
@@ -161,47 +217,58 @@ class RecordingMixin:
         of_blocks = cut_windows(recording.blocks, length, step)
         move_to_device(self, self.net_)
         self.module_.eval()
-        score = partial(self._score_windows, recording.name)
+        score = partial(self._score_windows, recording.name, embeddings)
         if recording.clips is None:  # as soon as possible, because it may be live
             results = map(score, filter(None, of_blocks))
         else:
             results = self._apply(score, _grouped(of_blocks, batch))
-        for windows, scores in results:
-            for (start, n_samples), of_window in zip(windows, scores, strict=True):
+        for windows, outputs in results:
+            for (start, n_samples), of_window in zip(windows, outputs, strict=True):
                 yield start / sample_rate, (start + n_samples) / sample_rate, of_window
 
-    def _score_windows(self, name, windows):
-        """Return the first samples and lengths of windows, and their scores."""
+    def _score_windows(self, name, embeddings, windows):
+        """Return the first samples and lengths of windows, and the outputs for each."""
         clips = NamedClips([samples for _, samples in windows], name)
         dataset = self._dataset_of(clips, [samples.shape[1] for _, samples in windows])
-        scores = np.empty((len(windows), len(self.classes_)), np.float32)
+        outputs: list[Any] = [None] * len(windows)
         batches = PlainBatches(dataset, self.batch_size, 1, self._network.get_grid())
-        for rows, output in compute_batches(scores_of_clips(self.module_), batches, 0):
-            check_finite_scores(output, name, self)
-            scores[rows] = self._normalize_label_scores(output.cpu().numpy())
-        return [(start, samples.shape[1]) for start, samples in windows], scores
+        computation = scores_and_embeddings_of_clips if embeddings else scores_of_clips
+        for rows, output in compute_batches(computation(self.module_), batches, 0):
+            values = output if embeddings else (output,)
+            for of_batch in values:
+                check_finite_scores(of_batch, name, self)
+            scores, *others = (of_batch.cpu().numpy() for of_batch in values)
+            scores = self._normalize_label_scores(scores)
+            for row, *of_window in zip(rows.tolist(), scores, *others, strict=True):
+                outputs[row] = of_window
+        return [(start, samples.shape[1]) for start, samples in windows], outputs
 
-    def _iter_segments(self, recording):
+    def _iter_segments(self, recording, embeddings):
         """Score the segments of the whole recording, in chunks."""
         input, grid = self._network.get_input(), self._network.get_grid()
         n_samples = recording.clips.n_samples(0, input.sample_rate)
         dataset = self._dataset_of(recording.clips, [n_samples])
         batches = PlainBatches(dataset, self.batch_size, 1, grid, chunked=True)
         move_to_device(self, self.net_)
-        function = self.module_.eval().segment_scores
+        module, n_events = self.module_.eval(), len(self.classes_)
+        computation = (
+            scores_and_embeddings_of_segments(module) if embeddings else scores_of_segments(module)
+        )
         (examples,) = batches.plan
         if batches.is_long(examples):
             clip, splitter = batches.long_clip(examples), BatchSplitter("scores do not change")
-            results = clip.iter_segments(function, splitter, self._apply)
+            results = clip.iter_segments(computation.segments, splitter, self._apply)
         else:
-            computed = compute_batches(scores_of_segments(self.module_), batches, 0)
+            computed = compute_batches(computation, batches, 0)
             results = (values[..., : int(n_segments)] for _, (values, n_segments) in computed)
         first = 0
         for values in results:
             check_finite_scores(values, recording.name, self)
             onsets, offsets = segment_times(first, values.shape[2], n_samples, input, grid)
+            rows = values[0].T.cpu().numpy()
+            outputs = np.split(rows, [n_events], axis=1) if embeddings else [rows]
             yield from zip(
-                onsets.tolist(), offsets.tolist(), values[0].T.cpu().numpy(), strict=True
+                onsets.tolist(), offsets.tolist(), zip(*outputs, strict=True), strict=True
             )
             first += values.shape[2]
 

@@ -59,6 +59,22 @@ def scores_of_clips(module: NetworkModule) -> Computation:
     return Computation(module, partial(features, None), partial(pool, None))
 
 
+def scores_and_embeddings_of_clips(module: NetworkModule) -> Computation:
+    """Compute scores and embeddings of clips in one pass, two Tensors with one row per clip."""
+    features, pool = partial(module.segment_features, "embedding"), module.scores_and_embeddings
+    return Computation(lambda **inputs: pool(*features(**inputs)), features, pool)
+
+
+def scores_and_embeddings_of_segments(module: NetworkModule) -> Computation:
+    """Compute both for segments: a Tensor with scores, then embeddings, in its second axis."""
+
+    def compute(**inputs):
+        features = module.segment_features("embedding", **inputs)
+        return torch.cat(module.segment_scores_and_embeddings(*features), 1), features[1]
+
+    return Computation(compute, compute, _all_segments)
+
+
 def scores_of_segments(module: NetworkModule) -> Computation:
     """Compute the result of ``module.segment_scores``."""
     return Computation(module.segment_scores, module.segment_scores, _all_segments)
