@@ -397,9 +397,7 @@ FAULTS = [
     ),
     (
         "check_scores_and_embeddings",
-        with_module(
-            scores_and_embeddings=changed_both(OddModule.scores_and_embeddings, 1.1, 1.0)
-        ),
+        with_module(scores_and_embeddings=changed_both(OddModule.scores_and_embeddings, 1.1, 1.0)),
         "scores of clips beside embeddings",
     ),
     (

@@ -125,7 +125,7 @@ def tag(
             for path in paths:
                 name = names.get(path, path)
                 try:
-                    wide = tag_recording(inner, path, task, tick)
+                    wide, _ = tag_recording(inner, path, task, tick)
                     n_samples, rate = audio_info(Section(path))
                 except (OSError, ValueError) as error:
                     result = Tagged(name, float("nan"), no_rows(), str(error))

@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from sktagger._utils.files import replacing
@@ -18,6 +19,8 @@ from sktagger.datasets._parquet import import_pyarrow
 
 _METADATA = b"sktagger"
 _PATTERN = "part-*.parquet"
+EMBEDDING = "embedding"  # column
+_BLOCK_ROWS = 2**14  # rows of results that are in memory when embeddings are searched
 
 
 class Version(NamedTuple):
@@ -62,9 +65,33 @@ class Part(NamedTuple):
     skipped: dict[str, tuple[Version, str]]
 
 
+def to_table(rows: pd.DataFrame, embeddings: np.ndarray | None = None) -> Any:
+    """Make a table of pyarrow, with a column of embeddings if there are any.
+
+    Parameters
+    ----------
+    rows : DataFrame of shape (n_rows, n_columns)
+    embeddings : ndarray of shape (n_rows, n_features), float16, or None, default=None
+
+    Returns
+    -------
+    pyarrow.Table
+        `embedding` is a list of fixed size.
+    """
+    pa = import_pyarrow("Writing results of an archive")
+    table = pa.Table.from_pandas(rows, preserve_index=False)
+    if embeddings is None:
+        return table
+    values = pa.array(embeddings.reshape(-1))
+    # reading is faster if no value can be missing
+    kind = pa.list_(pa.field("element", values.type, nullable=False), embeddings.shape[1])
+    column = pa.FixedSizeListArray.from_arrays(values, type=kind)
+    return table.append_column(pa.field(EMBEDDING, kind, nullable=False), column)
+
+
 def write_part(
     folder: Path,
-    rows: pd.DataFrame,
+    rows: Any,
     files: dict[str, Version],
     skipped: dict[str, tuple[Version, str]],
 ) -> Path:
@@ -73,7 +100,7 @@ def write_part(
     Parameters
     ----------
     folder : Path
-    rows : DataFrame
+    rows : pyarrow.Table
         Results of the files.
     files : dict of str to Version
     skipped : dict of str to (Version, cause)
@@ -97,10 +124,14 @@ def write_part(
     )
     keys = sorted([*files.items(), *((path, v) for path, (v, _) in skipped.items())])
     name = hashlib.sha256(json.dumps(keys).encode("utf-8", "surrogateescape")).hexdigest()[:32]
-    table = pa.Table.from_pandas(rows, preserve_index=False)
     stream = BytesIO()
-    table = table.replace_schema_metadata({**(table.schema.metadata or {}), _METADATA: metadata})
-    pa.parquet.write_table(table, stream, compression="zstd")
+    table = rows.replace_schema_metadata({**(rows.schema.metadata or {}), _METADATA: metadata})
+    # a dictionary or statistics of embeddings would take time, and be of no use
+    others = [name for name in table.column_names if name != EMBEDDING]
+    options = {"use_dictionary": others, "write_statistics": others, "row_group_size": _BLOCK_ROWS}
+    pa.parquet.write_table(
+        table, stream, compression="zstd", **(options if EMBEDDING in table.column_names else {})
+    )
     path = folder / f"part-{name}.parquet"
     with replacing(path) as file:
         file.write(stream.getbuffer())
@@ -152,17 +183,20 @@ def remove_from_part(part: Part, paths: Set[str]) -> None:
     paths : set of str
     """
     pa = import_pyarrow("Reading results of an archive")
-    rows = pa.parquet.read_table(part.path).to_pandas()
+    rows = pa.parquet.read_table(part.path)
     files = {path: version for path, version in part.files.items() if path not in paths}
     skipped = {path: found for path, found in part.skipped.items() if path not in paths}
     part.path.unlink()
     if files or skipped:
-        kept = rows.loc[rows["file"].isin(list(files))].reset_index(drop=True)
-        write_part(part.path.parent, kept, files, skipped)
+        kept = rows.column("file").to_pandas().isin(list(files))
+        write_part(part.path.parent, rows.filter(pa.array(kept)), files, skipped)
 
 
 def read_results(
-    out_dir: str | os.PathLike[str], columns: Sequence[str] | None = None
+    out_dir: str | os.PathLike[str],
+    columns: Sequence[str] | None = None,
+    *,
+    embeddings: bool = False,
 ) -> pd.DataFrame:
     """Read the results that :func:`tag_files` has written.
 
@@ -171,7 +205,11 @@ def read_results(
     out_dir : str or PathLike
         Folder of the results. `tag_files` may still be running.
     columns : sequence of str or None, default=None
-        Columns to read, such as ``["file", "onset", "Rain"]``. None: all.
+        Columns to read, such as ``["file", "onset", "Rain"]``. None: all, except embeddings.
+    embeddings : bool, default=False
+        Whether to read the embeddings, too. They are in the last column, `embedding`, which has an
+        ndarray of shape (n_features,), float32, in each row. Stack them with
+        ``np.stack(rows["embedding"])``.
 
     Returns
     -------
@@ -183,7 +221,8 @@ def read_results(
     FileNotFoundError
         If there are no results.
     ValueError
-        If a part is damaged, or there is no such column. The message names it.
+        If a part is damaged, there is no such column, or there are no embeddings. The message names
+        what is missing.
     """
     parts = [part.path for part in read_parts(_folder(out_dir))]
     if not parts:
@@ -192,15 +231,46 @@ def read_results(
         )
     pa = import_pyarrow("Reading results of an archive")
     known = pa.parquet.read_schema(parts[0]).names
-    unknown = [column for column in columns or () if column not in known]
+    unknown = [column for column in columns or () if column not in known or column == EMBEDDING]
     if unknown:
+        names = ", ".join(name for name in known if name != EMBEDDING)
+        hint = " Set embeddings=True." if EMBEDDING in known and EMBEDDING in unknown else ""
         raise ValueError(
-            f"columns: there is no column {unknown[0]!r}. There are {', '.join(known):.500}."
+            f"columns: there is no column {unknown[0]!r}. There are {names:.500}.{hint}"
         )
-    asked = None if columns is None else list(columns)
-    tables = [pa.parquet.read_table(path, columns=asked) for path in parts]
-    tables = [table.replace_schema_metadata(None) for table in tables]
-    return pa.concat_tables(tables, promote_options="permissive").to_pandas()
+    if embeddings and EMBEDDING not in known:
+        raise ValueError(
+            f"embeddings=True, but the results in {os.fspath(out_dir)!r} have no embeddings. Call "
+            "tag_files with embeddings=True and another folder."
+        )
+    asked = [name for name in known if name != EMBEDDING] if columns is None else list(columns)
+    tables, vectors = [], []
+    for path in parts:
+        table = pa.parquet.read_table(path, columns=asked + [EMBEDDING] * embeddings)
+        if embeddings:
+            vectors += [as_matrix(chunk) for chunk in table.column(EMBEDDING).chunks]
+            table = table.drop_columns([EMBEDDING])
+        tables.append(table.replace_schema_metadata(None))
+    rows = pa.concat_tables(tables, promote_options="permissive").to_pandas()
+    if embeddings:
+        cells = [vector for of_chunk in vectors for vector in of_chunk]
+        rows[EMBEDDING] = pd.Series(cells, rows.index, dtype=object)
+    return rows
+
+
+def as_matrix(embeddings: Any) -> np.ndarray:
+    """Convert a column of embeddings.
+
+    Parameters
+    ----------
+    embeddings : pyarrow.FixedSizeListArray of length n_rows
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_features), float32
+    """
+    values = embeddings.flatten().to_numpy(zero_copy_only=False)
+    return values.reshape(len(embeddings), embeddings.type.list_size).astype(np.float32)
 
 
 def read_skipped(out_dir: str | os.PathLike[str]) -> pd.DataFrame:

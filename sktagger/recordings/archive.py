@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -18,12 +17,12 @@ import pandas as pd
 from filelock import FileLock, Timeout
 from joblib import Parallel, delayed, effective_n_jobs
 
-from sktagger._utils.files import delete_partial, expand_path, replacing
-from sktagger._utils.json import JSONError, parse_json
+from sktagger._utils.files import delete_partial, expand_path
 from sktagger._utils.progress import TaskProgress
 from sktagger._utils.text import short
 from sktagger._utils.warnings import warn
 from sktagger.datasets._finding import check_name, is_audio, walk
+from sktagger.recordings._manifest import check_manifest
 from sktagger.recordings._recording import (
     KINDS,
     Kind,
@@ -38,16 +37,17 @@ from sktagger.recordings._results import (
     read_results,
     read_skipped,
     remove_from_part,
+    to_table,
     write_part,
 )
 from sktagger.recordings.events import EventStream
+from sktagger.taggers._embedding_source import read_source
+from sktagger.taggers._recordings import check_has_embeddings
 
 __all__ = ["find_recordings", "read_results", "read_skipped", "tag_files"]
 
-_MANIFEST = "manifest.json"
-_FORMAT = 1
 _MAX_WRITING_TIME = 3600.0  # seconds; another process may be writing a younger file
-_RESERVED = ("file", "duration", "onset", "offset", "event", "score")
+_RESERVED = ("file", "duration", "onset", "offset", "event", "score", "embedding")
 
 
 def tag_files(
@@ -60,6 +60,7 @@ def tag_files(
     hop: float | None = None,
     threshold: float | Mapping[str, float] | Literal["tuned"] = "tuned",
     detection: Mapping[str, Any] | None = None,
+    embeddings: bool = False,
     files_per_part: int = 32,
     part: tuple[int, int] = (1, 1),
     resume: bool = False,
@@ -97,6 +98,10 @@ def tag_files(
     detection : dict or None, default=None
         Other parameters of :class:`sktagger.recordings.EventStream`, such as
         ``{"min_length": 0.5}``. None: none.
+    embeddings : bool, default=False
+        Whether results also have the embedding of each window, for
+        :func:`sktagger.recordings.nearest`. The network computes it with the scores, in one pass.
+        For kind "clips", it is the mean of those of all windows. Not for kind "events".
     files_per_part : int, default=32
         Number of files in a part. A run that is killed loses the results of one part per process.
     part : tuple (i, n), default=(1, 1)
@@ -116,7 +121,8 @@ def tag_files(
         Files that could not be read, with columns `file` and `cause`.
         :func:`sktagger.recordings.read_results` reads the results. Their columns are `file`, then
         `duration`, or `onset` and `offset`, all in seconds, and one per event with its scores
-        (float32); or, for kind "events", `file`, `onset`, `offset`, `event` and `score`.
+        (float32), and perhaps `embedding`; or, for kind "events", `file`, `onset`, `offset`,
+        `event` and `score`.
 
     Raises
     ------
@@ -138,6 +144,9 @@ def tag_files(
     A part is a Parquet file of its own, whose metadata list the files, their sizes and times.
     ``manifest.json`` has the settings and a fingerprint of the model.
 
+    Embeddings are stored as float16, half of the size of float32. On the 400 clips of ESC-10, the
+    ten nearest neighbors of each clip stayed the same.
+
     Examples
     --------
     A night per machine, then a table of all::
@@ -146,13 +155,13 @@ def tag_files(
         read_results("results", columns=["file", "onset", "Rain"])
     """
     inner, threshold = unwrap(tagger, threshold)
-    task = _check_task(inner, kind, window, hop, threshold, dict(detection or {}))
+    task = _check_task(inner, kind, window, hop, threshold, dict(detection or {}), embeddings)
     share, n_shares = _check_part(part)
     if not isinstance(files_per_part, int) or files_per_part < 1:
         raise ValueError(f"files_per_part={files_per_part!r}, but it must be an integer above 0.")
     folder = expand_path(out_dir)
     found = [path for path in find_recordings(files) if _share_of(path, n_shares) == share - 1]
-    _check_manifest(folder, inner, task, resume=resume)
+    check_manifest(folder, inner, task, resume=resume)
 
     with _locked(folder, share, n_shares):
         _tag_pending(inner, found, folder, task, files_per_part, n_jobs, verbose)
@@ -249,7 +258,7 @@ def find_recordings(
     return list(found)
 
 
-def _check_task(tagger, kind, window, hop, threshold, detection):
+def _check_task(tagger, kind, window, hop, threshold, detection, embeddings):
     if kind not in KINDS:
         raise ValueError(f"kind={kind!r}, but it must be one of {', '.join(map(repr, KINDS))}.")
     names = [str(event) for event in tagger.classes_]
@@ -266,9 +275,16 @@ def _check_task(tagger, kind, window, hop, threshold, detection):
             detection["threshold"] = {str(k): float(v) for k, v in threshold.items()}
     elif detection:
         raise ValueError(f"detection={short(detection)} has an effect only for kind='events'.")
+    if embeddings and kind == "events":
+        raise ValueError(
+            "embeddings=True has no effect for kind='events', whose rows are no windows. Use "
+            "kind='windows' in another folder."
+        )
+    if embeddings:
+        check_has_embeddings(tagger)
     window, hop = task_windows(tagger, kind, window, hop)
     window = None if window is None else float(window)
-    return Task(kind, window, None if hop is None else float(hop), detection)
+    return Task(kind, window, None if hop is None else float(hop), detection, bool(embeddings))
 
 
 def _check_part(part):
@@ -284,57 +300,6 @@ def _check_part(part):
 def _share_of(path, n_shares):
     digest = hashlib.sha256(os.fsencode(os.path.abspath(path))).digest()
     return int.from_bytes(digest[:8], "big") % n_shares
-
-
-def _check_manifest(folder, tagger, task, *, resume):
-    """Write the manifest, or compare it with the one that is there."""
-    settings = {"model": _fingerprint(tagger), **task._asdict()}
-    settings = parse_json(json.dumps(settings, default=_plain).encode())
-    path = folder / _MANIFEST
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        if next(read_parts(folder), None) is not None:
-            raise ValueError(
-                f"out_dir={str(folder)!r} has results without {_MANIFEST}, so their settings are "
-                "unknown. Give another folder."
-            )
-        with replacing(path) as file:
-            file.write(json.dumps({"format": _FORMAT, **settings}, indent=1).encode())
-        return
-    if not resume:
-        raise FileExistsError(
-            f"out_dir={str(folder)!r} has results. Set resume=True to continue, or give another "
-            "folder."
-        )
-    try:
-        there = parse_json(path.read_bytes())
-    except JSONError as error:
-        raise ValueError(f"{str(path)!r} is damaged: {error}. Give another folder.") from error
-    others = [name for name in settings if there.get(name) != settings[name]]
-    if others or there.get("format") != _FORMAT:
-        what = ", ".join(
-            f"{name} is {short(there.get(name))} there and {short(settings[name])} now"
-            for name in others
-        )
-        raise ValueError(
-            f"out_dir={str(folder)!r} has results of other settings: {what or 'another format'}. "
-            "Use the same settings, or give another folder."
-        )
-
-
-def _fingerprint(tagger):
-    """Return a text that depends on weights, events and network."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tagger.module_.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(tensor.cpu().numpy()).tobytes())
-    digest.update(json.dumps([str(event) for event in tagger.classes_.tolist()]).encode())
-    digest.update(" ".join(repr(tagger.network_).split()).encode())
-    return digest.hexdigest()
-
-
-def _plain(value):
-    return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
 def _pending(folder, versions):
@@ -362,10 +327,12 @@ def _tag_part(tagger, versions, *, task, folder, tick=lambda n: None):
     """Tag files, and write their results; return their number."""
     if isinstance(tagger, str):
         tagger = _load(tagger)
-    tables, files, skipped = [], {}, {}
+    tables, vectors, files, skipped = [], [], {}, {}
     for path, version in versions.items():
         try:
-            tables.append(tag_recording(tagger, path, task))
+            rows, of_rows = tag_recording(tagger, path, task)
+            tables.append(rows)
+            vectors.append(of_rows)
             files[path] = version
         except (OSError, ValueError) as error:
             if isinstance(error, BlockingIOError):
@@ -373,8 +340,18 @@ def _tag_part(tagger, versions, *, task, folder, tick=lambda n: None):
             skipped[path] = (version, str(error))
         tick(1)
     rows = pd.concat(tables, ignore_index=True) if tables else _no_rows(tagger, task)
-    write_part(folder, rows, files, skipped)
+    write_part(folder, to_table(rows, _joined(vectors, tagger, task)), files, skipped)
     return len(versions)
+
+
+def _joined(vectors, tagger, task):
+    """Return the embeddings of a part, or None."""
+    if not task.embeddings:
+        return None
+    if vectors:
+        return np.concatenate(vectors)
+    n_features = read_source(tagger).count_features("embedding")
+    return np.empty((0, n_features), np.float16)
 
 
 @lru_cache(maxsize=1)

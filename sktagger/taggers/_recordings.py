@@ -170,12 +170,8 @@ class RecordingMixin:
         """Yield times, and a list of the scores and perhaps the embedding."""
         check_is_fitted(self)
         check_windows(window, hop)
-        layers = self._network.layers
-        if embeddings and "embedding" not in layers:
-            raise ValueError(
-                f"The network {type(self._network).__name__} has no embeddings: its layers are "
-                f"{', '.join(map(repr, layers))}."
-            )
+        if embeddings:
+            check_has_embeddings(self)
         recording = self._open(source, sample_rate)
         if window is None:
             if recording.clips is None:
@@ -315,4 +311,14 @@ def check_windows(window: Any, hop: Any) -> None:
         raise ValueError(
             f"hop={hop!r} is above window={window!r}, so parts of the recording would not be "
             "scored. Give a hop of at most the window."
+        )
+
+
+def check_has_embeddings(tagger: Any) -> None:
+    """Raise ValueError unless the network of a tagger has a layer "embedding"."""
+    network = tagger.network_
+    if "embedding" not in network.layers:
+        raise ValueError(
+            f"The network {type(network).__name__} has no embeddings: its layers are "
+            f"{', '.join(map(repr, network.layers))}. Use embeddings=False, or another network."
         )
