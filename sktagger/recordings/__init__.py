@@ -5,6 +5,7 @@ from sktagger.recordings.detection import detect_events
 from sktagger.recordings.detector import EventDetector
 from sktagger.recordings.events import Event, EventStream, find_events
 from sktagger.recordings.formats import read_events, write_events
+from sktagger.recordings.search import nearest
 
 __all__ = [
     "Event",
@@ -13,6 +14,7 @@ __all__ = [
     "detect_events",
     "find_events",
     "find_recordings",
+    "nearest",
     "read_events",
     "read_results",
     "read_skipped",

@@ -89,6 +89,52 @@ def to_table(rows: pd.DataFrame, embeddings: np.ndarray | None = None) -> Any:
     return table.append_column(pa.field(EMBEDDING, kind, nullable=False), column)
 
 
+class Block(NamedTuple):
+    """Consecutive rows with embeddings.
+
+    Attributes
+    ----------
+    files : pyarrow.Array of str, of length n_rows
+    onsets, offsets : ndarray of shape (n_rows,), float64
+        In seconds.
+    embeddings : ndarray of shape (n_rows, n_features), float32
+    """
+
+    files: Any
+    onsets: np.ndarray
+    offsets: np.ndarray
+    embeddings: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Block:
+        """Return some of the rows."""
+        pa = import_pyarrow("Reading results of an archive")
+        return Block(self.files.take(pa.array(rows)), *(values[rows] for values in self[1:]))
+
+
+def read_blocks(path: Path, kind: str) -> Iterator[Block]:
+    """Read the embeddings of a part, block by block.
+
+    Parameters
+    ----------
+    path : Path
+        The part.
+    kind : {"clips", "windows"}
+        Rows of "clips" last from 0 to the duration.
+
+    Yields
+    ------
+    Block
+        Of at most 16384 rows.
+    """
+    pa = import_pyarrow("Reading results of an archive")
+    times = ["duration"] if kind == "clips" else ["onset", "offset"]
+    with pa.parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(_BLOCK_ROWS, columns=["file", *times, EMBEDDING]):
+            *onsets, offsets = (np.asarray(batch.column(name), np.float64) for name in times)
+            first = onsets[0] if onsets else np.zeros(len(offsets))
+            yield Block(batch.column("file"), first, offsets, as_matrix(batch.column(EMBEDDING)))
+
+
 def write_part(
     folder: Path,
     rows: Any,
