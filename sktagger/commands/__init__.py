@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from sktagger import __version__
 from sktagger._utils.text import printable
-from sktagger.commands import check, demo, evaluate, import_, models, tag, train
+from sktagger.commands import check, demo, evaluate, import_, models, nearest, tag, train
 
 __all__ = ["COMMANDS", "build_parser", "main"]
 
@@ -26,6 +26,7 @@ COMMANDS = {
     "train": train,
     "evaluate": evaluate,
     "tag": tag,
+    "nearest": nearest,
     "models": models,
 }
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sktagger._utils.files import expand_path
 from sktagger._utils.text import printable
 from sktagger.commands._tagging import Tagged, no_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMATS = ("table", "csv", "json", "parquet", "audacity", "raven", "kaleidoscope", "sed_scores")
 _SUFFIXES = {".csv": "csv", ".json": "json", ".parquet": "parquet", ".pq": "parquet"}
@@ -71,8 +74,7 @@ def write_results(
             skipped.append((result.file, result.cause))
             continue
         if json_lines:
-            for row in result.rows.to_dict("records"):
-                print(json.dumps({**row, "score": round(float(row["score"]), 4)}), flush=True)
+            print_rows(result.rows, "json lines")
         elif output.path is None and output.format == "table":
             print(_as_text(result, kind), flush=True)
         elif output.is_folder:
@@ -88,11 +90,21 @@ def write_results(
     if output.path is not None and output.format != "table":
         needed: Any = {"lengths": lengths} if output.format == "sed_scores" else {}
         write_events(table, output.path, output.format, **needed)
-    elif output.format == "csv":
-        print(table.to_csv(index=False, float_format="%.6g"), end="")
     else:
-        print(table.to_json(orient="records", indent=1, double_precision=6))
+        print_rows(table, output.format)
     return skipped
+
+
+def print_rows(rows: pd.DataFrame, format: str) -> None:
+    """Print rows for other programs; the last column has the scores."""
+    if format == "csv":
+        print(rows.to_csv(index=False, float_format="%.6g"), end="")
+    elif format == "json":
+        print(rows.to_json(orient="records", indent=1, double_precision=6))
+    else:  # an object per line
+        score = rows.columns[-1]
+        for row in rows.to_dict("records"):
+            print(json.dumps({**row, score: round(float(row[score]), 4)}), flush=True)
 
 
 def _write_recording(result, output):
@@ -110,19 +122,26 @@ def _write_recording(result, output):
 
 def _as_text(result, kind):
     """Write what was found in a file for a terminal."""
-    lines = [f"{printable(result.file)}  ({_clock(result.duration)})"]
+    lines = [f"{printable(result.file)}  ({clock(result.duration)})"]
     width = max([len(printable(event)) for event in result.rows["event"]] or [0])
     for row in result.rows.itertuples():
-        filled = round(_BAR * row.score)
-        bar = "█" * filled + "·" * (_BAR - filled)
-        times = "" if kind == "clips" else f"{_clock(row.onset)} - {_clock(row.offset)}  "
-        lines.append(f"  {times}{printable(row.event).ljust(width)}  {bar}  {row.score:.2f}")
+        times = "" if kind == "clips" else f"{clock(row.onset)} - {clock(row.offset)}  "
+        lines.append(
+            f"  {times}{printable(row.event).ljust(width)}  {bar(row.score)}  {row.score:.2f}"
+        )
     if len(lines) == 1:
         lines.append("  nothing above the threshold")
     return "\n".join(lines)
 
 
-def _clock(seconds):
+def bar(score: float) -> str:
+    """Draw a score from 0 to 1."""
+    filled = max(0, round(_BAR * score))
+    return "█" * filled + "·" * (_BAR - filled)
+
+
+def clock(seconds: float) -> str:
+    """Write a time as minutes and seconds, after hours if there are any."""
     minutes, rest = divmod(round(seconds, 2), 60)
     hours, minutes = divmod(int(minutes), 60)
     return f"{hours}:{minutes:02d}:{rest:05.2f}" if hours else f"{minutes}:{rest:05.2f}"

@@ -74,6 +74,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "segments of a WALNet)",
     )
     parser.add_argument("--hop", type=float, metavar="S", help="step of the windows in seconds")
+    parser.add_argument(
+        "--embeddings",
+        action="store_true",
+        help="keep embeddings in a folder of results, for `sktagger nearest`",
+    )
     parser.add_argument("--resume", action="store_true", help="continue in a folder with results")
     parser.add_argument(
         "--part", metavar="I/N", default="1/1", help="tag only the I-th of N shares of the files"
@@ -110,10 +115,10 @@ def main(args: argparse.Namespace) -> None:
     if output.is_archive:
         skipped = _tag_archive(tagger, files, output.path, args, settings)
     else:
-        if args.resume or args.part != "1/1" or args.n_jobs is not None:
+        if args.resume or args.part != "1/1" or args.n_jobs is not None or args.embeddings:
             raise ValueError(
-                "--resume, --part and --n-jobs are for archives: give a folder by -o, and no "
-                "--format."
+                "--resume, --part, --n-jobs and --embeddings are for archives: give a folder by "
+                "-o, and no --format."
             )
         top = args.top
         if top is None and output.format == "table" and settings["kind"] != "detect":
@@ -157,6 +162,7 @@ def _tag_archive(tagger, files, folder, args, settings):
         window="auto" if settings["window"] is None else settings["window"],
         hop=settings["hop"],
         threshold=settings["threshold"],
+        embeddings=args.embeddings,
         part=(share, n_shares),
         resume=args.resume,
         n_jobs=args.n_jobs,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -168,7 +167,7 @@ class _Known(NamedTuple):
         """Return the embedding in the archive, if there is one of the file or section."""
         mean = Embeddings(mean=True)
         n_rows = 0
-        for block in self.blocks(kind):
+        for block in read_blocks(self.part.path, kind):
             rows = self.rows_of(block)
             _, onset, offset = self.source
             if onset is not None:
@@ -178,10 +177,6 @@ class _Known(NamedTuple):
                 mean.add(vector)
                 n_rows += 1
         return mean.mean() if n_rows else None
-
-    def blocks(self, kind: str) -> Iterator[Block]:
-        """Read the part with the file."""
-        return read_blocks(self.part.path, kind)
 
 
 def _read_query(query: Any) -> _Source | np.ndarray:
