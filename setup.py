@@ -48,6 +48,8 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
+        # other implementations of the metrics of events, for tests; they need a C compiler
+        "oracles": ["sed_eval>=0.2.1", "sed_scores_eval>=0.0.4"],
         "parquet": ["pyarrow>=17"],
         "plot": ["matplotlib>=3.8"],
         "test": [

@@ -2,8 +2,9 @@
 
 Speed: results of an archive of 1,000,000 windows with random embeddings are written as `tag_files`
 writes them, in parts of 50,000 rows, and searched by `nearest`. Each search is a process of its
-own; beside its time is the CPU time of all threads. Memory is its peak above that after a search in
-a small archive, so it has no imports. Results of a tenth of the windows show whether it grows.
+own; beside its time is the CPU time of all threads, which other work on the machine hardly changes.
+Memory is its peak above that after a search in a small archive, so it has no imports. Results of a
+tenth of the windows show whether it grows.
 
 What it finds: the clips of ESC-10 are tagged by WEIGHTS with embeddings, and each one is the query
 once. Precision at 10 is the share of clips of its class among the ten nearest other clips. Clips of

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -153,6 +154,22 @@ def test_equal_rows_are_in_the_order_of_file_and_onset(tmp_path, monkeypatch, me
         found = nearest(tmp_path / "out", query, 20, metric=metric)
         pd.testing.assert_frame_equal(found.iloc[:, :3], expected)
         np.testing.assert_allclose(found.iloc[:, 3], 1 if metric == "cosine" else 0, atol=1e-9)
+
+
+def test_memory_does_not_grow_with_the_archive(tmp_path, monkeypatch):
+    monkeypatch.setattr(parts_module, "_BLOCK_ROWS", 500)
+    rng = np.random.default_rng(0)
+    peaks = []
+    for n_rows in (2000, 16_000):
+        out = tmp_path / str(n_rows)
+        embeddings = rng.standard_normal((n_rows, 64))
+        write_results(out, embeddings, rows_per_file=50, files_per_part=10**6)
+        nearest(out, embeddings[:3])
+        tracemalloc.start()
+        nearest(out, embeddings[:3])
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0]
 
 
 def test_silence_has_a_cosine_of_zero(tmp_path):

@@ -144,8 +144,8 @@ def tag_files(
     A part is a Parquet file of its own, whose metadata list the files, their sizes and times.
     ``manifest.json`` has the settings and a fingerprint of the model.
 
-    Embeddings are stored as float16, half of the size of float32. On the 400 clips of ESC-10, the
-    ten nearest neighbors of each clip stayed the same.
+    Embeddings are stored as float16, half of the size of float32. With EfficientAT mn04 on the 400
+    clips of ESC-10, the ten nearest clips of each clip, by cosine, are those of float32.
 
     Examples
     --------
