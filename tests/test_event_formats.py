@@ -99,6 +99,19 @@ def test_sed_scores_of_one_recording(tmp_path, events):
     )
 
 
+def test_sed_scores_have_no_rows_of_length_0(tmp_path):
+    """Times that are equal as they are written are one time."""
+    onset, offset = [0.0, 0.3, 0.9], [0.1 + 0.2, 0.9000000001, 1.0000004]
+    events = pd.DataFrame({"onset": onset, "offset": offset, "event": "bird", "score": 0.5})
+    text = written(tmp_path, events, "sed_scores", lengths=1.0000001)
+    assert text == (
+        "onset\toffset\tbird\n"
+        "0.000000\t0.300000\t0.500000\n"
+        "0.300000\t0.900000\t0.500000\n"
+        "0.900000\t1.000000\t0.500000\n"
+    )
+
+
 NAMES = ["bird", 'Möwe, "laut"']
 
 

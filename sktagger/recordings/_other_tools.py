@@ -123,10 +123,13 @@ def sed_scores_text(events: pd.DataFrame, names: Sequence[str], length: float) -
 
     The score of an event is that of its table while it lasts, and 0 elsewhere.
     """
-    times = np.unique(np.clip([0.0, length, *events["onset"], *events["offset"]], 0.0, length))
+    # times as they are written: what is shorter must not become a row of length 0
+    length = np.round(length, 6)
+    onsets, offsets = (np.round(events[key].to_numpy(float), 6) for key in ("onset", "offset"))
+    times = np.unique(np.clip([0.0, length, *onsets, *offsets], 0.0, length))
     scores = np.zeros((len(times) - 1, len(names)))
-    for event in events.itertuples():
-        during = (times[:-1] >= event.onset) & (times[:-1] < event.offset)
+    for event, first, last in zip(events.itertuples(), onsets, offsets, strict=True):
+        during = (times[:-1] >= first) & (times[:-1] < last)
         column = scores[:, list(names).index(event.event)]
         column[during] = np.maximum(column[during], event.score)
     rows = [["onset", "offset", *map(_one_line, names)]]
