@@ -48,9 +48,11 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
+        "completion": ["argcomplete>=3.1"],
         "parquet": ["pyarrow>=17"],
         "plot": ["matplotlib>=3.8"],
         "test": [
+            "argcomplete>=3.1",
             "hypothesis>=6.100",
             "import-linter>=2.10",
             "iterative-stratification>=0.1.9",
