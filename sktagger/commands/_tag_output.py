@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +12,10 @@ from sktagger._utils.files import expand_path
 from sktagger._utils.text import printable
 from sktagger.commands._tagging import Tagged, no_rows
 
-FORMATS = ("table", "csv", "json", "parquet", "audacity", "raven", "kaleidoscope", "sed_scores")
+# Formats for people and programs that are printed only, and those that are written, too.
+_PRINTED = ("table", "text", "json-lines")
+_WRITTEN = ("csv", "json", "parquet", "audacity", "raven", "kaleidoscope", "sed_scores")
+FORMATS = _PRINTED + _WRITTEN
 _SUFFIXES = {".csv": "csv", ".json": "json", ".parquet": "parquet", ".pq": "parquet"}
 _BAR = 20  # characters
 
@@ -35,11 +39,19 @@ class Output(NamedTuple):
 
     @classmethod
     def of(cls, out: str | None, format: str | None) -> Output:
-        """Find out what the options -o and --format mean."""
+        """Find out what the options -o and --format mean.
+
+        A terminal gets a table, and a pipe or a file gets text.
+        """
         if out is None:
-            if format not in (None, "table", "csv", "json"):
+            if format not in (None, *_PRINTED, "csv", "json"):
                 raise ValueError(f"--format {format} needs a file or a folder. Give it by -o.")
-            return cls(None, format or "table")
+            return cls(None, format or ("table" if sys.stdout.isatty() else "text"))
+        if format in _PRINTED:
+            raise ValueError(
+                f"-o {str(out)!r}: the format {format} is printed only. Leave out -o, or give "
+                f"another --format: {', '.join(_WRITTEN)}."
+            )
         path = expand_path(out)
         if path.is_dir() or not path.suffix:
             return cls(path, format or "parquet", True, format is None)
@@ -57,24 +69,19 @@ class Output(NamedTuple):
         return self.format in ("audacity", "raven", "kaleidoscope", "sed_scores")
 
 
-def write_results(
-    results: Iterable[Tagged], output: Output, kind: str, *, json_lines: bool = False
-) -> list[tuple[str, str]]:
+def write_results(results: Iterable[Tagged], output: Output, kind: str) -> list[tuple[str, str]]:
     """Print or write results; return the files that could not be read."""
     import pandas as pd
 
     from sktagger.recordings import write_events
 
     skipped, tables, lengths = [], [], {}
+    as_text = {"table": _as_table, "text": _as_text, "json-lines": _as_json}.get(output.format)
     for result in results:
         if result.cause is not None:
             skipped.append((result.file, result.cause))
-            continue
-        if json_lines:
-            for row in result.rows.to_dict("records"):
-                print(json.dumps({**row, "score": round(float(row["score"]), 4)}), flush=True)
-        elif output.path is None and output.format == "table":
-            print(_as_text(result, kind), flush=True)
+        elif as_text is not None:
+            print(as_text(result, kind), end="", flush=True)
         elif output.is_folder:
             assert output.path is not None
             output.path.mkdir(parents=True, exist_ok=True)
@@ -82,10 +89,10 @@ def write_results(
         else:
             tables.append(result.rows)
             lengths[result.file] = result.duration
-    if json_lines or output.is_folder or (output.path is None and output.format == "table"):
+    if as_text is not None or output.is_folder:
         return skipped
     table = pd.concat(tables, ignore_index=True) if tables else no_rows()
-    if output.path is not None and output.format != "table":
+    if output.path is not None:
         needed: Any = {"lengths": lengths} if output.format == "sed_scores" else {}
         write_events(table, output.path, output.format, **needed)
     elif output.format == "csv":
@@ -108,18 +115,45 @@ def _write_recording(result, output):
     write_events(rows, output.path / f"{stem}{suffix}", output.format)
 
 
-def _as_text(result, kind):
+def _as_table(result, kind):
     """Write what was found in a file for a terminal."""
+    full, empty = _blocks()
     lines = [f"{printable(result.file)}  ({_clock(result.duration)})"]
     width = max([len(printable(event)) for event in result.rows["event"]] or [0])
     for row in result.rows.itertuples():
         filled = round(_BAR * row.score)
-        bar = "█" * filled + "·" * (_BAR - filled)
+        bar = full * filled + empty * (_BAR - filled)
         times = "" if kind == "clips" else f"{_clock(row.onset)} - {_clock(row.offset)}  "
         lines.append(f"  {times}{printable(row.event).ljust(width)}  {bar}  {row.score:.2f}")
     if len(lines) == 1:
         lines.append("  nothing above the threshold")
-    return "\n".join(lines)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _blocks():
+    """Return the characters of bars, which the terminal must be able to show."""
+    try:
+        "█·".encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return "#", "."
+    return "█", "·"
+
+
+def _as_text(result, kind):
+    """Write a line per row for other programs: file, onset, offset, event, score."""
+    return "".join(
+        f"{printable(row.file)}\t{row.onset:.3f}\t{row.offset:.3f}\t{printable(row.event)}\t"
+        f"{row.score:.4f}\n"
+        for row in result.rows.itertuples()
+    )
+
+
+def _as_json(result, kind):
+    """Write a JSON object per row."""
+    rows = result.rows.to_dict("records")
+    return "".join(
+        json.dumps({**row, "score": round(float(row["score"]), 4)}) + "\n" for row in rows
+    )
 
 
 def _clock(seconds):

@@ -24,14 +24,7 @@ from sktagger._utils.progress import TaskProgress
 from sktagger._utils.text import short
 from sktagger._utils.warnings import warn
 from sktagger.datasets._finding import check_name, is_audio, walk
-from sktagger.recordings._recording import (
-    KINDS,
-    Kind,
-    Task,
-    tag_recording,
-    task_windows,
-    unwrap,
-)
+from sktagger.recordings._recording import Kind, plan, tag_recording
 from sktagger.recordings._results import (
     Version,
     read_parts,
@@ -40,14 +33,12 @@ from sktagger.recordings._results import (
     remove_from_part,
     write_part,
 )
-from sktagger.recordings.events import EventStream
 
 __all__ = ["find_recordings", "read_results", "read_skipped", "tag_files"]
 
 _MANIFEST = "manifest.json"
 _FORMAT = 1
 _MAX_WRITING_TIME = 3600.0  # seconds; another process may be writing a younger file
-_RESERVED = ("file", "duration", "onset", "offset", "event", "score")
 
 
 def tag_files(
@@ -75,8 +66,9 @@ def tag_files(
     Parameters
     ----------
     tagger : estimator
-        Fitted :class:`sktagger.AudioTagger`, :class:`sktagger.TunedThresholdTagger` around one, or
-        pipeline of one and a :class:`sktagger.ThresholdTuner`.
+        Fitted :class:`sktagger.AudioTagger`, :class:`sktagger.TunedThresholdTagger` around one,
+        pipeline of one and a :class:`sktagger.ThresholdTuner`, or :class:`EventDetector`, whose
+        thresholds and smoothing are for kind "events".
     files : path, or iterable of paths
         Audio files, folders, which are searched with all folders below, and patterns such as
         ``"2024-*/*.flac"``.
@@ -145,8 +137,9 @@ def tag_files(
         tag_files(tagger, "archive", "results", part=(3, 10), n_jobs=-1)
         read_results("results", columns=["file", "onset", "Rain"])
     """
-    inner, threshold = unwrap(tagger, threshold)
-    task = _check_task(inner, kind, window, hop, threshold, dict(detection or {}))
+    inner, task, _ = plan(
+        tagger, kind, window=window, hop=hop, threshold=threshold, detection=detection
+    )
     share, n_shares = _check_part(part)
     if not isinstance(files_per_part, int) or files_per_part < 1:
         raise ValueError(f"files_per_part={files_per_part!r}, but it must be an integer above 0.")
@@ -247,28 +240,6 @@ def find_recordings(
             raise FileNotFoundError(f"{what}. Relative paths start at the working directory.")
         found.update(dict.fromkeys(paths))
     return list(found)
-
-
-def _check_task(tagger, kind, window, hop, threshold, detection):
-    if kind not in KINDS:
-        raise ValueError(f"kind={kind!r}, but it must be one of {', '.join(map(repr, KINDS))}.")
-    names = [str(event) for event in tagger.classes_]
-    clash = next((name for name in names if name in _RESERVED), None)
-    if clash is not None and kind != "events":
-        raise ValueError(
-            f"The tagger has the event {clash!r}, which is the name of another column of the "
-            "results. Use kind='events', or rename the event."
-        )
-    if kind == "events":
-        detection = {"threshold": threshold, **detection}
-        EventStream(names, **detection)  # raises an error if a parameter is wrong
-        if isinstance(threshold, Mapping):
-            detection["threshold"] = {str(k): float(v) for k, v in threshold.items()}
-    elif detection:
-        raise ValueError(f"detection={short(detection)} has an effect only for kind='events'.")
-    window, hop = task_windows(tagger, kind, window, hop)
-    window = None if window is None else float(window)
-    return Task(kind, window, None if hop is None else float(hop), detection)
 
 
 def _check_part(part):
