@@ -88,6 +88,14 @@ def write_part(
     OSError
         If it cannot be written. Nothing is left of it.
     """
+    keys = sorted([*files.items(), *((path, v) for path, (v, _) in skipped.items())])
+    name = hashlib.sha256(json.dumps(keys).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    path = folder / f"part-{name}.parquet"
+    _write(path, rows, files, skipped)
+    return path
+
+
+def _write(path, rows, files, skipped):
     pa = import_pyarrow("Writing results of an archive")
     metadata = json.dumps(
         {
@@ -95,16 +103,12 @@ def write_part(
             "skipped": {path: [list(v), cause] for path, (v, cause) in skipped.items()},
         }
     )
-    keys = sorted([*files.items(), *((path, v) for path, (v, _) in skipped.items())])
-    name = hashlib.sha256(json.dumps(keys).encode("utf-8", "surrogateescape")).hexdigest()[:32]
     table = pa.Table.from_pandas(rows, preserve_index=False)
     stream = BytesIO()
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), _METADATA: metadata})
     pa.parquet.write_table(table, stream, compression="zstd")
-    path = folder / f"part-{name}.parquet"
     with replacing(path) as file:
         file.write(stream.getbuffer())
-    return path
 
 
 def read_parts(folder: Path) -> Iterator[Part]:
@@ -142,9 +146,7 @@ def read_parts(folder: Path) -> Iterator[Part]:
 
 
 def remove_from_part(part: Part, paths: Set[str]) -> None:
-    """Remove the results of some files from a part.
-
-    If it is killed meanwhile, the other files of the part have no results either.
+    """Remove the results of some files from a part, in one step.
 
     Parameters
     ----------
@@ -155,10 +157,11 @@ def remove_from_part(part: Part, paths: Set[str]) -> None:
     rows = pa.parquet.read_table(part.path).to_pandas()
     files = {path: version for path, version in part.files.items() if path not in paths}
     skipped = {path: found for path, found in part.skipped.items() if path not in paths}
-    part.path.unlink()
     if files or skipped:
         kept = rows.loc[rows["file"].isin(list(files))].reset_index(drop=True)
-        write_part(part.path.parent, kept, files, skipped)
+        _write(part.path, kept, files, skipped)
+    else:
+        part.path.unlink()
 
 
 def read_results(

@@ -7,7 +7,6 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
-from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +14,6 @@ from typing import Any, Literal
 import joblib
 import numpy as np
 import pandas as pd
-from filelock import FileLock, Timeout
 from joblib import Parallel, delayed, effective_n_jobs
 
 from sktagger._utils.files import delete_partial, expand_path, replacing
@@ -33,6 +31,7 @@ from sktagger.recordings._results import (
     remove_from_part,
     write_part,
 )
+from sktagger.recordings._shares import check_part, folder_locked, share_locked, share_of
 
 __all__ = ["find_recordings", "read_results", "read_skipped", "tag_files"]
 
@@ -93,7 +92,8 @@ def tag_files(
         Number of files in a part. A run that is killed loses the results of one part per process.
     part : tuple (i, n), default=(1, 1)
         Tag only the i-th of n shares of the files, for several machines or jobs that write into the
-        same folder at the same time.
+        same folder at the same time, with ``resume=True``. Another n may be used later: each file
+        has its results once. At the same time, shares with files in common are refused.
     resume : bool, default=False
         Whether to continue in a folder that has results. Model and settings must be the same. A
         file that has changed since is tagged again.
@@ -113,7 +113,7 @@ def tag_files(
     Raises
     ------
     BlockingIOError
-        If another process is tagging the same part into the folder.
+        If another process is tagging the same part, or one with files in common, into the folder.
     FileExistsError
         If the folder has results, and `resume` is False.
     FileNotFoundError
@@ -127,27 +127,29 @@ def tag_files(
 
     Notes
     -----
-    A part is a Parquet file of its own, whose metadata list the files, their sizes and times.
-    ``manifest.json`` has the settings and a fingerprint of the model.
+    Results are Parquet files, whose metadata list the audio files, their sizes and times.
+    ``manifest.json`` has the settings and a fingerprint of the model. Files beginning with
+    ``.lock`` keep processes apart; they may stay.
 
     Examples
     --------
     A night per machine, then a table of all::
 
-        tag_files(tagger, "archive", "results", part=(3, 10), n_jobs=-1)
+        tag_files(tagger, "archive", "results", part=(3, 10), resume=True, n_jobs=-1)
         read_results("results", columns=["file", "onset", "Rain"])
     """
     inner, task, _ = plan(
         tagger, kind, window=window, hop=hop, threshold=threshold, detection=detection
     )
-    share, n_shares = _check_part(part)
+    share, n_shares = check_part(part)
     if not isinstance(files_per_part, int) or files_per_part < 1:
         raise ValueError(f"files_per_part={files_per_part!r}, but it must be an integer above 0.")
     folder = expand_path(out_dir)
-    found = [path for path in find_recordings(files) if _share_of(path, n_shares) == share - 1]
-    _check_manifest(folder, inner, task, resume=resume)
-
-    with _locked(folder, share, n_shares):
+    found = [path for path in find_recordings(files) if share_of(path, n_shares) == share]
+    folder.mkdir(parents=True, exist_ok=True)
+    with folder_locked(folder):
+        _check_manifest(folder, inner, task, resume=resume)
+    with share_locked(folder, share, n_shares):
         _tag_pending(inner, found, folder, task, files_per_part, n_jobs, verbose)
     skipped = read_skipped(folder)
     return skipped.loc[skipped["file"].isin(found)].reset_index(drop=True)
@@ -156,7 +158,8 @@ def tag_files(
 def _tag_pending(tagger, paths, folder, task, files_per_part, n_jobs, verbose):
     delete_partial(folder, age=_MAX_WRITING_TIME)  # of runs that were killed
     versions = {path: Version.of(path) for path in paths}
-    todo = _pending(folder, versions)
+    with folder_locked(folder):
+        todo = _pending(folder, versions)
     groups = [
         {path: versions[path] for path in todo[i : i + files_per_part]}
         for i in range(0, len(todo), files_per_part)
@@ -174,24 +177,6 @@ def _tag_pending(tagger, paths, folder, task, files_per_part, n_jobs, verbose):
             calls = (delayed(run)(model, group) for group in groups)
             for n_files in Parallel(n_jobs, return_as="generator")(calls):
                 bar.update(n_files)
-
-
-@contextmanager
-def _locked(folder, share, n_shares):
-    """Keep other processes from tagging the same share; a lock ends with its process."""
-    lock = FileLock(folder / f".lock-{share}-of-{n_shares}", timeout=0)
-    try:
-        with suppress(NotImplementedError):  # of file systems that have no locks
-            lock.acquire()
-    except Timeout as error:
-        raise BlockingIOError(
-            f"Another process is tagging part={(share, n_shares)} into {str(folder)!r}. Wait until "
-            "it ends, or give each process another part."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def find_recordings(
@@ -242,28 +227,12 @@ def find_recordings(
     return list(found)
 
 
-def _check_part(part):
-    try:
-        share, n_shares = map(int, part)
-    except (TypeError, ValueError):
-        share, n_shares = 0, 0
-    if not 1 <= share <= n_shares:
-        raise ValueError(f"part={part!r}, but it must be (i, n) with 1 <= i <= n.")
-    return share, n_shares
-
-
-def _share_of(path, n_shares):
-    digest = hashlib.sha256(os.fsencode(os.path.abspath(path))).digest()
-    return int.from_bytes(digest[:8], "big") % n_shares
-
-
 def _check_manifest(folder, tagger, task, *, resume):
     """Write the manifest, or compare it with the one that is there."""
     settings = {"model": _fingerprint(tagger), **task._asdict()}
     settings = parse_json(json.dumps(settings, default=_plain).encode())
     path = folder / _MANIFEST
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
         if next(read_parts(folder), None) is not None:
             raise ValueError(
                 f"out_dir={str(folder)!r} has results without {_MANIFEST}, so their settings are "
