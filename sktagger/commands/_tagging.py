@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from sktagger._utils.text import nearest
+from sktagger._utils.text import nearest, quoted, short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,8 +145,9 @@ def _choose_events(tagger, events):
     for event in events or ():
         if event not in names:
             raise ValueError(
-                f"events: the model has no event {event!r}{nearest(event, names)}. It has "
-                f"{len(names)}, such as {', '.join(names[:5])}."
+                f"events: the model has no event {short(event)}{nearest(event, names)}. It has "
+                f"{len(names)}, such as {quoted(names)}. Each event is an argument of its own: "
+                "quote names with spaces or commas, and give recordings before --events."
             )
     return set(names if events is None else events)
 

@@ -75,7 +75,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="tuned",
         help="list scores above T only; 'tuned': above those of the model, if it has any (default)",
     )
-    parser.add_argument("--events", metavar="EVENT", nargs="+", help="list these events only")
+    parser.add_argument(
+        "--events",
+        metavar="EVENT",
+        nargs="+",
+        help="list these events only, up to the next option. Each is an argument of its own: quote "
+        "names with spaces or commas, as in --events 'Speech, child' Music",
+    )
     parser.add_argument(
         "--window",
         type=float,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -229,8 +230,7 @@ def find_recordings(
 
 def _check_manifest(folder, tagger, task, *, resume):
     """Write the manifest, or compare it with the one that is there."""
-    settings = {"model": _fingerprint(tagger), **task._asdict()}
-    settings = parse_json(json.dumps(settings, default=_plain).encode())
+    settings = {"model": _fingerprint(tagger), **_plain(task._asdict())}
     path = folder / _MANIFEST
     if not path.exists():
         if next(read_parts(folder), None) is not None:
@@ -274,7 +274,16 @@ def _fingerprint(tagger):
 
 
 def _plain(value):
-    return value.tolist() if hasattr(value, "tolist") else str(value)
+    """Turn a setting into what strict JSON can hold."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):  # leaves out an event
+        return str(value)
+    return value if isinstance(value, str | int | float | None) else str(value)
 
 
 def _pending(folder, versions):
