@@ -49,6 +49,8 @@ setup(
     ],
     extras_require={
         "completion": ["argcomplete>=3.1"],
+        # other implementations of the metrics of events, for tests; they need a C compiler
+        "oracles": ["sed_eval>=0.2.1", "sed_scores_eval>=0.0.4"],
         "parquet": ["pyarrow>=17"],
         "plot": ["matplotlib>=3.8"],
         "test": [

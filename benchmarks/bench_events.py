@@ -2,12 +2,25 @@
 
 Taggers that are trained on the weak labels of the scenes find events in the evaluation clips.
 Everything is tuned on the validation clips, once with their onsets and once with their weak labels,
-and the evaluation clips are used once. PSDS needs the package sed_scores_eval.
+and the evaluation clips are used once. PSDS needs sed_scores_eval: pip install sktagger[oracles].
 
-python benchmarks/bench_events.py --data DIR [--tagger FILE] [--quick]
+    python benchmarks/bench_events.py walnet                      # 3 seeds
+    python benchmarks/bench_events.py fine-tuned --weights FILE   # of EfficientAT or PANNs
+    python benchmarks/bench_events.py walnet --quick              # seconds, no file
+
+Data as in bench_accuracy.py: $SKTAGGER_DATA, which contains the folder scenes. `--data made` makes
+scenes of synthetic sounds instead: the defaults of make_scenes.
+
+Columns: F1 in segments of 1 s; F1 of events, with onsets within 0.2 s and offsets within 0.2 s or
+20 % of the length; PSDS1 and PSDS2, the published metrics of DCASE task 4. PSDS has thresholds of
+its own, so rows that differ in thresholds only have the same PSDS. Each run is appended to
+results_events.jsonl when it ends. The table in results_events.md has the mean +- standard deviation
+over seeds, in percent.
 """
 
 import argparse
+import json
+import os
 import tempfile
 import time
 import warnings
@@ -15,13 +28,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from _data import mean_and_spread
 
 from sktagger import AudioTagger, ThresholdTuner, WALNetTagger, load_database
 from sktagger.datasets import make_scenes, read_strong_labels
 from sktagger.metrics import event_f1, segment_f1
 from sktagger.recordings import EventDetector, find_events, write_events
+from sktagger.recordings._tuning import _cells
+from sktagger.recordings.detection import detection_windows, scores_in_time
 
+HERE = Path(__file__).parent
 METRICS = ("segment_f1", "event_f1")
+MEASURES = ("segment F1", "event F1", "PSDS1", "PSDS2")
 
 
 def read(folder, name, events=None):
@@ -70,83 +88,133 @@ def psds(found, truth, lengths, names):
     )
 
 
-def segments_as_events(table):
-    """Return each segment as an event, whose scores PSDS needs without change detection."""
-    scores = table.stack().rename("score").rename_axis(["onset", "offset", "event"])
-    return scores.reset_index()
+def cells_as_events(table, options):
+    """Return each cell of time as an event, whose scores PSDS needs without change detection."""
+    cells, step = _cells(table, options)
+    start = table.index.get_level_values("onset")[0]
+    onsets = start + step * np.arange(len(cells))
+    times = pd.MultiIndex.from_arrays([onsets, onsets + step], names=["onset", "offset"])
+    scores = pd.DataFrame(cells, times, table.columns).stack().rename("score")
+    return scores.rename_axis(["onset", "offset", "event"]).reset_index()
 
 
-def measure(name, options, tables, truth, lengths):
-    """Return a row of results on evaluation clips."""
+def measure(options, tables, truth, lengths):
+    """Return the metrics of events found by `options`."""
     found = [find_events(table, **options) for table in tables]
     joined = pd.concat([t.assign(clip=i) for i, t in enumerate(found)])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         row = {
-            "events from": name,
             "segment F1": 100 * segment_f1(truth, joined, lengths),
             "event F1": 100 * event_f1(truth, joined),
         }
-    names = list(tables[0].columns)
-    if options.get("smoothing") == "change":
+    smoothing = options.get("smoothing")
+    if smoothing == "change":
         candidates = [find_events(t, **{**options, "threshold": -np.inf}) for t in tables]
-        row["PSDS1"], row["PSDS2"] = psds(candidates, truth, lengths, names)
-    elif options.get("smoothing") is None:
-        plain = [segments_as_events(table) for table in tables]
-        row["PSDS1"], row["PSDS2"] = psds(plain, truth, lengths, names)
-    return row
+    else:
+        options = {"smoothing": smoothing, "filter_length": options.get("filter_length")}
+        candidates = [cells_as_events(table, options) for table in tables]
+    values = psds(candidates, truth, lengths, list(tables[0].columns))
+    return row | dict(
+        zip(("PSDS1", "PSDS2"), (100 * float(value) for value in values), strict=True)
+    )
 
 
-def run(name, tagger, folder):
-    """Print a table of results for a tagger."""
+def run(tagger, folder):
+    """Yield a dict of results for each way to find events."""
     events = [str(event) for event in tagger.classes_]
     X_val, Y_val, strong_val, _ = read(folder, "validate", events)
     X, _, truth, lengths = read(folder, "eval", events)
-    tables = tagger.predict_segments(X)
+    tables = scores_in_time(tagger, X, *detection_windows(tagger, "auto", None))
     tuner = ThresholdTuner().fit(tagger.predict_proba(X_val), Y_val)
     clip_thresholds = dict(zip(events, tuner.thresholds_, strict=True))
-    rows = [
-        measure("threshold 0.5", {}, tables, truth, lengths),
-        measure("0.5, change", {"smoothing": "change"}, tables, truth, lengths),
-        measure("clip thresholds", {"threshold": clip_thresholds}, tables, truth, lengths),
-    ]
+    for name, options in (
+        ("threshold 0.5", {}),
+        ("thresholds of clips", {"threshold": clip_thresholds}),
+    ):
+        yield {"events from": name} | measure(options, tables, truth, lengths)
     for smoothing in (None, "median", "change"):
-        weak = EventDetector(tagger, smoothing=smoothing).fit(X_val, Y_val)
         what = smoothing or "no smoothing"
-        rows.append(measure(f"weak labels, {what}", weak.options_, tables, truth, lengths))
+        weak = EventDetector(tagger, smoothing=smoothing).fit(X_val, Y_val)
+        row = measure(weak.options_, tables, truth, lengths)
+        yield {"events from": f"weak labels, {what}"} | row
         for metric in METRICS:
             start = time.perf_counter()
             strong = EventDetector(tagger, smoothing=smoothing, metric=metric)
             strong.fit(X_val, strong_val)
             seconds = time.perf_counter() - start
-            row = measure(f"onsets ({metric}), {what}", strong.options_, tables, truth, lengths)
-            rows.append({**row, "filter (s)": strong.filter_length_, "tuning (s)": seconds})
-    print(f"\n{name}: {len(X)} evaluation clips, tuned on {len(X_val)} validation clips\n")
-    print(pd.DataFrame(rows).to_string(index=False, float_format="{:.3f}".format, na_rep=""))
+            row = measure(strong.options_, tables, truth, lengths)
+            name = f"onsets ({metric}), {what}"
+            yield {"events from": name, "tuning (s)": seconds} | row
+
+
+def fit(system, weights, folder, epochs, seed):
+    """Train a tagger on weak labels; the epoch with the best validation mAP is kept."""
+    db = load_database(folder / "scenes.json")
+    X, Y = db.to_xy("balanced_train")
+    X_val, Y_val = db.to_xy("validate", events=Y.columns)
+    settings = {"max_epochs": epochs, "random_state": seed, "verbose": 0}
+    if system == "walnet":
+        tagger = WALNetTagger(**settings)
+    else:
+        tagger = AudioTagger(init_from=weights, **settings)
+    return tagger.fit(X, Y, X_val=X_val, Y_val=Y_val)
+
+
+def write_table(runs, path):
+    """Write mean and spread over seeds."""
+    lines = ["# Events in time", "", "Written by `bench_events.py`, which explains the protocol."]
+    for (data, system, epochs), group in runs.groupby(["data", "system", "epochs"], sort=False):
+        seeds = group["seed"].nunique()
+        lines += ["", f"## {data}, {system}, {epochs} epochs, {seeds} seeds", ""]
+        lines += [
+            f"| events from | {' | '.join(MEASURES)} |",
+            f"| --- |{' ---: |' * len(MEASURES)}",
+        ]
+        for name, rows in group.groupby("events from", sort=False):
+            cells = [mean_and_spread(rows[key].mean(), rows[key].std()) for key in MEASURES]
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", metavar="DIR", help="folder with scenes/scenes.json")
-    parser.add_argument("--tagger", help="saved tagger or experiment that knows the events")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("system", choices=["walnet", "fine-tuned"])
+    parser.add_argument("--weights", help="checkpoint that fine-tuning starts from")
+    parser.add_argument("--data", default="scenes", choices=["scenes", "made"])
     parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--results", type=Path, default=HERE / "results_events.jsonl")
     parser.add_argument("--quick", action="store_true", help="a few made scenes")
-    options = parser.parse_args()
+    args = parser.parse_args()
+    if args.system == "fine-tuned" and not args.weights:
+        parser.error("fine-tuned needs --weights")
     with tempfile.TemporaryDirectory() as made:
-        if options.quick:
+        folder = Path(made)
+        if args.quick:
+            args.data, args.epochs, args.seeds = "made", 1, [0]
+            args.results = folder / "results.jsonl"
             sizes = {"n_train": 12, "n_validate": 8, "n_eval": 8, "duration": 3.0}
             make_scenes(made, **sizes, sample_rate=8000, random_state=0, verbose=False)
-            folder, epochs = Path(made), 1
+        elif args.data == "made":
+            make_scenes(made, random_state=0, verbose=False)
         else:
-            folder, epochs = Path(options.data) / "scenes", options.epochs
-        if options.tagger:
-            run(options.tagger, AudioTagger.load(options.tagger), folder)
-            return
-        db = load_database(folder / "scenes.json")
-        X, Y = db.to_xy("balanced_train")
-        X_val, Y_val = db.to_xy("validate", events=Y.columns)
-        tagger = WALNetTagger(max_epochs=epochs, random_state=0, verbose=0)
-        run("WALNet", tagger.fit(X, Y, X_val=X_val, Y_val=Y_val), folder)
+            folder = Path(os.environ["SKTAGGER_DATA"]) / "scenes"
+        system = (
+            args.system if args.weights is None else f"{args.system}: {Path(args.weights).stem}"
+        )
+        for seed in args.seeds:
+            tagger = fit(args.system, args.weights, folder, args.epochs, seed)
+            about = {"data": args.data, "system": system, "epochs": args.epochs, "seed": seed}
+            with args.results.open("a", encoding="utf-8") as file:
+                for row in run(tagger, folder):
+                    print(json.dumps(about | row), flush=True)
+                    file.write(json.dumps(about | row) + "\n")
+        table = args.results.with_suffix(".md")
+        write_table(pd.read_json(args.results, lines=True), table)
+        print(table.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ QUICK = {
     "bench_cost.py": ("--quick", "largest difference of a score"),
     "bench_cross_validation.py": ("--quick", "published"),
     "bench_distillation.py": ("--quick", "labels + decisions"),
-    "bench_events.py": ("--quick", "onsets (event_f1), change"),
+    "bench_events.py": ("walnet --quick", "onsets (event_f1), change"),
     "bench_few_labels.py": ("--quick", "from scratch"),
     "bench_metrics.py": ("--clips 200 --events 20 --repeats 1", "scikit-learn"),
     "bench_recordings.py -": ("--hours 0.02 --windows 10 --precisions float32", "times real time"),

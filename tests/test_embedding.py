@@ -208,7 +208,7 @@ def test_long_clips_are_scored_by_a_network_that_pools_embeddings(pooling):
     np.testing.assert_allclose(pooling.predict_proba([x]), expected, rtol=0, atol=1e-6)
     X, X_val = make_clips(), [x, *make_clips()[:1]]
     again = clone(pooling).fit(X, EVENTS, X_val=X_val, Y_val=EVENTS[:2])
-    score = again.history_["valid_mAP"].max()
+    score = again.history_["valid_mAP"].iloc[1:].max()  # without that of random weights
     assert again.score(X_val, EVENTS[:2]) == pytest.approx(score)
 
 
