@@ -48,11 +48,14 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
-        # other implementations of the metrics of events, for tests; they need a C compiler
-        "oracles": ["sed_eval>=0.2.1", "sed_scores_eval>=0.0.4"],
+        "completion": ["argcomplete>=3.1"],
+        # other implementations of the metrics of events, for tests; they need a C compiler, and
+        # sed_eval imports pkg_resources, which newer versions of setuptools lack
+        "oracles": ["sed_eval>=0.2.1", "sed_scores_eval>=0.0.4", "setuptools<81"],
         "parquet": ["pyarrow>=17"],
         "plot": ["matplotlib>=3.8"],
         "test": [
+            "argcomplete>=3.1",
             "hypothesis>=6.100",
             "import-linter>=2.10",
             "iterative-stratification>=0.1.9",

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Run the command line as ``python -m sktagger``."""
 
 from sktagger.commands import main

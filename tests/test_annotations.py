@@ -39,6 +39,21 @@ def notes(db):
 # Audacity
 
 
+def test_tables_in_hidden_folders_and_links_upward_are_left_out(tmp_path):
+    record(tmp_path / "b" / "night.wav", 2)
+    record(tmp_path / "a.wav", 2)
+    for name in ("b/night.TXT", "a.txt", ".trash/a.txt", "._a.txt"):
+        write(tmp_path / name, "0.5\t1.5\towl")
+    (tmp_path / "b" / "all").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "linked").symlink_to(tmp_path / "b", target_is_directory=True)
+    db = read_audacity(tmp_path / "linked", window=None, verbose=0)
+    assert clips(db) == {"night": ["owl"]}
+    (tmp_path / "linked").unlink()
+    db = read_audacity(tmp_path, window=None, verbose=0)
+    assert clips(db) == {"a": ["owl"], "night": ["owl"]}
+    assert "2 tables" in db.report.notes
+
+
 def test_labels_are_cut_to_sections_with_the_times_of_their_events(tmp_path):
     record(tmp_path / "night.wav", 7)
     write(tmp_path / "night.txt", "0.5\t1.5\towl", "\\\t500.0\t900.0", "4.6\t5.9\tfox")

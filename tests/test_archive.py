@@ -23,6 +23,7 @@ from sktagger.recordings import (
     read_skipped,
     tag_files,
 )
+from sktagger.recordings._shares import overlap, share_of
 
 RATE = 8000
 
@@ -143,6 +144,87 @@ def test_shares_make_up_the_whole(tagger, archive, tmp_path):
     pd.testing.assert_frame_equal(
         by_file(read_results(tmp_path / "out")), by_file(read_results(tmp_path / "one"))
     )
+
+
+def test_other_shares_do_the_rest(tagger, archive, tmp_path):
+    tag(tagger, archive, tmp_path / "one")
+    out = tmp_path / "out"
+    for part in [(1, 2), (2, 3), (1, 3)]:
+        tag(tagger, archive, out, part=part, resume=True, files_per_part=7)
+    changed = min(read_results(out)["file"])
+    os.utime(changed, ns=(1, 1))
+    with pytest.warns(UserWarning, match="1 files have changed"):
+        tag(tagger, archive, out, resume=True)
+    pd.testing.assert_frame_equal(
+        by_file(read_results(out)), by_file(read_results(tmp_path / "one"))
+    )
+
+
+def shares_with_files(n_shares, files):
+    return [{file for file in files if share_of(file, n_shares) == i + 1} for i in range(n_shares)]
+
+
+def test_shares_overlap_if_they_have_files_in_common():
+    files = [f"/archive/{k}.wav" for k in range(2000)]
+    for n, m in [(1, 1), (1, 3), (2, 2), (2, 3), (2, 4), (4, 6), (5, 10)]:
+        for i, mine in enumerate(shares_with_files(n, files), start=1):
+            for k, others in enumerate(shares_with_files(m, files), start=1):
+                assert overlap(i, n, k, m) == bool(mine & others)
+
+
+@pytest.fixture
+def hold(tmp_path):
+    """Return a function that lets another process tag a share until the test ends."""
+    processes = []
+    code = """
+import sys, time, pathlib
+from sktagger.recordings._shares import share_locked
+with share_locked(pathlib.Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])):
+    print("tagging", flush=True)
+    time.sleep(600)
+"""
+
+    def start(folder, share, n_shares):
+        env = dict(os.environ, PYTHONPATH=os.pathsep.join(p for p in sys.path if p))
+        command = [sys.executable, "-c", code, folder, str(share), str(n_shares)]
+        process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
+        processes.append(process)
+        assert process.stdout.readline() == "tagging\n"
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def test_shares_that_overlap_are_refused_at_the_same_time(tagger, archive, tmp_path, hold):
+    out = tmp_path / "out"
+    tag(tagger, archive, out, part=(2, 4))
+    running = hold(out, 1, 2)
+    for part in [(1, 1), (1, 2), (2, 3), (3, 4)]:
+        with pytest.raises(BlockingIOError, match=r"is tagging part=\(1, 2\) into '.*out'"):
+            tag(tagger, archive, out, part=part, resume=True)
+    for part in [(2, 2), (4, 4)]:
+        tag(tagger, archive, out, part=part, resume=True)
+    running.kill()
+    running.wait()
+    tag(tagger, archive, out, part=(1, 3), resume=True)
+
+
+def test_results_that_are_not_removed_whole_are_kept(tagger, archive, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    tag(tagger, archive, out, files_per_part=7)
+    before = by_file(read_results(out))
+    os.utime(archive / "r0.wav", ns=(1, 1))
+
+    def stop(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sktagger.recordings._results.replacing", stop)
+    with pytest.raises(KeyboardInterrupt):
+        tag(tagger, archive, out, resume=True)
+    pd.testing.assert_frame_equal(by_file(read_results(out)), before)
 
 
 def times_of(folder):

@@ -48,6 +48,17 @@ def content(scenes):
     return content
 
 
+def test_databases_in_parquet_are_trained_on_and_evaluated(scenes, tmp_path):
+    path = load_database(scenes.path).save(tmp_path / "scenes.parquet")
+    settings = {**SETTINGS, "max_epochs": 1, "verbose": 0}
+    experiment = train(path, storage_root=tmp_path, settings=settings)
+    assert json.loads((experiment / "config.json").read_text())["database"] == str(path)
+    _, _, test = evaluate(experiment)
+    _, _, same = evaluate(experiment, database=scenes.path)
+    assert test.false_positives == same.false_positives
+    assert test.events["support"].tolist() == same.events["support"].tolist()
+
+
 def test_train_writes_an_experiment(experiment, scenes):
     assert experiment.parent.name == "audio_tagging"
     names = {path.name for path in experiment.iterdir()}

@@ -50,7 +50,7 @@ def run(place, monkeypatch, capsys):
 
 
 def test_table(run):
-    status, out, _ = run("out", "tone.wav", "--section", "2", "4", "-k", "3")
+    status, out, _ = run("out", "tone.wav", "--section", "2", "4", "-k", "3", "--format", "table")
     lines = out.splitlines()
     assert status == 0
     assert len(lines) == 3
@@ -75,8 +75,11 @@ def test_formats(run):
     rows = [json.loads(line) for line in out.splitlines()]
     assert rows[0].keys() == {"file", "onset", "offset", "distance"}
     assert [row["onset"] for row in rows] == expected["onset"].tolist()
-    _, out, _ = run(*arguments)
+    _, out, _ = run(*arguments, "--format", "table")
     assert "█" not in out
+    _, out, _ = run(*arguments)  # not a terminal
+    file, onset, offset, distance = expected.iloc[0]
+    assert out.splitlines()[0] == f"{file}\t{onset:.3f}\t{offset:.3f}\t{distance:.4f}"
 
 
 def test_new_file_needs_the_model(run):
@@ -85,7 +88,7 @@ def test_new_file_needs_the_model(run):
     assert err.startswith("sktagger nearest: error: query: 'new.wav' is not in the archive")
     status, out, _ = run("out", "new.wav", "--model", "model.safetensors", "--per-file", "-q")
     assert status == 0
-    assert [line.split("  ")[-1] for line in out.splitlines()] == ["tone.wav", "noise.wav"]
+    assert [line.split("\t")[0] for line in out.splitlines()] == ["tone.wav", "noise.wav"]
 
 
 def test_worker_returns_the_rows(run):

@@ -1,6 +1,7 @@
 """Importers, each on a small copy of its layout with silent files of 0.1 s."""
 
 import json
+import os
 
 import numpy as np
 import pandas as pd
@@ -225,13 +226,34 @@ def test_sets_and_root(audio, text, tmp_path):
 
 
 def test_missing_files_name_near_ones(audio, text):
-    audio("rain_01.wav")
-    path = text("t.csv", "file,event\nrain_01.wav,rain\nrain_1.wav,rain\n")
+    # in a folder of its own, because the folder beside it is searched, too
+    audio("sounds/rain_01.wav")
+    path = text("sounds/t.csv", "file,event\nrain_01.wav,rain\nrain_1.wav,rain\n")
     with pytest.warns(UserWarning, match=r"Nearest: 'rain_01\.wav'"):
         db = read_table(path, verbose=0)
     assert db.report.faulty[["audio_path", "kind"]].to_numpy().tolist() == [
         ["rain_1.wav", "missing"]
     ]
+
+
+def test_search_for_hints_is_not_stopped_by_other_files(audio, text, tmp_path, monkeypatch):
+    audio("sounds/rain_01.wav", "z/rain_1.wav")
+    (tmp_path / "locked").mkdir()
+    try:
+        (tmp_path / "a\udcff.wav").write_bytes(b"")
+    except OSError:
+        pytest.skip("the file system refuses such names")
+    scandir = os.scandir
+
+    def refuse(folder):
+        if os.path.basename(folder) == "locked":
+            raise PermissionError(13, "Permission denied", folder)
+        return scandir(folder)
+
+    monkeypatch.setattr("sktagger.datasets._finding.os.scandir", refuse)
+    path = text("sounds/t.csv", "file,event\nrain_01.wav,rain\nrain_1.wav,rain\n")
+    with pytest.warns(UserWarning, match=rf"A file of that name is '{tmp_path}/z/rain_1\.wav'"):
+        assert len(read_table(path, verbose=0).table("balanced_train")) == 1
 
 
 @pytest.mark.parametrize(

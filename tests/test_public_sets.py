@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from sktagger.datasets import read_audioset, read_esc50, read_fsd50k, read_urbansound8k
+from sktagger.datasets import (
+    load_database,
+    read_audioset,
+    read_esc50,
+    read_fsd50k,
+    read_urbansound8k,
+)
 
 ESC50 = """\
 filename,fold,target,category,esc10,src_file,take
@@ -236,6 +242,83 @@ def test_segment_goes_before_another_segment_and_the_whole_video(tmp_path):
     db = read_audioset(root / "eval_segments.csv", verbose=0)
     assert list(db.table("eval").index) == ["Y0000000001_5500"]
     assert any(note.startswith("2 audio files are in no table") for note in db.report.notes)
+
+
+def write_video(root, name, seconds):
+    path = root / "audio" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.zeros(round(seconds * 1000)), 1000)
+
+
+def segments(root, *rows):
+    text = "# YTID\n" + "".join(f'{row}, "{mid}"\n' for row, mid in rows)
+    return lay_out(root, {"eval_segments.csv": text}, [])
+
+
+SPEECH, BARK = "/m/09x0r", "/m/05tny_"
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds", "section"),
+    [
+        ("v.wav", 10.0, None),
+        ("Yv.wav", 10.9, None),
+        ("v.wav", 4.0, None),
+        ("v.wav", 60.0, (30, 40)),
+        ("Yv.flac", 60.0, (30, 40)),
+        ("v.wav", 35.5, (30, 35.5)),
+        ("v_30.wav", 60.0, None),  # named as a clip
+    ],
+)
+def test_whole_videos_of_audioset_are_cut(tmp_path, name, seconds, section):
+    root = segments(tmp_path, ("v, 30.000, 40.000", SPEECH))
+    write_video(root, name, seconds)
+    db = read_audioset(root, verbose=0)
+    (example,) = db.table("eval").to_dict("records")
+    assert example["events"] == ["Speech"]
+    assert example["group"] == "v"
+    if section is None:
+        assert example["audio_length"] == pytest.approx(seconds)
+        assert "audio_start_samples" not in example
+    else:
+        assert example["audio_length"] == pytest.approx(section[1] - section[0])
+        bounds = example["audio_start_samples"], example["audio_stop_samples"]
+        assert bounds == (section[0] * 1000, section[1] * 1000)
+        assert list(db.table("eval").index) == [f"{name.split('.')[0]}_30.000"]
+        assert "1 clips are sections of longer files" in db.report.notes
+
+
+def test_segments_of_the_same_video_have_their_own_events(tmp_path):
+    rows = [("v, 0.000, 10.000", SPEECH), ("v, 30.000, 40.000", BARK), ("w, 0, 10", SPEECH)]
+    root = segments(tmp_path, *rows)
+    write_video(root, "v.wav", 60)
+    write_video(root, "w.wav", 10)
+    db = read_audioset(root, verbose=0)
+    assert db.table("eval")["events"].to_dict() == {
+        "v_0.000": ["Speech"],
+        "v_30.000": ["Bark"],
+        "w": ["Speech"],
+    }
+    path = db.save(tmp_path / "db.json")
+    X, Y = load_database(path, training_set="eval").to_xy("eval")
+    assert [clip[1:] for clip in X[:2]] == [(0, 10_000), (30_000, 40_000)]
+    assert Y["Bark"].tolist() == [0, 1, 0]
+    # a file of 10 s is a clip, and it is not known which one
+    write_video(root, "v.wav", 10)
+    db = read_audioset(root, verbose=0)
+    assert db.table("eval")["events"].to_dict() == {"v": ["Bark", "Speech"], "w": ["Speech"]}
+    assert "1 rows name a file again: their events are joined" in db.report.notes
+
+
+def test_video_that_ends_before_its_segment_is_left_out(tmp_path):
+    root = segments(tmp_path, ("v, 30.000, 40.000", SPEECH), ("w, 0, 10", SPEECH))
+    write_video(root, "v.wav", 20)
+    write_video(root, "w.wav", 10)
+    with pytest.warns(UserWarning, match="has 20.0 s. It is neither the section from 30 s to 40 s"):
+        db = read_audioset(root, verbose=0)
+    assert list(db.table("eval").index) == ["w"]
+    with pytest.raises(ValueError, match="neither the section"):
+        read_audioset(root, on_error="raise", verbose=0)
 
 
 def test_classes_of_audioset_may_be_given(tmp_path):

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """The command line: one module per command, each with a parser, a worker and a main."""
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from sktagger import __version__
 from sktagger._utils.text import printable
 from sktagger.commands import check, demo, evaluate, import_, models, nearest, tag, train
+from sktagger.commands._completion import complete
 
 __all__ = ["COMMANDS", "build_parser", "main"]
 
@@ -94,6 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parse(argv):
     """Parse arguments; files may be before, between and after options."""
     parser = build_parser()
+    complete(parser)
     args, rest = parser.parse_known_args(argv)
     if rest and hasattr(args, "files") and not any(re.match("-.", text) for text in rest):
         args.files += rest

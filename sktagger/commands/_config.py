@@ -24,7 +24,7 @@ def _is_duration(value):
 
 
 _FIELDS = {
-    "database": Field("the path of a JSON database", _is_text),
+    "database": Field("the path of a database", _is_text),
     "training_set": Field("the name of a data set", _is_text),
     "validation_set": Field("the name of a data set", _is_text),
     "recipe": Field(

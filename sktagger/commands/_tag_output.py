@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,7 +15,10 @@ from sktagger.commands._tagging import Tagged, no_rows
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMATS = ("table", "csv", "json", "parquet", "audacity", "raven", "kaleidoscope", "sed_scores")
+# Formats for people and programs that are printed only, and those that are written, too.
+_PRINTED = ("table", "text", "json-lines")
+_WRITTEN = ("csv", "json", "parquet", "audacity", "raven", "kaleidoscope", "sed_scores")
+FORMATS = _PRINTED + _WRITTEN
 _SUFFIXES = {".csv": "csv", ".json": "json", ".parquet": "parquet", ".pq": "parquet"}
 _BAR = 20  # characters
 
@@ -38,11 +42,19 @@ class Output(NamedTuple):
 
     @classmethod
     def of(cls, out: str | None, format: str | None) -> Output:
-        """Find out what the options -o and --format mean."""
+        """Find out what the options -o and --format mean.
+
+        A terminal gets a table, and a pipe or a file gets text.
+        """
         if out is None:
-            if format not in (None, "table", "csv", "json"):
+            if format not in (None, *_PRINTED, "csv", "json"):
                 raise ValueError(f"--format {format} needs a file or a folder. Give it by -o.")
-            return cls(None, format or "table")
+            return cls(None, format or ("table" if sys.stdout.isatty() else "text"))
+        if format in _PRINTED:
+            raise ValueError(
+                f"-o {str(out)!r}: the format {format} is printed only. Leave out -o, or give "
+                f"another --format: {', '.join(_WRITTEN)}."
+            )
         path = expand_path(out)
         if path.is_dir() or not path.suffix:
             return cls(path, format or "parquet", True, format is None)
@@ -60,23 +72,19 @@ class Output(NamedTuple):
         return self.format in ("audacity", "raven", "kaleidoscope", "sed_scores")
 
 
-def write_results(
-    results: Iterable[Tagged], output: Output, kind: str, *, json_lines: bool = False
-) -> list[tuple[str, str]]:
+def write_results(results: Iterable[Tagged], output: Output, kind: str) -> list[tuple[str, str]]:
     """Print or write results; return the files that could not be read."""
     import pandas as pd
 
     from sktagger.recordings import write_events
 
     skipped, tables, lengths = [], [], {}
+    as_text = {"table": _as_table, "text": _as_text, "json-lines": _as_json}.get(output.format)
     for result in results:
         if result.cause is not None:
             skipped.append((result.file, result.cause))
-            continue
-        if json_lines:
-            print_rows(result.rows, "json lines")
-        elif output.path is None and output.format == "table":
-            print(_as_text(result, kind), flush=True)
+        elif as_text is not None:
+            print(as_text(result, kind), end="", flush=True)
         elif output.is_folder:
             assert output.path is not None
             output.path.mkdir(parents=True, exist_ok=True)
@@ -84,10 +92,10 @@ def write_results(
         else:
             tables.append(result.rows)
             lengths[result.file] = result.duration
-    if json_lines or output.is_folder or (output.path is None and output.format == "table"):
+    if as_text is not None or output.is_folder:
         return skipped
     table = pd.concat(tables, ignore_index=True) if tables else no_rows()
-    if output.path is not None and output.format != "table":
+    if output.path is not None:
         needed: Any = {"lengths": lengths} if output.format == "sed_scores" else {}
         write_events(table, output.path, output.format, **needed)
     else:
@@ -101,10 +109,27 @@ def print_rows(rows: pd.DataFrame, format: str) -> None:
         print(rows.to_csv(index=False, float_format="%.6g"), end="")
     elif format == "json":
         print(rows.to_json(orient="records", indent=1, double_precision=6))
-    else:  # an object per line
-        score = rows.columns[-1]
-        for row in rows.to_dict("records"):
-            print(json.dumps({**row, score: round(float(row[score]), 4)}), flush=True)
+    else:
+        print(json_lines(rows) if format == "json-lines" else tab_separated(rows), end="")
+
+
+def tab_separated(rows: pd.DataFrame) -> str:
+    """Write a line per row: file, onset, offset, perhaps event, score."""
+    return "".join(
+        f"{printable(file)}\t{onset:.3f}\t{offset:.3f}\t"
+        + "".join(f"{printable(event)}\t" for event in events)
+        + f"{score:.4f}\n"
+        for file, onset, offset, *events, score in rows.itertuples(index=False)
+    )
+
+
+def json_lines(rows: pd.DataFrame) -> str:
+    """Write a JSON object per row; the last column has the scores."""
+    score = rows.columns[-1]
+    return "".join(
+        json.dumps({**row, score: round(float(row[score]), 4)}) + "\n"
+        for row in rows.to_dict("records")
+    )
 
 
 def _write_recording(result, output):
@@ -120,7 +145,7 @@ def _write_recording(result, output):
     write_events(rows, output.path / f"{stem}{suffix}", output.format)
 
 
-def _as_text(result, kind):
+def _as_table(result, kind):
     """Write what was found in a file for a terminal."""
     lines = [f"{printable(result.file)}  ({clock(result.duration)})"]
     width = max([len(printable(event)) for event in result.rows["event"]] or [0])
@@ -131,13 +156,31 @@ def _as_text(result, kind):
         )
     if len(lines) == 1:
         lines.append("  nothing above the threshold")
-    return "\n".join(lines)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _blocks():
+    """Return the characters of bars, which the terminal must be able to show."""
+    try:
+        "█·".encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return "#", "."
+    return "█", "·"
+
+
+def _as_text(result, kind):
+    return tab_separated(result.rows)
+
+
+def _as_json(result, kind):
+    return json_lines(result.rows)
 
 
 def bar(score: float) -> str:
     """Draw a score from 0 to 1."""
+    full, empty = _blocks()
     filled = max(0, round(_BAR * score))
-    return "█" * filled + "·" * (_BAR - filled)
+    return full * filled + empty * (_BAR - filled)
 
 
 def clock(seconds: float) -> str:

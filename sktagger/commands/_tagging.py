@@ -9,11 +9,11 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from sktagger._utils.text import nearest
+from sktagger._utils.text import nearest, quoted, short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +61,8 @@ def tag(
     Parameters
     ----------
     tagger : estimator
-        Fitted :class:`sktagger.AudioTagger`, or :class:`sktagger.TunedThresholdTagger` around one.
+        Fitted :class:`sktagger.AudioTagger`, or one of the estimators around it that
+        :func:`sktagger.recordings.tag_files` accepts.
     files : sequence of str
         Recordings, folders and patterns. "-": audio from standard input.
     kind : {"clips", "segments", "detect"}, default="clips"
@@ -93,64 +94,50 @@ def tag(
         If a parameter is wrong.
     """
     from sktagger._utils.progress import TaskProgress
-    from sktagger.audio.reading import Section, audio_info
     from sktagger.recordings import find_recordings
-    from sktagger.recordings._recording import tag_recording
+    from sktagger.recordings._recording import plan, recording_length, tag_recording
 
     if top is not None and top < 1:
         raise ValueError(f"top={top!r}, but it must be an integer above 0, or None.")
-    inner, task, thresholds = _plan(tagger, kind, threshold, window, hop)
+    if kind not in KINDS:
+        raise ValueError(f"kind={kind!r}, but it must be one of {', '.join(map(repr, KINDS))}.")
+    inner, task, thresholds = plan(
+        tagger,
+        KINDS[kind],
+        window="auto" if window is None else window,
+        hop=hop,
+        threshold=threshold,
+    )
     chosen = _choose_events(inner, events)
     with _standard_input(files) as places:
         paths = find_recordings([places.get(file, file) for file in files])
         names = {place: name for name, place in places.items()}
-        single = len(paths) == 1
-        lengths = dict.fromkeys(paths, 1.0)
-        for path in paths if single else ():
-            try:
-                n_samples, rate = audio_info(Section(path))
-            except (OSError, ValueError):
-                continue
-            lengths[path] = n_samples / rate
-        unit = "second" if single else "file"
-        total = max(1, int(sum(lengths.values())))
+        unit, total, lengths = "file", len(paths), {}
+        if len(paths) == 1:
+            with suppress(OSError, ValueError):  # raised again below
+                lengths[paths[0]] = recording_length(paths[0])
+                unit, total = "second", max(1, int(lengths[paths[0]]))
         with TaskProgress(
             "Tagging", total, unit=unit, verbose=verbose, delay=2, leave=False
         ) as bar:
 
             def tick(seconds):
-                if single:
+                if unit == "second":
                     bar.update(int(seconds) - bar.n)
 
             for path in paths:
                 name = names.get(path, path)
                 try:
-                    wide, _ = tag_recording(inner, path, task, tick)
-                    n_samples, rate = audio_info(Section(path))
+                    duration = lengths[path] if path in lengths else recording_length(path)
+                    wide, _ = tag_recording(inner, path, task, duration=duration, tick=tick)
                 except (OSError, ValueError) as error:
                     result = Tagged(name, float("nan"), no_rows(), str(error))
                 else:
                     rows = _to_rows(wide, name, kind, chosen, thresholds, top)
-                    result = Tagged(name, n_samples / rate, rows)
-                if not single:
+                    result = Tagged(name, duration, rows)
+                if unit == "file":
                     bar.update()
                 yield result
-
-
-def _plan(tagger, kind, threshold, window, hop):
-    """Return the tagger inside, what to compute of each file, and the thresholds by event."""
-    from sktagger.recordings._recording import Task, task_windows, unwrap
-
-    if kind not in KINDS:
-        raise ValueError(f"kind={kind!r}, but it must be one of {', '.join(map(repr, KINDS))}.")
-    inner, thresholds = unwrap(tagger, threshold)
-    window, hop = task_windows(inner, KINDS[kind], "auto" if window is None else window, hop)
-    if threshold == "tuned" and not isinstance(thresholds, dict) and kind != "detect":
-        thresholds = None
-    if kind == "detect":
-        detection = {"threshold": thresholds}
-        return inner, Task("events", window, hop, detection), None
-    return inner, Task(KINDS[kind], window, hop, {}), thresholds
 
 
 def _choose_events(tagger, events):
@@ -158,8 +145,9 @@ def _choose_events(tagger, events):
     for event in events or ():
         if event not in names:
             raise ValueError(
-                f"events: the model has no event {event!r}{nearest(event, names)}. It has "
-                f"{len(names)}, such as {', '.join(names[:5])}."
+                f"events: the model has no event {short(event)}{nearest(event, names)}. It has "
+                f"{len(names)}, such as {quoted(names)}. Each event is an argument of its own: "
+                "quote names with spaces or commas, and give recordings before --events."
             )
     return set(names if events is None else events)
 

@@ -15,7 +15,7 @@ __all__ = ["add_arguments", "check", "main"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to a parser."""
-    parser.add_argument("database", metavar="DATABASE", help="database (.json or .parquet)")
+    parser.add_argument("database", metavar="DATABASE", help="database, .json or .parquet")
     parser.add_argument(
         "--training-set",
         metavar="NAME",

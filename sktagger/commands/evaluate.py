@@ -18,7 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to a parser."""
     parser.add_argument("experiment", metavar="EXP_DIR", help="directory that `train` printed")
     parser.add_argument(
-        "--database", metavar="DATABASE", help="JSON database (default: the one trained on)"
+        "--database",
+        metavar="DATABASE",
+        help="database, .json or .parquet (default: the one trained on)",
     )
     parser.add_argument("--validation-set", metavar="NAME", default="validate")
     parser.add_argument("--test-set", metavar="NAME", default="eval")
@@ -82,7 +84,7 @@ def evaluate(
     experiment : str or PathLike
         Directory of a training.
     database : str, PathLike or None, default=None
-        JSON database. None: the one that the tagger was trained on.
+        Database, in JSON or Parquet. None: the one that the tagger was trained on.
     validation_set, test_set : str
         Names of data sets.
     strategy : {"expected", "best"} or None, default=None

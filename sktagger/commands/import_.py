@@ -103,7 +103,11 @@ _TABLE: dict[str, dict[str, Any]] = {
         "nargs": "+",
         "help": "column of the events, or several columns of 0 and 1 (default: found)",
     },
-    "separator": {"metavar": "TEXT", "help": "between the events in a cell (default: found)"},
+    "separator": {
+        "metavar": "TEXT",
+        "help": "between the events in a cell, '' if each cell is one event (default: found, or '' "
+        "if events have times)",
+    },
     "root": {"metavar": "DIR", "help": "where paths start (default: the folder of the table)"},
     "dataset": {"metavar": "COLUMN", "help": "column of the data sets (default: found)"},
     "onset": {"metavar": "COLUMN", "help": "column of the onsets in seconds"},
@@ -120,7 +124,7 @@ _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "no_event": {
             "metavar": "NAME",
             "nargs": "+",
-            "help": "folders of clips without events, such as background",
+            "help": "folders of clips without events, such as background; quote names with spaces",
         },
     },
     "table": {**_TABLE, **_TIMES},

@@ -6,6 +6,7 @@ PyTorch is imported only inside functions, so that help and errors appear withou
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING, Literal
 
 from sktagger._utils.text import printable
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["add_arguments", "main", "nearest"]
+
+FORMATS = ("table", "text", "json-lines", "csv", "json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,8 +49,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--per-file", action="store_true", help="list only the best window of each file"
     )
-    parser.add_argument("--format", choices=("table", "csv", "json"), help="default: table")
-    parser.add_argument("--json-lines", action="store_true", help="print a JSON object per row")
+    format = parser.add_mutually_exclusive_group()
+    format.add_argument(
+        "--format",
+        choices=FORMATS,
+        help="default: table, with bars, in a terminal; elsewhere text, a line per row with file, "
+        "onset, offset and similarity, separated by tabs",
+    )
+    format.add_argument(
+        "--json-lines",
+        action="store_const",
+        const="json-lines",
+        dest="format",
+        help="print a JSON object per row",
+    )
     parser.add_argument("--device", default="auto", help="default: auto")
     parser.add_argument("-q", "--quiet", action="store_true", help="show no progress")
 
@@ -65,8 +80,9 @@ def main(args: argparse.Namespace) -> None:
         device=args.device,
         verbose=0 if args.quiet else 1,
     )
-    if args.json_lines or args.format in ("csv", "json"):
-        print_rows(rows, "json lines" if args.json_lines else args.format)
+    format = args.format or ("table" if sys.stdout.isatty() else "text")
+    if format != "table":
+        print_rows(rows, format)
         return
     for file, onset, offset, value in rows.itertuples(index=False):
         picture = f"{bar(value)}  " if args.metric == "cosine" else ""

@@ -16,7 +16,7 @@ from sktagger.commands._tagging import KINDS, Tagged, tag
 
 __all__ = ["Tagged", "add_arguments", "main", "tag"]
 
-_TOP = 5  # scores of a file, or a window, in a table
+_TOP = 5  # scores of a file, or a window, for people to read
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,15 +49,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="file, whose suffix or --format gives the format, or folder. A folder gets one file "
         "per recording or, without --format, the results of an archive in parts, for --resume",
     )
-    parser.add_argument("--format", choices=FORMATS, help="default: table")
-    parser.add_argument(
-        "--json-lines", action="store_true", help="print a JSON object per row, file by file"
+    format = parser.add_mutually_exclusive_group()
+    format.add_argument(
+        "--format",
+        choices=FORMATS,
+        help="default: table, with bars, in a terminal; elsewhere text, a line per row with file, "
+        "onset, offset, event and score, separated by tabs",
+    )
+    format.add_argument(
+        "--json-lines",
+        action="store_const",
+        const="json-lines",
+        dest="format",
+        help="print a JSON object per row, file by file",
     )
     parser.add_argument(
         "--top",
         type=int,
         metavar="N",
-        help="list the N highest scores only (default: 5 in a table of scores, else all)",
+        help="list the N highest scores only (default: 5 in a table or text of scores, else all)",
     )
     parser.add_argument(
         "--threshold",
@@ -65,7 +75,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="tuned",
         help="list scores above T only; 'tuned': above those of the model, if it has any (default)",
     )
-    parser.add_argument("--events", metavar="EVENT", nargs="+", help="list these events only")
+    parser.add_argument(
+        "--events",
+        metavar="EVENT",
+        nargs="+",
+        help="list these events only, up to the next option. Each is an argument of its own: quote "
+        "names with spaces or commas, as in --events 'Speech, child' Music",
+    )
     parser.add_argument(
         "--window",
         type=float,
@@ -121,10 +137,10 @@ def main(args: argparse.Namespace) -> None:
                 "-o, and no --format."
             )
         top = args.top
-        if top is None and output.format == "table" and settings["kind"] != "detect":
+        if top is None and output.format in ("table", "text") and settings["kind"] != "detect":
             top = _TOP
         results = tag(tagger, files, top=top, events=args.events, **settings)
-        skipped = write_results(results, output, settings["kind"], json_lines=args.json_lines)
+        skipped = write_results(results, output, settings["kind"])
     if skipped:
         for path, cause in skipped:
             print(f"Skipped {printable(path)}: {printable(cause)}", file=sys.stderr)

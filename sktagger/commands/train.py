@@ -25,7 +25,10 @@ _DEFAULTS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to a parser."""
     parser.add_argument(
-        "database", metavar="DATABASE", nargs="?", help="JSON database (not with --resume)"
+        "database",
+        metavar="DATABASE",
+        nargs="?",
+        help="database, .json or .parquet (not with --resume)",
     )
     for name in ("training_set", "validation_set"):
         option = f"--{name.replace('_', '-')}"
@@ -125,7 +128,7 @@ def train(
     Parameters
     ----------
     database : str, PathLike or None, default=None
-        JSON database. Not needed with `resume`, or if `config` names it.
+        Database, in JSON or Parquet. Not needed with `resume`, or if `config` names it.
     config : str, PathLike or None, default=None
         File with settings of a training, in TOML (``.toml``) or JSON: the ``config.json`` of an
         experiment, which repeats that training, or some of its keys. The other arguments override
@@ -295,8 +298,7 @@ def _merge(file, settings, **arguments):
     given = {name: value for name, value in arguments.items() if value is not None}
     if "database" not in config and "database" not in given:
         raise ValueError(
-            "DATABASE is missing. Give a JSON database, a --config that names one, or --resume "
-            "EXP_DIR."
+            "DATABASE is missing. Give a database, a --config that names one, or --resume EXP_DIR."
         )
     if "database" not in given and not Path(config["database"]).is_file():
         raise FileNotFoundError(

@@ -11,6 +11,7 @@ from sktagger._utils.files import expand_path
 from sktagger.datasets._annotation_tables import parse_rows
 from sktagger.datasets._audio_index import AudioIndex
 from sktagger.datasets._cutting import Annotation
+from sktagger.datasets._finding import walk
 from sktagger.datasets._importing import TRAINING_SET, Importer
 from sktagger.datasets._tables import is_missing, read_text_file
 
@@ -39,8 +40,8 @@ def add_tables(
     folder, tables = source.parent, [source]
     if source.is_dir():
         folder = source
-        found = sorted(path for path in source.rglob("*") if path.suffix.lower() == ".txt")
-        tables = [path for path in found if path.is_file() and not path.name.startswith(".")]
+        found = [parts for parts in walk(source) if not parts[-1].startswith(".")]
+        tables = [source.joinpath(*parts) for parts in found if parts[-1].lower().endswith(".txt")]
     if not tables:
         raise ValueError(
             f"source: the folder {str(source)!r} has no file with the suffix .txt. Give the folder "

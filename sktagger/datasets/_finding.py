@@ -24,7 +24,9 @@ def is_audio(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES
 
 
-def walk(folder: str | os.PathLike[str], depth: int = _MAX_DEPTH) -> Iterator[tuple[str, ...]]:
+def walk(
+    folder: str | os.PathLike[str], depth: int = _MAX_DEPTH, *, strict: bool = True
+) -> Iterator[tuple[str, ...]]:
     """Yield the files of a folder, sorted, as parts of paths below it.
 
     Parameters
@@ -32,6 +34,8 @@ def walk(folder: str | os.PathLike[str], depth: int = _MAX_DEPTH) -> Iterator[tu
     folder : str or PathLike
     depth : int, default=12
         Number of folders to go down. Links are followed, except to a folder that contains them.
+    strict : bool, default=True
+        False leaves out folders that cannot be read, and does not check names.
 
     Yields
     ------
@@ -44,15 +48,20 @@ def walk(folder: str | os.PathLike[str], depth: int = _MAX_DEPTH) -> Iterator[tu
     ValueError
         If the name of an audio file is not valid, so that tables cannot name it.
     """
-    with os.scandir(folder) as entries:
-        found = sorted(entries, key=lambda entry: entry.name)
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        if strict:
+            raise
+        return
     for entry in found:
-        if is_audio(entry.name):
-            check_name(entry.path)
         if not entry.is_dir():
+            if strict and is_audio(entry.name):
+                check_name(entry.path)
             yield (entry.name,)
         elif depth > 0 and not entry.name.startswith(".") and not _leads_up(entry):
-            for parts in walk(entry.path, depth - 1):
+            for parts in walk(entry.path, depth - 1, strict=strict):
                 yield (entry.name, *parts)
 
 
@@ -166,12 +175,15 @@ class AudioFinder:
 
     @cached_property
     def _by_name(self) -> dict[str, str]:
-        """A file of each name or stem below the root, or below the folder above it."""
+        """A file of each name or stem below the root, or below the folder above it.
+
+        They are only for hints, so other people's files must not be an error.
+        """
         found = {}
         for base in (self.root, self.root.parent):
             if base == Path(base.anchor) or base == Path.home():
                 continue  # too much to search
-            for number, parts in enumerate(walk(base, 4)):
+            for number, parts in enumerate(walk(base, 4, strict=False)):
                 if number >= _MAX_SEARCHED:
                     break
                 if is_audio(parts[-1]):

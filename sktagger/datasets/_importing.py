@@ -16,6 +16,7 @@ from sktagger.datasets._headers import read_headers
 from sktagger.datasets.report import check_clips, make_report
 
 TRAINING_SET = "balanced_train"
+_LONGER = 1.0  # seconds that a clip may be longer than its section
 
 # Names of sets as the command `train` expects them.
 _SET_NAMES = {
@@ -104,7 +105,7 @@ class Importer:
         self.notes: list[str] = []
         self._recordings: dict[tuple[str, str], dict[str, Any]] = {}
         self._absent: list[tuple[str, str, str, Exception]] = []
-        self._n_merged = 0
+        self._n_merged = self._n_sections = 0
 
     def add(
         self,
@@ -113,6 +114,7 @@ class Importer:
         events: Iterable[str] = (),
         annotations: Iterable[Annotation] = (),
         *,
+        section: tuple[float, float] | None = None,
         keys: Mapping[str, Any] | None = None,
     ) -> None:
         """Add a clip, or more events of the same file.
@@ -124,20 +126,26 @@ class Importer:
         path : str
             Absolute path of the audio file, which exists.
         events : iterable of str, default=()
-            Events of the whole file.
+            Events of the whole file, or of the section.
         annotations : iterable of Annotation, default=()
             Events in time.
+        section : tuple of float or None, default=None
+            Where the clip is in its file, in seconds, if the file is longer than that. None: it is
+            the whole file.
         keys : dict or None, default=None
             Other keys of the example. Values of None are left out.
         """
         recording = self._recordings.get((dataset, path))
         if recording is None:
             kept = {key: value for key, value in (keys or {}).items() if value is not None}
-            recording = {"events": {}, "annotations": [], "keys": kept}
+            recording = {"events": {}, "sections": {}, "annotations": [], "keys": kept}
             self._recordings[dataset, path] = recording
         elif not annotations:
-            self._n_merged += 1
-        recording["events"].update(dict.fromkeys(events))
+            self._n_merged += section is None or section in recording["sections"]
+        if section is None:
+            recording["events"].update(dict.fromkeys(events))
+        else:
+            recording["sections"].setdefault(section, set()).update(events)
         recording["annotations"].extend(annotations)
 
     def add_absent(self, dataset: str, name: str, path: str, error: Exception) -> None:
@@ -185,6 +193,12 @@ class Importer:
             whole = {"audio_path": path, **recording["keys"]}
             annotations = recording["annotations"]
             length = header.n_samples / header.sample_rate
+            if recording["sections"]:
+                try:
+                    examples.update(self._sections(example_id, header, whole, recording))
+                except ValueError as error:
+                    self.add_absent(dataset, example_id, path, error)
+                continue
             if self.cutting is None:
                 names = sorted({*recording["events"], *(a.event for a in annotations)})
                 examples[example_id] = {**whole, "audio_length": length, "events": names}
@@ -206,6 +220,8 @@ class Importer:
                 }
         if self._n_merged:
             self.notes.append(f"{self._n_merged} rows name a file again: their events are joined")
+        if self._n_sections:
+            self.notes.append(f"{self._n_sections} clips are sections of longer files")
         if n_dropped:
             self.notes.append(
                 f"{n_dropped} sections are left out: they contain only pieces of events"
@@ -213,6 +229,36 @@ class Importer:
         if n_outside:
             self.notes.append(f"{n_outside} annotations begin after the end of their recording")
         return self._make_database(content, headers)
+
+    def _sections(self, example_id, header, whole, recording):
+        """Return the examples of a file whose clips have known places in a longer recording.
+
+        The file is the whole recording, or a single clip that was cut from it.
+        """
+        n_samples, rate, _ = header
+        length, sections = n_samples / rate, recording["sections"]
+        if length <= max(stop - start for start, stop in sections) + _LONGER:
+            self._n_merged += len(sections) - 1
+            events = sorted(set().union(*sections.values()))
+            return {example_id: {**whole, "audio_length": length, "events": events}}
+        examples = {}
+        for (start, stop), events in sections.items():
+            if start >= length:
+                raise ValueError(
+                    f"Audio file {whole['audio_path']!r} has {length:.1f} s. It is neither the "
+                    f"section from {start:g} s to {stop:g} s nor the recording that this section "
+                    "is in. Fetch it again, or leave it out."
+                )
+            bounds = round(start * rate), min(round(stop * rate), n_samples)
+            examples[f"{example_id}_{start:.3f}"] = {
+                **whole,
+                "audio_length": (bounds[1] - bounds[0]) / rate,
+                "audio_start_samples": bounds[0],
+                "audio_stop_samples": bounds[1],
+                "events": sorted(events),
+            }
+        self._n_sections += len(examples)
+        return examples
 
     def _make_database(self, content, headers):
         faulty, lengths = check_clips(content, headers)

@@ -54,7 +54,7 @@ def load_content(typed: str | os.PathLike[str]) -> tuple[Path, Any]:
 
 
 def load_json(path: Path) -> Any:
-    """Read a JSON database, see :func:`sktagger._utils.json.parse_json`.
+    """Read a database in JSON, see :func:`sktagger._utils.json.parse_json`.
 
     Parameters
     ----------

@@ -39,8 +39,10 @@ def read_audioset(
 
     Audio files are named by the video in one of the usual ways: ``<id>``, ``Y<id>``,
     ``<id>_<start>``, ``<id>_<start>_<end>``, or one of the last two after ``Y``, with times in
-    seconds or milliseconds, in any folder inside of `audio`. Since videos disappear, files are
-    usually missing; they are left out and counted.
+    seconds or milliseconds, in any folder inside of `audio`. A file ``<id>`` or ``Y<id>`` that is
+    more than 1 s longer than its segment is taken for the whole video, of which the clip is the
+    section from start to end. Since videos disappear, files are usually missing; they are left out
+    and counted.
 
     Parameters
     ----------
@@ -141,7 +143,10 @@ def _add_segments(importer, table, index, names):
         except (FileNotFoundError, ValueError) as error:
             importer.add_absent(dataset, video, video, error)
             continue
-        importer.add(dataset, path, events, keys={"group": video})
+        # a file that is named after the video alone may be the whole of it
+        is_clip = Path(path).stem not in (video, f"Y{video}")
+        section = None if is_clip else (start, end)
+        importer.add(dataset, path, events, section=section, keys={"group": video})
 
 
 def _file_names(video: str, start: float, end: float) -> list[str]:

@@ -39,7 +39,7 @@ def make_scenes(
     random_state: int | RandomState | None = None,
     verbose: bool = True,
 ) -> Database:
-    """Write synthetic sound scenes with weak labels, as WAV files and a JSON database.
+    """Write synthetic sound scenes with weak labels, as WAV files and a database in JSON.
 
     A scene has zero to three of these events: alarm, babble (speech-like), bell, bird, crickets,
     engine, footsteps, knocks, rain and siren. An event starts at a random onset and lasts 35 to

@@ -76,8 +76,9 @@ def read_table(
         Column of the events, or the columns that are events, with 0 or 1 in each row. None: the
         only one with a usual name, such as "label"; without one, all columns of 0 and 1.
     separator : str or None, default=None
-        Between the events in a cell. None: the only one of ``;``, ``|`` and ``,`` that occurs.
-        "": each cell is one event. Lists as Python prints them are understood, too.
+        Between the events in a cell. None: the only one of ``;``, ``|`` and ``,`` that occurs, or
+        "" if the events have times. "": each cell is one event, such as "Speech, child".
+        Lists as Python prints them are understood, too.
     root : str, PathLike or None, default=None
         Folder that the paths of files start from. None: the folder of the table. If a file does
         not exist, a backslash is taken as a slash, letters may differ in case, and a missing
@@ -166,6 +167,8 @@ def read_table(
         )
     kept = [str(find("keys", key, (), "a key")) for key in keys]
     taken = {files, sets, *(times or ()), *kept}
+    if separator is None and times is not None:
+        separator = ""  # a row has the times of one event
     events_of, described = _events(find, events, separator, taken)
     importer.notes.append(f"files from the column {files!r}, {described}")
     if sets is not None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from sktagger._utils.files import expand_path
 from sktagger.pretrained._models import MODELS, PretrainedModel
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CACHE_VARIABLE = "SKTAGGER_CACHE"
 
@@ -73,6 +75,8 @@ def list_models() -> pd.DataFrame:
     mn04_as                       EfficientAT(width=0.4)  0.432        MIT
     cnn14_16k  PANNs(variant='cnn14', sample_rate=16000)  0.438  CC BY 4.0
     """
+    import pandas as pd
+
     rows = [
         {
             "name": model.name,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ def check_manifest(folder: Path, tagger: Any, task: Task, *, resume: bool) -> No
     Parameters
     ----------
     folder : Path
-        Folder of the results. It is made if it does not exist.
+        Folder of the results.
     tagger : AudioTagger
     task : Task
     resume : bool
@@ -38,11 +40,9 @@ def check_manifest(folder: Path, tagger: Any, task: Task, *, resume: bool) -> No
     ValueError
         If they are of another model or other settings.
     """
-    settings = {"model": fingerprint(tagger), **task._asdict()}
-    settings = parse_json(json.dumps(settings, default=_plain).encode())
+    settings = {"model": fingerprint(tagger), **_plain(task._asdict())}
     path = folder / MANIFEST
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
         if next(read_parts(folder), None) is not None:
             raise ValueError(
                 f"out_dir={str(folder)!r} has results without {MANIFEST}, so their settings are "
@@ -123,4 +123,13 @@ def fingerprint(tagger: Any) -> str:
 
 
 def _plain(value):
-    return value.tolist() if hasattr(value, "tolist") else str(value)
+    """Turn a setting into what strict JSON can hold."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):  # leaves out an event
+        return str(value)
+    return value if isinstance(value, str | int | float | None) else str(value)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from sktagger._utils.text import short
 from sktagger.audio.reading import Section, audio_info
-from sktagger.recordings.detection import detection_windows, tagger_and_thresholds
+from sktagger.recordings.detection import resolve_detection, tagger_and_thresholds
 from sktagger.recordings.events import EventStream, events_table
-from sktagger.taggers._recordings import check_windows
+from sktagger.taggers._recordings import check_has_embeddings, check_windows
 
 Kind = Literal["clips", "windows", "events"]
 KINDS = ("clips", "windows", "events")
+_RESERVED = ("file", "duration", "onset", "offset", "event", "score", "embedding")
 
 
 class Task(NamedTuple):
@@ -39,7 +41,12 @@ class Task(NamedTuple):
 
 
 def tag_recording(
-    tagger: Any, path: str, task: Task, tick: Callable[[float], object] = lambda seconds: None
+    tagger: Any,
+    path: str,
+    task: Task,
+    *,
+    duration: float | None = None,
+    tick: Callable[[float], object] = lambda seconds: None,
 ) -> tuple[pd.DataFrame, np.ndarray | None]:
     """Tag a file.
 
@@ -48,6 +55,8 @@ def tag_recording(
     tagger : AudioTagger
     path : str
     task : Task
+    duration : float or None, default=None
+        Length of the file in seconds. None: it is read.
     tick : callable
         Called with the time in seconds up to which the file has been tagged.
 
@@ -64,9 +73,7 @@ def tag_recording(
     OSError, ValueError
         If the file cannot be read, or float16 cannot represent its embeddings.
     """
-    n_samples, sample_rate = audio_info(Section(path))
-    duration = n_samples / sample_rate
-    names = [str(event) for event in tagger.classes_]
+    names = _names(tagger)
     highest = np.zeros(len(names), np.float32)
     times, scores, events = [], [], []
     embeddings = Embeddings(mean=task.kind == "clips") if task.embeddings else None
@@ -91,7 +98,7 @@ def tag_recording(
         table.insert(1, "offset", [offset for _, offset in times])
     else:
         table = pd.DataFrame(highest[np.newaxis], columns=names)
-        table.insert(0, "duration", duration)
+        table.insert(0, "duration", recording_length(path) if duration is None else duration)
     table.insert(0, "file", pd.Series([path] * len(table), table.index, dtype=str))
     return table, None if embeddings is None else embeddings.to_float16(path)
 
@@ -148,24 +155,90 @@ class Embeddings:
         return vectors
 
 
-def task_windows(tagger: Any, kind: Kind, window: Any, hop: Any) -> tuple[Any, Any]:
-    """Return the windows in seconds; "auto" depends on the kind, and on the network."""
+def recording_length(path: str) -> float:
+    """Read the length of a file in seconds.
+
+    Raises
+    ------
+    OSError, ValueError
+        If it cannot be read.
+    """
+    n_samples, sample_rate = audio_info(Section(path))
+    return n_samples / sample_rate
+
+
+def plan(
+    tagger: Any,
+    kind: Any,
+    *,
+    window: Any = "auto",
+    hop: Any = None,
+    threshold: Any = "tuned",
+    detection: Mapping[str, Any] | None = None,
+    embeddings: bool = False,
+) -> tuple[Any, Task, Any]:
+    """Check parameters, and find out what to compute of each file.
+
+    Parameters
+    ----------
+    tagger, kind, window, hop, threshold, detection, embeddings
+        See :func:`sktagger.recordings.tag_files`.
+
+    Returns
+    -------
+    inner : AudioTagger
+    task : Task
+    thresholds : dict of event to float, float or None
+        Thresholds for "clips" and "windows". None if there are none.
+
+    Raises
+    ------
+    TypeError
+        If `tagger` has no scores in time.
+    ValueError
+        If a parameter is wrong.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind={kind!r}, but it must be one of {', '.join(map(repr, KINDS))}.")
     if kind == "events":
-        return detection_windows(tagger, window, hop)
+        if embeddings:
+            raise ValueError(
+                "embeddings=True has no effect for kind='events', whose rows are no windows. Use "
+                "kind='windows' in another folder."
+            )
+        inner, options, window, hop = resolve_detection(
+            tagger, threshold, detection or {}, window, hop
+        )
+        EventStream(_names(inner), **options)  # raises an error if a parameter is wrong
+        options = {
+            name: {str(event): float(number) for event, number in value.items()}
+            if isinstance(value, Mapping)
+            else value
+            for name, value in options.items()
+        }
+        return inner, Task(kind, _seconds(window), _seconds(hop), options), None
+    if detection:
+        raise ValueError(f"detection={short(detection)} has an effect only for kind='events'.")
+    inner, thresholds = tagger_and_thresholds(tagger, threshold)
+    clash = next((name for name in _names(inner) if name in _RESERVED), None)
+    if clash is not None:
+        raise ValueError(
+            f"The tagger has the event {clash!r}, which is the name of another column of the "
+            "results. Use kind='events', or rename the event."
+        )
+    if embeddings:
+        check_has_embeddings(inner)
     if isinstance(window, str) and window == "auto":
         window = 10.0
     check_windows(window, hop)
-    return window, hop
+    if isinstance(thresholds, Mapping):
+        thresholds = {str(event): float(number) for event, number in thresholds.items()}
+    return inner, Task(kind, _seconds(window), _seconds(hop), {}, bool(embeddings)), thresholds
 
 
-def unwrap(tagger: Any, threshold: Any) -> tuple[Any, Any]:
-    """Return the tagger inside of an estimator, and the thresholds to use, by name of event."""
-    inner, tuned = tagger_and_thresholds(tagger)
-    if isinstance(threshold, str):
-        if threshold != "tuned":
-            raise ValueError(
-                f"threshold={threshold!r} is unknown. It must be 'tuned', a number, or a dict of "
-                "event to number."
-            )
-        return inner, 0.5 if tuned is None else {str(k): float(v) for k, v in tuned.items()}
-    return inner, threshold
+def _names(tagger: Any) -> list[str]:
+    return [str(event) for event in tagger.classes_]
+
+
+def _seconds(number: float | None) -> float | None:
+    return None if number is None else float(number)

@@ -161,6 +161,14 @@ def write_part(
     OSError
         If it cannot be written. Nothing is left of it.
     """
+    keys = sorted([*files.items(), *((path, v) for path, (v, _) in skipped.items())])
+    name = hashlib.sha256(json.dumps(keys).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    path = folder / f"part-{name}.parquet"
+    _write(path, rows, files, skipped)
+    return path
+
+
+def _write(path, rows, files, skipped):
     pa = import_pyarrow("Writing results of an archive")
     metadata = json.dumps(
         {
@@ -168,8 +176,6 @@ def write_part(
             "skipped": {path: [list(v), cause] for path, (v, cause) in skipped.items()},
         }
     )
-    keys = sorted([*files.items(), *((path, v) for path, (v, _) in skipped.items())])
-    name = hashlib.sha256(json.dumps(keys).encode("utf-8", "surrogateescape")).hexdigest()[:32]
     stream = BytesIO()
     table = rows.replace_schema_metadata({**(rows.schema.metadata or {}), _METADATA: metadata})
     # a dictionary or statistics of embeddings would take time, and be of no use
@@ -178,10 +184,8 @@ def write_part(
     pa.parquet.write_table(
         table, stream, compression="zstd", **(options if EMBEDDING in table.column_names else {})
     )
-    path = folder / f"part-{name}.parquet"
     with replacing(path) as file:
         file.write(stream.getbuffer())
-    return path
 
 
 def read_parts(folder: Path) -> Iterator[Part]:
@@ -219,9 +223,7 @@ def read_parts(folder: Path) -> Iterator[Part]:
 
 
 def remove_from_part(part: Part, paths: Set[str]) -> None:
-    """Remove the results of some files from a part.
-
-    If it is killed meanwhile, the other files of the part have no results either.
+    """Remove the results of some files from a part, in one step.
 
     Parameters
     ----------
@@ -232,10 +234,11 @@ def remove_from_part(part: Part, paths: Set[str]) -> None:
     rows = pa.parquet.read_table(part.path)
     files = {path: version for path, version in part.files.items() if path not in paths}
     skipped = {path: found for path, found in part.skipped.items() if path not in paths}
-    part.path.unlink()
     if files or skipped:
         kept = rows.column("file").to_pandas().isin(list(files))
-        write_part(part.path.parent, rows.filter(pa.array(kept)), files, skipped)
+        _write(part.path, rows.filter(pa.array(kept)), files, skipped)
+    else:
+        part.path.unlink()
 
 
 def read_results(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
-from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -14,23 +12,14 @@ from typing import Any, Literal
 import joblib
 import numpy as np
 import pandas as pd
-from filelock import FileLock, Timeout
 from joblib import Parallel, delayed, effective_n_jobs
 
 from sktagger._utils.files import delete_partial, expand_path
 from sktagger._utils.progress import TaskProgress
-from sktagger._utils.text import short
 from sktagger._utils.warnings import warn
 from sktagger.datasets._finding import check_name, is_audio, walk
 from sktagger.recordings._manifest import check_manifest
-from sktagger.recordings._recording import (
-    KINDS,
-    Kind,
-    Task,
-    tag_recording,
-    task_windows,
-    unwrap,
-)
+from sktagger.recordings._recording import Kind, plan, tag_recording
 from sktagger.recordings._results import (
     Version,
     read_parts,
@@ -40,14 +29,12 @@ from sktagger.recordings._results import (
     to_table,
     write_part,
 )
-from sktagger.recordings.events import EventStream
+from sktagger.recordings._shares import check_part, folder_locked, share_locked, share_of
 from sktagger.taggers._embedding_source import read_source
-from sktagger.taggers._recordings import check_has_embeddings
 
 __all__ = ["find_recordings", "read_results", "read_skipped", "tag_files"]
 
 _MAX_WRITING_TIME = 3600.0  # seconds; another process may be writing a younger file
-_RESERVED = ("file", "duration", "onset", "offset", "event", "score", "embedding")
 
 
 def tag_files(
@@ -76,8 +63,9 @@ def tag_files(
     Parameters
     ----------
     tagger : estimator
-        Fitted :class:`sktagger.AudioTagger`, :class:`sktagger.TunedThresholdTagger` around one, or
-        pipeline of one and a :class:`sktagger.ThresholdTuner`.
+        Fitted :class:`sktagger.AudioTagger`, :class:`sktagger.TunedThresholdTagger` around one,
+        pipeline of one and a :class:`sktagger.ThresholdTuner`, or :class:`EventDetector`, whose
+        thresholds and smoothing are for kind "events".
     files : path, or iterable of paths
         Audio files, folders, which are searched with all folders below, and patterns such as
         ``"2024-*/*.flac"``.
@@ -106,7 +94,8 @@ def tag_files(
         Number of files in a part. A run that is killed loses the results of one part per process.
     part : tuple (i, n), default=(1, 1)
         Tag only the i-th of n shares of the files, for several machines or jobs that write into the
-        same folder at the same time.
+        same folder at the same time, with ``resume=True``. Another n may be used later: each file
+        has its results once. At the same time, shares with files in common are refused.
     resume : bool, default=False
         Whether to continue in a folder that has results. Model and settings must be the same. A
         file that has changed since is tagged again.
@@ -127,7 +116,7 @@ def tag_files(
     Raises
     ------
     BlockingIOError
-        If another process is tagging the same part into the folder.
+        If another process is tagging the same part, or one with files in common, into the folder.
     FileExistsError
         If the folder has results, and `resume` is False.
     FileNotFoundError
@@ -141,8 +130,9 @@ def tag_files(
 
     Notes
     -----
-    A part is a Parquet file of its own, whose metadata list the files, their sizes and times.
-    ``manifest.json`` has the settings and a fingerprint of the model.
+    Results are Parquet files, whose metadata list the audio files, their sizes and times.
+    ``manifest.json`` has the settings and a fingerprint of the model. Files beginning with
+    ``.lock`` keep processes apart; they may stay.
 
     Embeddings are stored as float16, half of the size of float32. With EfficientAT mn04 on the 400
     clips of ESC-10, the ten nearest clips of each clip, by cosine, are those of float32.
@@ -151,19 +141,27 @@ def tag_files(
     --------
     A night per machine, then a table of all::
 
-        tag_files(tagger, "archive", "results", part=(3, 10), n_jobs=-1)
+        tag_files(tagger, "archive", "results", part=(3, 10), resume=True, n_jobs=-1)
         read_results("results", columns=["file", "onset", "Rain"])
     """
-    inner, threshold = unwrap(tagger, threshold)
-    task = _check_task(inner, kind, window, hop, threshold, dict(detection or {}), embeddings)
-    share, n_shares = _check_part(part)
+    inner, task, _ = plan(
+        tagger,
+        kind,
+        window=window,
+        hop=hop,
+        threshold=threshold,
+        detection=detection,
+        embeddings=embeddings,
+    )
+    share, n_shares = check_part(part)
     if not isinstance(files_per_part, int) or files_per_part < 1:
         raise ValueError(f"files_per_part={files_per_part!r}, but it must be an integer above 0.")
     folder = expand_path(out_dir)
-    found = [path for path in find_recordings(files) if _share_of(path, n_shares) == share - 1]
-    check_manifest(folder, inner, task, resume=resume)
-
-    with _locked(folder, share, n_shares):
+    found = [path for path in find_recordings(files) if share_of(path, n_shares) == share]
+    folder.mkdir(parents=True, exist_ok=True)
+    with folder_locked(folder):
+        check_manifest(folder, inner, task, resume=resume)
+    with share_locked(folder, share, n_shares):
         _tag_pending(inner, found, folder, task, files_per_part, n_jobs, verbose)
     skipped = read_skipped(folder)
     return skipped.loc[skipped["file"].isin(found)].reset_index(drop=True)
@@ -172,7 +170,8 @@ def tag_files(
 def _tag_pending(tagger, paths, folder, task, files_per_part, n_jobs, verbose):
     delete_partial(folder, age=_MAX_WRITING_TIME)  # of runs that were killed
     versions = {path: Version.of(path) for path in paths}
-    todo = _pending(folder, versions)
+    with folder_locked(folder):
+        todo = _pending(folder, versions)
     groups = [
         {path: versions[path] for path in todo[i : i + files_per_part]}
         for i in range(0, len(todo), files_per_part)
@@ -190,24 +189,6 @@ def _tag_pending(tagger, paths, folder, task, files_per_part, n_jobs, verbose):
             calls = (delayed(run)(model, group) for group in groups)
             for n_files in Parallel(n_jobs, return_as="generator")(calls):
                 bar.update(n_files)
-
-
-@contextmanager
-def _locked(folder, share, n_shares):
-    """Keep other processes from tagging the same share; a lock ends with its process."""
-    lock = FileLock(folder / f".lock-{share}-of-{n_shares}", timeout=0)
-    try:
-        with suppress(NotImplementedError):  # of file systems that have no locks
-            lock.acquire()
-    except Timeout as error:
-        raise BlockingIOError(
-            f"Another process is tagging part={(share, n_shares)} into {str(folder)!r}. Wait until "
-            "it ends, or give each process another part."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def find_recordings(
@@ -256,50 +237,6 @@ def find_recordings(
             raise FileNotFoundError(f"{what}. Relative paths start at the working directory.")
         found.update(dict.fromkeys(paths))
     return list(found)
-
-
-def _check_task(tagger, kind, window, hop, threshold, detection, embeddings):
-    if kind not in KINDS:
-        raise ValueError(f"kind={kind!r}, but it must be one of {', '.join(map(repr, KINDS))}.")
-    names = [str(event) for event in tagger.classes_]
-    clash = next((name for name in names if name in _RESERVED), None)
-    if clash is not None and kind != "events":
-        raise ValueError(
-            f"The tagger has the event {clash!r}, which is the name of another column of the "
-            "results. Use kind='events', or rename the event."
-        )
-    if kind == "events":
-        detection = {"threshold": threshold, **detection}
-        EventStream(names, **detection)  # raises an error if a parameter is wrong
-        if isinstance(threshold, Mapping):
-            detection["threshold"] = {str(k): float(v) for k, v in threshold.items()}
-    elif detection:
-        raise ValueError(f"detection={short(detection)} has an effect only for kind='events'.")
-    if embeddings and kind == "events":
-        raise ValueError(
-            "embeddings=True has no effect for kind='events', whose rows are no windows. Use "
-            "kind='windows' in another folder."
-        )
-    if embeddings:
-        check_has_embeddings(tagger)
-    window, hop = task_windows(tagger, kind, window, hop)
-    window = None if window is None else float(window)
-    return Task(kind, window, None if hop is None else float(hop), detection, bool(embeddings))
-
-
-def _check_part(part):
-    try:
-        share, n_shares = map(int, part)
-    except (TypeError, ValueError):
-        share, n_shares = 0, 0
-    if not 1 <= share <= n_shares:
-        raise ValueError(f"part={part!r}, but it must be (i, n) with 1 <= i <= n.")
-    return share, n_shares
-
-
-def _share_of(path, n_shares):
-    digest = hashlib.sha256(os.fsencode(os.path.abspath(path))).digest()
-    return int.from_bytes(digest[:8], "big") % n_shares
 
 
 def _pending(folder, versions):

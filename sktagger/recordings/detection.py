@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import partial
+from inspect import signature
 from typing import Any, Literal
 
 import numpy as np
@@ -28,6 +29,7 @@ __all__ = [
     "clip_names",
     "detect_events",
     "detection_windows",
+    "resolve_detection",
     "scores_in_time",
     "tagger_and_thresholds",
 ]
@@ -56,8 +58,9 @@ def detect_events(
     Parameters
     ----------
     tagger : estimator
-        Fitted :class:`sktagger.AudioTagger`, :class:`sktagger.TunedThresholdTagger` around one, or
-        pipeline of one and a :class:`sktagger.ThresholdTuner`.
+        Fitted :class:`sktagger.AudioTagger`, :class:`sktagger.TunedThresholdTagger` around one,
+        pipeline of one and a :class:`sktagger.ThresholdTuner`, or :class:`EventDetector`. The
+        latter brings its own thresholds, smoothing and windows, so these must not be given.
     source : path, section, waveform, iterator of blocks, or list of clips
         One recording: a path, a section ``(path, start, stop)``, an array of shape (n_samples,), or
         an iterator of blocks, see :meth:`sktagger.AudioTagger.iter_scores`. Few of its scores are
@@ -102,8 +105,9 @@ def detect_events(
     TypeError
         If `tagger` has no scores in time.
     FileNotFoundError, ValueError
-        If a recording cannot be read or a parameter is out of range. With ``on_error="warn"`` or
-        "skip" of the tagger, those of several recordings have no events instead.
+        If a recording cannot be read, a parameter is out of range, or an `EventDetector` has it
+        tuned. With ``on_error="warn"`` or
+        "skip" of the tagger, unreadable ones of several recordings have no events instead.
 
     See Also
     --------
@@ -124,17 +128,7 @@ def detect_events(
     >>> list(detect_events(tagger, X[:2], threshold=0.0).columns)
     ['clip', 'onset', 'offset', 'event', 'score']
     """
-    inner, tuned = tagger_and_thresholds(tagger)
-    if isinstance(threshold, str):
-        if threshold != "tuned":
-            raise ValueError(
-                f"threshold={short(threshold)} is unknown. It must be 'tuned', a number, or one "
-                "number per event. Pass threshold=0.5."
-            )
-        threshold = 0.5 if tuned is None else tuned
-    is_single = _is_single(source)
-    options: dict[str, Any] = {
-        "threshold": threshold,
+    given: dict[str, Any] = {
         "low": low,
         "smoothing": smoothing,
         "filter_length": filter_length,
@@ -145,8 +139,8 @@ def detect_events(
         "score": score,
         "step": step,
     }
-    window, hop = detection_windows(inner, window, hop)
-    if is_single:
+    inner, options, window, hop = resolve_detection(tagger, threshold, given, window, hop)
+    if _is_single(source):
         return _detect(inner, source, options, window, hop, sample_rate)
     X = source
     tables = [find_events(scores, **options) for scores in scores_in_time(inner, X, window, hop)]
@@ -165,27 +159,89 @@ def _detect(tagger, source, options, window, hop, sample_rate):
     return events_table([*found, *stream.finish()], tagger.classes_)
 
 
-def tagger_and_thresholds(tagger: Any) -> tuple[Any, dict[Any, float] | None]:
-    """Return the tagger inside of an estimator, and the thresholds that were tuned for it.
+def resolve_detection(
+    tagger: Any, threshold: Any, options: Mapping[str, Any], window: Any, hop: Any
+) -> tuple[Any, dict[str, Any], float | None, float | None]:
+    """Return what detects events: a tagger, the parameters of `EventStream`, and the windows.
 
     Parameters
     ----------
     tagger : estimator
-        See :func:`detect_events`.
+        See :func:`detect_events`, as for the following parameters.
+    threshold : "tuned", float, mapping or array-like
+    options : dict
+        Other parameters of :class:`sktagger.recordings.EventStream`.
+    window, hop : float, "auto" or None
 
     Returns
     -------
     inner : estimator
         It has `predict_segments`.
-    thresholds : dict of event to float, or None
+    options : dict
+    window, hop : float or None
 
     Raises
     ------
     TypeError
         If there is no tagger with scores in time.
+    ValueError
+        If `window` and `hop` do not fit, or a parameter is given that an `EventDetector` has tuned.
+    """
+    inner, thresholds = tagger_and_thresholds(tagger, threshold)
+    if hasattr(tagger, "_tuned_options"):
+        tuned = tagger._tuned_options()
+        defaults = {name: p.default for name, p in signature(EventStream).parameters.items()}
+        defaults |= {"threshold": "tuned", "window": "auto", "hop": None}
+        given = {**options, "threshold": threshold, "window": window, "hop": hop}
+        for name in (*tuned, "window", "hop"):
+            if name in given and not _is_default(given[name], defaults[name]):
+                raise ValueError(
+                    f"{name}={short(given[name])} is given, but tagger is an EventDetector, which "
+                    f"has tuned its own {name} or depends on it. Leave it out, or pass "
+                    "`detector.tagger` as tagger, with the options that you want of "
+                    "`detector.options_`."
+                )
+        return inner, {**options, **tuned}, *detection_windows(inner, "auto", None)
+    resolved = {"threshold": 0.5 if thresholds is None else thresholds, **options}
+    return inner, resolved, *detection_windows(inner, window, hop)
+
+
+def _is_default(value, default):
+    return value is default or bool(np.ndim(value) == 0 and value == default)
+
+
+def tagger_and_thresholds(tagger: Any, threshold: Any = "tuned") -> tuple[Any, Any]:
+    """Return the tagger inside of an estimator, and the thresholds to use.
+
+    Parameters
+    ----------
+    tagger : estimator
+        See :func:`detect_events`.
+    threshold : "tuned", float, mapping or array-like of shape (n_events,), default="tuned"
+        "tuned": the thresholds of the tagger.
+
+    Returns
+    -------
+    inner : estimator
+        It has `predict_segments`.
+    thresholds : dict of event to float, or as given, or None
+        None: "tuned", but the tagger has none. Those of an `EventDetector` do not count, because
+        they depend on its smoothing.
+
+    Raises
+    ------
+    TypeError
+        If there is no tagger with scores in time.
+    ValueError
+        If `threshold` is another text.
     NotFittedError
         If it is not fitted.
     """
+    if isinstance(threshold, str) and threshold != "tuned":
+        raise ValueError(
+            f"threshold={short(threshold)} is unknown. It must be 'tuned', a number, or one "
+            "number per event. Pass threshold=0.5."
+        )
     thresholds = None
     inner = tagger
     while not hasattr(inner, "predict_segments"):
@@ -200,17 +256,19 @@ def tagger_and_thresholds(tagger: Any) -> tuple[Any, dict[Any, float] | None]:
             if thresholds is None and len(inner.steps) > 1:
                 thresholds = inner.steps[-1][1].thresholds_
             inner = inner.steps[0][1]
+        elif hasattr(inner, "_tuned_options"):
+            inner = inner.tagger
         else:
             raise TypeError(
                 f"tagger is a {type(tagger).__name__}, which has no scores in time. It must be an "
-                "AudioTagger, a TunedThresholdTagger around one, or a pipeline of one and a "
-                "ThresholdTuner. Pass the fitted AudioTagger."
+                "AudioTagger, a TunedThresholdTagger around one, a pipeline of one and a "
+                "ThresholdTuner, or an EventDetector. Pass the fitted AudioTagger."
             )
     check_is_fitted(inner)
     if isinstance(thresholds, np.ndarray):
         # The columns of a pipeline's scores are those of its tagger.
         thresholds = dict(zip(inner.classes_, thresholds, strict=True))
-    return inner, thresholds
+    return inner, thresholds if isinstance(threshold, str) else threshold
 
 
 def clip_names(X: Any, n_clips: int) -> tuple[str, list[Any]]:

@@ -81,7 +81,8 @@ class EventDetector(MetaEstimatorMixin, BaseEstimator):
 
     See Also
     --------
-    detect_events : Events in recordings, with given thresholds.
+    detect_events : Takes a fitted detector as its tagger, for recordings of any length, as do
+        :func:`tag_files` for whole archives.
 
     Examples
     --------
@@ -243,6 +244,11 @@ class EventDetector(MetaEstimatorMixin, BaseEstimator):
         check_lengths(tables, targets.indicator, ("X", "events"))
         predicted = np.array([np.isin(names, table["event"]) for table in found])
         return float(mean_f1(targets.indicator, predicted.astype(int)))
+
+    def _tuned_options(self) -> dict[str, Any]:
+        """Return the parameters with which other functions find the same events."""
+        check_is_fitted(self)
+        return self.options_
 
     def _low(self, thresholds: np.ndarray) -> np.ndarray:
         return thresholds if self.hysteresis is None else thresholds * self.hysteresis

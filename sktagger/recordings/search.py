@@ -17,8 +17,9 @@ from sktagger.audio.reading import Section as Samples
 from sktagger.audio.reading import audio_info
 from sktagger.recordings._manifest import fingerprint, read_manifest
 from sktagger.recordings._neighbors import METRICS, Neighbors, Queries
-from sktagger.recordings._recording import Embeddings, unwrap
+from sktagger.recordings._recording import Embeddings
 from sktagger.recordings._results import Block, Part, Version, read_blocks, read_parts
+from sktagger.recordings.detection import tagger_and_thresholds
 
 __all__ = ["nearest"]
 
@@ -230,7 +231,7 @@ def _embed(folder, manifest, source, known, tagger):
             f"query: {source} {why}, so its embedding must be computed. Give the tagger that the "
             "archive was tagged with, or the times of a window of the archive."
         )
-    inner, _ = unwrap(tagger, "tuned")
+    inner, _ = tagger_and_thresholds(tagger)
     if fingerprint(inner) != manifest["model"]:
         raise ValueError(
             f"tagger: results={str(folder)!r} has embeddings of another model, which cannot be "

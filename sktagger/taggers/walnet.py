@@ -172,7 +172,7 @@ class WALNetTagger(AudioTagger):
     --------
     AudioTagger : The same for any network.
     ThresholdTuner : Binary predictions from scores, by per-event thresholds.
-    sktagger.load_database : Reads files and events from a JSON database.
+    sktagger.load_database : Reads files and events from a database.
 
     Notes
     -----
