@@ -75,7 +75,8 @@ def measure_stages(files, precision, n_repeats, batch_size):
     from torch.nn import functional as F
 
     from sktagger import STFT, Augmentation
-    from sktagger.audio.augmentation import draw_waveform, roll
+    from sktagger.audio._waveforms import roll
+    from sktagger.audio.draws import draw_waveform
     from sktagger.audio.reading import Section, read_audio, to_mono
     from sktagger.audio.spectral import stft
     from sktagger.networks import WALNet

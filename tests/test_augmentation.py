@@ -8,15 +8,16 @@ from hypothesis import strategies as st
 from scipy.stats import kstest, truncexpon, truncnorm, uniform
 from sklearn.base import clone
 
-from sktagger.audio.augmentation import (
-    Augmentation,
+from sktagger.audio._waveforms import roll
+from sktagger.audio.augmentation import Augmentation
+from sktagger.audio.draws import (
     draw_features,
     draw_mixup_onset,
     draw_waveform,
-    roll,
     truncated_normal,
 )
-from sktagger.audio.spectral import STFT, STFTSizes, frame_onsets, stretched_onsets
+from sktagger.audio.onsets import stretched_onsets
+from sktagger.audio.spectral import STFT, STFTSizes, frame_onsets
 
 N_DRAWS = 3000
 AT_44K = STFT().sizes(44100)
@@ -60,6 +61,31 @@ def test_default_differs_from_the_published_settings_in_three_values():
     assert differences == {"gain_mean": 1.0, "mixup_delay": 80, "final_weak_fraction": 0.0}
 
 
+def test_published_settings_of_the_fbcrnn():
+    expected = {
+        "roll_prob": 0,
+        "gain_mean": 0,
+        "gain_std": 1,
+        "gain_limit": np.log(3),
+        "stretch": 0,
+        "time_warp": 0.1,
+        "mixup_prob": 2 / 3,
+        "mixup_domain": "waveform",
+        "mixup_delay": 0,
+        "warp_std": 0.08,
+        "noise": 0.2,
+        "time_mask": 0.2,
+        "time_mask_frames": 70,
+        "mel_mask": 20,
+        "final_weak_fraction": 0,
+    }
+    settings = Augmentation.fbcrnn_reference()
+    settings.validate()
+    params = settings.get_params()
+    assert {name: params[name] for name in expected} == pytest.approx(expected)
+    assert params.keys() - expected.keys() == {"mixup_overlap", "mixup_max_length"}  # no effect
+
+
 def test_weak_settings_are_never_stronger():
     strong, weak = Augmentation(mel_mask=7), Augmentation(stretch=0.1, gain_std=0, mixup_prob=0)
     light = {"mixup_prob": 0.0, "stretch": 0.2, "gain_std": 0.3}
@@ -85,6 +111,15 @@ def test_weak_settings_are_never_stronger():
         ("mixup_overlap", 1.1),
         ("mixup_overlap", 0),
         ("stretch", 1),
+        ("time_warp", -0.1),
+        ("time_warp", 0.31),
+        ("time_warp", None),
+        ("noise", -0.1),
+        ("noise", 10.1),
+        ("noise", np.nan),
+        ("mixup_domain", "time"),
+        ("mixup_domain", None),
+        ("mixup_domain", 1),
         ("gain_std", np.inf),
         ("gain_mean", 1000),
         ("mixup_max_length", 0),
@@ -104,6 +139,12 @@ def test_weak_settings_are_never_stronger():
 def test_setting_out_of_range(name, value):
     with pytest.raises(ValueError, match=rf"Augmentation: {name}={value!r}, but it must be"):
         Augmentation(**{name: value}).validate()
+
+
+def test_stretch_and_time_warp_exclude_each_other():
+    with pytest.raises(ValueError, match=r"stretch=0\.5 and time_warp=0\.1 exclude each other"):
+        Augmentation(time_warp=0.1).validate()
+    Augmentation(time_warp=0.1, stretch=0).validate()
 
 
 def test_distribution_of_the_truncated_normal(rng):

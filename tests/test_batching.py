@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from sktagger._utils.threads import prefetch
-from sktagger.audio.augmentation import Augmentation, FeatureDraw, WaveformDraw
+from sktagger.audio.augmentation import Augmentation
 from sktagger.audio.clips import ArrayClips
+from sktagger.audio.draws import FeatureDraw, WaveformDraw
 from sktagger.audio.reading import to_mono
 from sktagger.audio.spectral import STFTSizes, stft
 from sktagger.batching.dataset import ClipDataset

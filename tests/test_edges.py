@@ -6,13 +6,16 @@ import pytest
 import torch
 
 from sktagger.audio.edges import prepare, prepare_blocks
-from sktagger.audio.spectral import STFTSizes, frame_onsets, stft, stretched_onsets, window_of
+from sktagger.audio.onsets import stretched_onsets
+from sktagger.audio.spectral import STFTSizes, frame_onsets, stft, window_of
 
 EDGES = {
     "plain": {},
-    "center": {"center": True},
+    "center": {"edges": "reflect"},
     "preemphasis": {"preemphasis": 0.97},
-    "both": {"center": True, "preemphasis": 0.97},
+    "both": {"edges": "reflect", "preemphasis": 0.97},
+    "zeros": {"edges": "zeros"},
+    "zeros and preemphasis": {"edges": "zeros", "preemphasis": 0.97},
 }
 SIZES = STFTSizes(64, 20, 40, "hann")
 
@@ -35,7 +38,7 @@ def test_length_and_frames_are_those_of_the_prepared_waveform(edges, n_samples):
 
 @pytest.mark.parametrize("n_samples", [65, 100, 1017])
 def test_centered_frames_are_those_of_librosa(n_samples):
-    waveform, sizes = noise(n_samples), STFTSizes(64, 20, 64, "hann", center=True)
+    waveform, sizes = noise(n_samples), STFTSizes(64, 20, 64, "hann", edges="reflect")
     got = stft(prepare(waveform, sizes), frame_onsets(n_samples, sizes), sizes)
     expected = librosa.stft(waveform, n_fft=64, hop_length=20, pad_mode="reflect").T
     np.testing.assert_allclose(got[..., 0] + 1j * got[..., 1], expected, atol=1e-5)
@@ -43,7 +46,7 @@ def test_centered_frames_are_those_of_librosa(n_samples):
 
 def test_centered_short_windows_have_the_power_of_torch():
     """PyTorch centers a short window in the FFT, which changes the phase only."""
-    waveform, sizes = noise(500), SIZES._replace(center=True, periodic=False)
+    waveform, sizes = noise(500), SIZES._replace(edges="reflect", periodic=False)
     got = stft(prepare(waveform, sizes), frame_onsets(500, sizes), sizes)
     window = torch.hann_window(40, periodic=False)
     expected = torch.stft(

@@ -6,7 +6,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 
-from sktagger.audio.spectral import STFT, STFTSizes, frame_onsets, stft, stretched_onsets
+from sktagger.audio.onsets import stretched_onsets
+from sktagger.audio.spectral import STFT, STFTSizes, frame_onsets, stft
 
 AT_44K = STFTSizes(n_fft=2048, hop_length=882, win_length=1764)
 

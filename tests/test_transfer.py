@@ -30,7 +30,14 @@ SIZES = [STFT(), STFT(n_fft=200), STFT(hop_length=300, win_length=100)]
 
 
 @pytest.mark.parametrize("stft", SIZES)
-@pytest.mark.parametrize("augmentation", [None, Augmentation(mixup_prob=1.0)])
+@pytest.mark.parametrize(
+    "augmentation",
+    [
+        None,
+        Augmentation(mixup_prob=1.0),
+        Augmentation.fbcrnn_reference().set_params(mixup_prob=1.0),
+    ],
+)
 def test_stft_of_the_device_equals_that_of_the_loader(datasets, stft, augmentation):
     sizes = stft.sizes(RATE)
     for_cpu, for_gpu = datasets(CPU, sizes), datasets(GPU, sizes)

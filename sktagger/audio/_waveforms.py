@@ -191,3 +191,39 @@ def roll(waveform: np.ndarray, n_roll: int, sample_rate: int) -> np.ndarray:
         waveform[:, :n_fade] *= 0.5 - 0.5 * cosine
         waveform[:, -n_fade:] *= 0.5 + 0.5 * cosine
     return np.roll(waveform, n_roll, axis=1)
+
+
+def place(waveform: np.ndarray, offset: int, n_total: int, n_fade: int) -> np.ndarray:
+    """Put a waveform into silence.
+
+    Its edges fade as a raised cosine, except those that are edges of the result, too.
+
+    Parameters
+    ----------
+    waveform : ndarray of shape (n_samples,), float32
+    offset : int
+        Its first sample in the result, from 0 to ``n_total - n_samples``.
+    n_total : int
+        Length of the result in samples.
+    n_fade : int
+        Length of a fade in samples, or that of the waveform if it is shorter.
+
+    Returns
+    -------
+    ndarray of shape (n_total,), float32
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> place(np.ones(6, np.float32), 1, 8, 2)
+    array([0. , 0. , 0.5, 1. , 1. , 0.5, 0. , 0. ], dtype=float32)
+    """
+    end, n_fade = offset + len(waveform), min(n_fade, len(waveform))
+    placed = np.zeros(n_total, np.float32)
+    placed[offset:end] = waveform
+    rising = (0.5 - 0.5 * np.cos(np.pi * np.arange(n_fade) / max(1, n_fade))).astype(np.float32)
+    if offset > 0:
+        placed[offset : offset + n_fade] *= rising
+    if end < n_total:
+        placed[end - n_fade : end] *= rising[::-1]
+    return placed

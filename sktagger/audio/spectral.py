@@ -1,12 +1,11 @@
 """Short-time Fourier transform of waveforms.
 
 An STFT is defined by the onsets of its frames in samples. Evenly spaced onsets give the plain
-STFT. If the spacing changes from second to second, the clip is stretched in time.
+STFT; :mod:`sktagger.audio.onsets` has others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ from sklearn.base import BaseEstimator
 
 from sktagger._utils.text import printable, short
 
-__all__ = ["STFT", "STFTSizes", "frame_onsets", "stft", "stretched_onsets", "window_of"]
+__all__ = ["STFT", "STFTSizes", "frame_onsets", "samples_missing", "stft", "window_of"]
 
 _MAX_SIZE = 2**20  # 24 s at 44.1 kHz; settings from a file must not fill the memory
 _BLOCK = 64  # frames that are transformed at a time, few enough for the CPU cache
@@ -39,9 +38,12 @@ class STFTSizes(NamedTuple):
         Window of :func:`scipy.signal.get_window`.
     periodic : bool, default=True
         Whether the window is periodic, as is usual for an STFT, or symmetric.
-    center : bool, default=False
-        Whether frame k is centered at sample ``k * hop_length``. The waveform is then reflected at
-        its edges by half a window.
+    edges : {"drop", "reflect", "zeros"}, default="drop"
+        "drop": frames begin with the waveform, and samples at the end that fill no frame are
+        dropped. "reflect": frame k is centered at sample ``k * hop_length``; the waveform is
+        reflected at its edges by half a window. "zeros": the waveform is surrounded by zeros, so
+        that there are exactly ``ceil(n_samples / hop_length)`` frames, and frame k is centered at
+        sample ``(k + 1 / 2) * hop_length``. The window must then not be shorter than the hop.
     preemphasis : float, default=0.0
         Factor a of the filter ``y[t] = x[t + 1] - a * x[t]`` before the STFT. 0: no filter.
     min_samples : int, default=1
@@ -53,7 +55,7 @@ class STFTSizes(NamedTuple):
     win_length: int
     window: str | tuple[Any, ...] = "blackman"
     periodic: bool = True
-    center: bool = False
+    edges: str = "drop"
     preemphasis: float = 0.0
     min_samples: int = 1
 
@@ -64,8 +66,22 @@ class STFTSizes(NamedTuple):
 
     @property
     def padding(self) -> int:
-        """Number of samples that are added at each edge of a waveform."""
-        return self.win_length // 2 if self.center else 0
+        """Number of samples that are added before a waveform."""
+        if self.edges == "drop":
+            return 0
+        if self.edges == "reflect":
+            return self.win_length // 2
+        if self.edges != "zeros":
+            raise ValueError(
+                f"edges={self.edges!r} of an STFT, but it must be 'drop', 'reflect' or 'zeros'."
+            )
+        if self.win_length < self.hop_length:
+            raise ValueError(
+                f"win_length={self.win_length} is below hop_length={self.hop_length}, but this "
+                "network centers a frame in each hop, so that windows must not be shorter. Give a "
+                "longer win_length or a shorter hop_length."
+            )
+        return (self.win_length - self.hop_length) // 2
 
     def prepared_length(self, n_samples: int) -> int:
         """Return the length of a waveform after :func:`sktagger.audio.edges.prepare`.
@@ -80,13 +96,16 @@ class STFTSizes(NamedTuple):
         int
             In samples.
         """
-        n_samples = max(n_samples, self.min_samples)
-        return n_samples - (self.preemphasis != 0) + 2 * self.padding
+        n_samples, padding = max(n_samples, self.min_samples), self.padding
+        if self.edges == "zeros":
+            n_frames = -(-n_samples // self.hop_length)
+            return (n_frames - 1) * self.hop_length + self.win_length
+        return n_samples - (self.preemphasis != 0) + 2 * padding
 
     def n_frames(self, n_samples: int) -> int:
         """Return the number of frames of a waveform.
 
-        Samples at the end that do not fill a frame are dropped.
+        Samples at the end of the prepared waveform that do not fill a frame are dropped.
 
         Parameters
         ----------
@@ -230,50 +249,6 @@ def frame_onsets(n_samples: int, sizes: STFTSizes) -> np.ndarray:
     return np.arange(sizes.n_frames(n_samples)) * sizes.hop_length
 
 
-def stretched_onsets(
-    n_samples: int, sizes: STFTSizes, sample_rate: float, draw_factor: Callable[[], float]
-) -> np.ndarray:
-    """Return frame onsets whose spacing changes from second to second.
-
-    Each section of about one second has a factor f and the hop ``int(hop_length / f)``. A larger
-    factor gives more frames, so the clip becomes slower. Window and FFT do not change, so
-    frequencies stay the same.
-
-    Parameters
-    ----------
-    n_samples : int
-        Length of the waveform.
-    sizes : STFTSizes
-        Sizes of the STFT.
-    sample_rate : float
-        In Hz.
-    draw_factor : callable
-        Called without arguments for the factor of the next section, above 0.
-
-    Returns
-    -------
-    ndarray of shape (n_frames,), int
-        In samples of the prepared waveform, see :func:`sktagger.audio.edges.prepare`.
-
-    Examples
-    --------
-    >>> stretched_onsets(5000, STFT().sizes(44100), 44100, lambda: 2.0)
-    array([   0,  441,  882, 1323, 1764, 2205, 2646, 3087])
-    """
-    last = sizes.prepared_length(n_samples) - sizes.win_length
-    if last < 0:
-        return np.zeros(1, dtype=int)
-    pieces = []
-    onset = 0
-    while onset <= last:
-        hop = max(1, int(sizes.hop_length / draw_factor()))
-        length = max(1, int(sample_rate) // hop) * hop
-        stop = last + 1 if onset + length > last else onset + length
-        pieces.append(np.arange(onset, stop, hop))
-        onset += length
-    return np.concatenate(pieces)
-
-
 def stft(
     waveform: np.ndarray, onsets: np.ndarray, sizes: STFTSizes, *, out: np.ndarray | None = None
 ) -> np.ndarray:
@@ -282,8 +257,8 @@ def stft(
     Parameters
     ----------
     waveform : ndarray of shape (n_samples,), float
-        Prepared, see :func:`sktagger.audio.edges.prepare`. A waveform that is shorter than the
-        window is zero-padded at the end.
+        Prepared, see :func:`sktagger.audio.edges.prepare`. Zeros follow for frames that end after
+        it.
     onsets : ndarray of shape (n_frames,), int
         First sample of each frame, see :func:`frame_onsets`.
     sizes : STFTSizes
@@ -304,8 +279,9 @@ def stft(
     (4, 1025, 2)
     """
     waveform = np.asarray(waveform, dtype=np.float32)
-    if len(waveform) < sizes.win_length:
-        waveform = np.pad(waveform, (0, sizes.win_length - len(waveform)))
+    missing = samples_missing(len(waveform), onsets, sizes)
+    if missing:
+        waveform = np.pad(waveform, (0, missing))
     if out is None:
         out = np.zeros((len(onsets), sizes.n_bins, 2), dtype=np.float32)
     window = window_of(sizes)
@@ -319,6 +295,26 @@ def stft(
         spectrum = rfft(windowed).view(np.float32)
         out[start : start + _BLOCK] += spectrum.reshape(len(first), sizes.n_bins, 2)
     return out
+
+
+def samples_missing(n_samples: int, onsets: np.ndarray, sizes: STFTSizes) -> int:
+    """Count the zeros that must follow a waveform so that all frames lie inside of it.
+
+    Parameters
+    ----------
+    n_samples : int
+        Length of the prepared waveform.
+    onsets : ndarray of shape (n_frames,), int
+        First sample of each frame.
+    sizes : STFTSizes
+        Sizes of the STFT.
+
+    Returns
+    -------
+    int
+        At least 0.
+    """
+    return max(0, int(np.max(onsets, initial=0)) + sizes.win_length - n_samples)
 
 
 def window_of(sizes: STFTSizes) -> np.ndarray:

@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sktagger._utils.warnings import warn
-from sktagger.audio.augmentation import FeatureDraw, roll
+from sktagger.audio._waveforms import place, roll
 from sktagger.audio.clips import ArrayClips, FileClips
 from sktagger.audio.edges import prepare
 from sktagger.audio.reading import channels_cancel, to_mono
-from sktagger.audio.spectral import STFTSizes, frame_onsets, stft
+from sktagger.audio.spectral import STFTSizes, frame_onsets, samples_missing, stft
 from sktagger.audio.unreadable import Unreadable
 from sktagger.batching.device_transfer import padded_length, pin
 from sktagger.batching.plans import Example
@@ -78,7 +78,7 @@ class ClipDataset(Dataset):
     scale : {"peak", "raw"}, default="peak"
         How waveforms are scaled, see :func:`sktagger.audio.reading.to_mono`.
     distortions : sequence of str, default=("warp", "time_mask", "mel_mask")
-        Fields of :class:`sktagger.audio.augmentation.FeatureDraw` that the network can apply.
+        Fields of :class:`sktagger.audio.draws.FeatureDraw` that the network can apply.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class ClipDataset(Dataset):
         device: torch.device = _CPU,
         unreadable: Unreadable | None = None,
         scale: str = "peak",
-        distortions: Sequence[str] = FeatureDraw._fields,
+        distortions: Sequence[str] = ("warp", "time_mask", "mel_mask"),
     ):
         self.clips = clips
         self.lengths = lengths
@@ -164,9 +164,10 @@ class ClipDataset(Dataset):
         dict of Tensor
             Arguments of :meth:`sktagger.networks.NetworkModule.forward`: `stft`
             (n_clips, 1, n_frames, n_bins, 2), `n_frames` (n_clips,) and, if the examples are
-            distorted, those of `warp`, `time_mask` and `mel_mask` (n_clips, 2) that the network
-            can apply. For a GPU, or if the STFT does not fit into memory, `stft` is replaced by
-            `samples`, `onsets` and `places`, see :func:`sktagger.networks.stft_of_frames`.
+            distorted, those of `warp`, `time_mask`, `mel_mask` and `noise` (n_clips, 2) that the
+            network can apply. There is no `noise` if its level is 0 in all clips. For a GPU, or if
+            the STFT does not fit into memory, `stft` is replaced by `samples`, `onsets` and
+            `places`, see :func:`sktagger.networks.stft_of_frames`.
         """
         inputs = None
         if self.device.type == "cpu":
@@ -177,7 +178,9 @@ class ClipDataset(Dataset):
         inputs["n_frames"] = torch.tensor([e.n_frames for e in examples])
         if examples[0].features is not None:
             for name in self.distortions:
-                inputs[name] = torch.tensor([getattr(e.features, name) for e in examples])
+                values = [getattr(e.features, name) for e in examples]
+                if name != "noise" or any(level for level, _ in values):
+                    inputs[name] = torch.tensor(values)
         return inputs
 
     def load(self, examples: list[Example]) -> Batch:
@@ -231,7 +234,7 @@ class ClipDataset(Dataset):
         length = padded_length(max(e.n_frames for e in examples))
         spectra = np.zeros((len(examples), 1, length, self.sizes.n_bins, 2), np.float32)
         for spectrum, example, of_parts in zip(spectra, examples, waveforms, strict=True):
-            for part, waveform in zip(example.parts, of_parts, strict=True):
+            for part, waveform in _separate(example.parts, of_parts):
                 onsets = self._onsets(part)
                 out = spectrum[0, part.onset : part.onset + len(onsets)]
                 stft(waveform, onsets, self.sizes, out=out)
@@ -243,9 +246,9 @@ class ClipDataset(Dataset):
         samples, onsets, places = [], [], []
         n_samples = 0
         for row, (example, of_parts) in enumerate(zip(examples, waveforms, strict=True)):
-            for part, waveform in zip(example.parts, of_parts, strict=True):
+            for part, waveform in _separate(example.parts, of_parts):
                 first = self._onsets(part)
-                missing = max(0, self.sizes.win_length - len(waveform))
+                missing = samples_missing(len(waveform), first, self.sizes)
                 samples.append(np.pad(waveform, (0, missing)))
                 onsets.append(first + n_samples)
                 places.append(row * length + part.onset + np.arange(len(first)))
@@ -265,6 +268,9 @@ class ClipDataset(Dataset):
             return prepare(to_mono(waveform, self.scale), self.sizes)
         waveform = to_mono(roll(waveform, part.draw.n_roll, self.sample_rate), self.scale)
         waveform *= np.float32(part.draw.gain)
+        if part.draw.n_total is not None:
+            n_fade = self.sizes.win_length
+            waveform = place(waveform, part.draw.offset, part.draw.n_total, n_fade)
         return prepare(waveform, self.sizes)
 
     def _load(self, index):
@@ -341,6 +347,14 @@ class ClipDataset(Dataset):
             for example in examples
         ]
         return torch.from_numpy(events), torch.from_numpy(np.array(weights, np.float32))
+
+
+def _separate(parts, waveforms):
+    """Pair the parts of an example with their waveforms; those of one mixture are added up."""
+    first = parts[0]
+    if first.draw is not None and first.draw.n_total is not None:
+        return [(first, sum(waveforms[1:], waveforms[0]))]
+    return zip(parts, waveforms, strict=True)
 
 
 def count_frames(examples: Sequence[Example]) -> int:

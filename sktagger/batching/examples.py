@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sktagger.audio.augmentation import FeatureDraw, WaveformDraw
+from sktagger.audio.draws import FeatureDraw, WaveformDraw
 from sktagger.audio.spectral import STFTSizes
 
 __all__ = ["Example", "Part", "plain_example"]

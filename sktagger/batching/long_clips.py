@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sktagger.audio.augmentation import WaveformDraw
+from sktagger.audio.draws import WaveformDraw
 from sktagger.audio.edges import prepare_blocks
 from sktagger.audio.reading import is_lost
 from sktagger.batching.dataset import ClipDataset

@@ -12,10 +12,11 @@ from itertools import repeat
 import numpy as np
 from sklearn.base import clone
 
-from sktagger.audio.augmentation import (
-    Augmentation,
+from sktagger.audio.augmentation import Augmentation
+from sktagger.audio.draws import (
     draw_features,
     draw_mixup_onset,
+    draw_superposition,
     draw_waveform,
 )
 from sktagger.audio.spectral import STFTSizes
@@ -214,18 +215,26 @@ class TrainingPlan:
             example = plain_example(index, self.lengths[index], self.sizes)
             return example._replace(weight=weight)
         parts = [Part(index, self._draw_waveform(index, rng, a))]
-        n_frames = parts[0].draw.n_frames
         if len(self.lengths) > 1 and rng.random() < a.mixup_prob:
             other = self._partners.draw(index, rng)
-            draw = self._draw_waveform(other, rng, a)
-            max_frames = self.sizes.max_frames(a.mixup_max_length, self.sample_rate)
-            onset = draw_mixup_onset(a, rng, n_frames, draw.n_frames, max_frames)
-            if onset is not None:
-                begin = min(0, onset)
-                n_frames = max(n_frames, onset + draw.n_frames) - begin
-                parts = [parts[0]._replace(onset=-begin), Part(other, draw, onset - begin)]
+            parts = self._mix(parts[0], Part(other, self._draw_waveform(other, rng, a)), rng, a)
+        n_frames = max(part.onset + part.draw.n_frames for part in parts)
         features = draw_features(a, rng, n_frames, self.n_mels)
         return Example(n_frames, tuple(parts), features, weight)
+
+    def _mix(self, first, second, rng, a):
+        """Draw where two parts lie in a mixture; only the first one is left if they do not fit."""
+        if a.mixup_domain == "waveform":
+            lengths = int(self.lengths[first.index]), int(self.lengths[second.index])
+            draws = draw_superposition(rng, (first.draw, second.draw), lengths)
+            return [p._replace(draw=draw) for p, draw in zip((first, second), draws, strict=True)]
+        max_frames = self.sizes.max_frames(a.mixup_max_length, self.sample_rate)
+        n_first, n_second = first.draw.n_frames, second.draw.n_frames
+        onset = draw_mixup_onset(a, rng, n_first, n_second, max_frames)
+        if onset is None:
+            return [first]
+        begin = min(0, onset)
+        return [first._replace(onset=-begin), second._replace(onset=onset - begin)]
 
     def _draw_waveform(self, index, rng, a):
         n_samples = int(self.lengths[index])

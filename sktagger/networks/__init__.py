@@ -14,15 +14,19 @@ from sktagger.networks._protocol import Network, NetworkInput, ScoreGrid
 from sktagger.networks._state import check_state, find_state
 from sktagger.networks._stft import stft_of_frames
 from sktagger.networks.efficientat import EfficientAT, EfficientATModule
+from sktagger.networks.fbcrnn import FBCRNN, FBCRNNModule
 from sktagger.networks.panns import PANNs, PANNsModule
 from sktagger.networks.walnet import WALNet, WALNetModule
 
-NETWORKS = {network.__name__: network for network in (WALNet, EfficientAT, PANNs)}  # names in files
+# by their names in files
+NETWORKS = {network.__name__: network for network in (WALNet, FBCRNN, EfficientAT, PANNs)}
 
 __all__ = [
+    "FBCRNN",
     "NETWORKS",
     "EfficientAT",
     "EfficientATModule",
+    "FBCRNNModule",
     "Frames",
     "LogMel",
     "MaskedBatchNorm",

@@ -78,9 +78,9 @@ def make_trained(network: Network, n_events: int = N_EVENTS) -> NetworkModule:
 
 def compute_loss(network: Network, module: NetworkModule, inputs: tuple[Tensor, Tensor]) -> Tensor:
     """Compute the mean loss. Every second target is 1."""
-    scores = module(*inputs)
+    scores, outputs = module.training_outputs(*inputs)
     targets = (torch.arange(scores.numel()).view(scores.shape) % 2).float()
-    loss = network.criterion(reduction="none")(scores, targets)
+    loss = network.criterion(reduction="none")(outputs, targets)
     require(loss.shape == scores.shape, f"the loss has shape {tuple(loss.shape)}")
     require(loss.isfinite().all(), "the loss is not finite")
     return loss.mean()

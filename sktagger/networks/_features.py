@@ -165,6 +165,7 @@ class LogMel(nn.Module):
         warp: Tensor | None = None,
         time_mask: Tensor | None = None,
         mel_mask: Tensor | None = None,
+        noise: Tensor | None = None,
     ) -> Tensor:
         """Compute the features.
 
@@ -180,6 +181,10 @@ class LogMel(nn.Module):
             First frame and number of frames to set to 0 in each clip.
         mel_mask : Tensor of shape (n_clips, 2), integer, or None, default=None
             First band and number of bands to set to 0 in each clip.
+        noise : Tensor of shape (n_clips, 2), float32, or None, default=None
+            Standard deviation of white noise that is added to the features of each clip after they
+            are clamped and before they are masked, and its seed, an integer. What is added depends
+            on the seed, the number of frames and the number of bands only.
 
         Returns
         -------
@@ -192,11 +197,22 @@ class LogMel(nn.Module):
         length = x.shape[-1]
         x = self.norm(x, Frames.of(n_frames, length))
         x = x.clamp_(-CLAMP, CLAMP)
+        if noise is not None:
+            _add_noise(x, n_frames, noise)
         if time_mask is not None:
             x = x.masked_fill_(frame_mask(time_mask, length)[:, None, None, :], 0.0)
         if mel_mask is not None:
             x = x.masked_fill_(frame_mask(mel_mask, x.shape[2])[:, None, :, None], 0.0)
         return x
+
+
+def _add_noise(x, n_frames, noise):
+    """Add white noise to the frames of each clip, the same on all devices."""
+    for clip, n, (level, seed) in zip(x, n_frames.tolist(), noise.tolist(), strict=True):
+        if level:
+            generator = torch.Generator().manual_seed(int(seed))
+            drawn = torch.randn(clip.shape[1], n, generator=generator)
+            clip[0, :, :n].add_(drawn.to(clip.device), alpha=level)
 
 
 def frame_mask(onset_and_width: Tensor, length: int) -> Tensor:

@@ -108,21 +108,36 @@ class Frames(NamedTuple):
 class _Statistics(nn.Module):
     """Running mean and mean square along an axis, and the number of values they come from.
 
-    As in the published system, the mean *square* is tracked instead of the variance. Its
+    As in the published systems, the mean *square* is tracked instead of the variance. Their
     checkpoints can therefore be loaded.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the statistics.
+    eps : float, default=EPS
+        Added to the variance.
+    corrected : {"variance", "power"}, default="variance"
+        What is multiplied by N / (N - 1), if N values were tracked: the variance, which is then
+        unbiased, or, as in the published FBCRNN, the mean square alone, which adds about
+        mean**2 / N to it.
     """
 
-    def __init__(self, shape):
+    def __init__(self, shape, eps=EPS, corrected="variance"):
         super().__init__()
+        self.eps = eps
+        self.corrected = corrected
         self.register_buffer("num_tracked_values", torch.zeros(shape))
         self.register_buffer("running_mean", torch.zeros(shape))
         self.register_buffer("running_power", torch.ones(shape))
 
     def running_variance(self) -> Tensor:
-        """Compute the unbiased variance of the tracked values, plus ``EPS``."""
+        """Compute the variance of the tracked values, plus `eps`."""
         n = self.num_tracked_values.clamp(min=2)
         # for a constant input, rounding can make the difference negative
-        return n / (n - 1) * (self.running_power - self.running_mean**2).clamp(min=0) + EPS
+        if self.corrected == "power":
+            return (n / (n - 1) * self.running_power - self.running_mean**2).clamp(min=0) + self.eps
+        return n / (n - 1) * (self.running_power - self.running_mean**2).clamp(min=0) + self.eps
 
     @torch.no_grad()
     def _track(self, mean, power, n_values, weight):
@@ -145,10 +160,12 @@ class RunningNorm(_Statistics):
     ----------
     n_mels : int
         Number of mel bands.
+    corrected : {"variance", "power"}, default="variance"
+        What is multiplied by N / (N - 1): "power" in the published FBCRNN.
     """
 
-    def __init__(self, n_mels: int):
-        super().__init__((1, 1, n_mels, 1))
+    def __init__(self, n_mels: int, corrected: str = "variance"):
+        super().__init__((1, 1, n_mels, 1), EPS, corrected)
 
     def forward(self, x: Tensor, frames: Frames) -> Tensor:
         """Normalize.
@@ -170,19 +187,34 @@ class RunningNorm(_Statistics):
             n_values = frames.n_frames.sum().to(x.dtype)
             axes = (0, 1, 3)
             self._track(x.sum(axes) / n_values, x.square().sum(axes) / n_values, n_values, None)
-        scale = torch.rsqrt(self.running_variance() + EPS)
+        scale = torch.rsqrt(self.running_variance() + self.eps)
         return frames.fill_(x.sub_(self.running_mean).mul_(scale))
 
 
 class PowerBatchNorm(_Statistics):
-    """Weights and running statistics of a batch normalization."""
+    """Weights and running statistics of a batch normalization.
+
+    Parameters
+    ----------
+    n_channels : int
+        Number of channels.
+    eps : float, default=EPS
+        Added to the variance.
+    corrected : {"variance", "power"}, default="variance"
+        What is multiplied by N / (N - 1) in evaluation: "power" in the published FBCRNN.
+    ndim : int, default=4
+        Number of axes that the weights have. The second is that of channels.
+    """
 
     update_weight = 0.05  # of the newest batch in the running statistics
 
-    def __init__(self, n_channels: int):
-        super().__init__((1, n_channels, 1, 1))
-        self.gamma = nn.Parameter(torch.ones(1, n_channels, 1, 1))
-        self.beta = nn.Parameter(torch.zeros(1, n_channels, 1, 1))
+    def __init__(
+        self, n_channels: int, eps: float = EPS, corrected: str = "variance", ndim: int = 4
+    ):
+        shape = (1, n_channels, *[1] * (ndim - 2))
+        super().__init__(shape, eps, corrected)
+        self.gamma = nn.Parameter(torch.ones(shape))
+        self.beta = nn.Parameter(torch.zeros(shape))
 
 
 class MaskedBatchNorm(PowerBatchNorm):
@@ -219,7 +251,7 @@ class MaskedBatchNorm(PowerBatchNorm):
             self._track(mean.detach(), power, n_values, self.update_weight)
         else:
             mean, variance = self.running_mean, self.running_variance()
-        scale = self.gamma * torch.rsqrt(variance + EPS)
+        scale = self.gamma * torch.rsqrt(variance + self.eps)
         return frames.fill_((x - mean) * scale + self.beta)
 
 

@@ -34,9 +34,12 @@ class NetworkModule(nn.Module):
     pools_embeddings : bool
         Whether the head scores one embedding of the whole clip. Otherwise, it scores segments, and
         :meth:`pool` computes the scores of clips from theirs.
+    linear_head : bool
+        Whether logits are a linear function of embeddings, so that a head can be fitted to them.
     """
 
     pools_embeddings = False
+    linear_head = True
 
     def __init__(self, n_events: int):
         super().__init__()
@@ -277,6 +280,29 @@ class NetworkModule(nn.Module):
             return self.pool(features, n_segments)
         return features.sum(-1) / n_segments[:, None]
 
+    def pool_for_loss(
+        self, features: Tensor, n_segments: Tensor, activity: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Compute the scores of clips, and what the loss takes.
+
+        Parameters
+        ----------
+        features : Tensor of shape (n_clips, n_features, n_segments), float32
+            What :meth:`segment_features` returned for the layer None.
+        n_segments : Tensor of shape (n_clips,), integer
+            Number of segments of each clip.
+        activity : Tensor of shape (n_clips, n_events, n_frames), float32, or None, default=None
+            1 where an event is in time, else 0. Only networks with `uses_onsets` get it.
+
+        Returns
+        -------
+        scores : Tensor of shape (n_clips, n_events), float32, in [0, 1]
+        outputs : Tensor of shape (n_clips, n_events, ...), float32
+            What `Network.criterion` takes: the scores, unless a network says otherwise.
+        """
+        scores = self.pool_segments(None, features, n_segments)
+        return scores, scores
+
     def segment_scores_and_embeddings(
         self, features: Tensor, n_segments: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -337,6 +363,32 @@ class NetworkModule(nn.Module):
         Tensor of shape (n_clips, n_events), float32, in [0, 1]
         """
         raise NotImplementedError
+
+    def training_outputs(
+        self,
+        stft: Tensor,
+        n_frames: Tensor,
+        activity: Tensor | None = None,
+        **distortions: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Score each clip, and compute what the loss takes.
+
+        Parameters
+        ----------
+        stft, n_frames : Tensor
+            See :meth:`segment_scores`.
+        activity : Tensor or None, default=None
+            See :meth:`pool_for_loss`.
+        **distortions : Tensor
+            See :meth:`segment_scores`.
+
+        Returns
+        -------
+        scores, outputs : Tensor
+            See :meth:`pool_for_loss`.
+        """
+        features = self.segment_features(None, stft, n_frames, **distortions)
+        return self.pool_for_loss(*features, activity)
 
     def forward(self, stft: Tensor, n_frames: Tensor, **distortions: Tensor) -> Tensor:
         """Score each clip.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sktagger.networks._masking import EPS, Frames, PowerBatchNorm
+from sktagger.networks._masking import Frames, PowerBatchNorm
 
 _LOWEST = -1e30  # never the maximum; unlike -inf, it gives 0 if multiplied by 0
 
@@ -17,11 +17,6 @@ class NormPoolReLU(PowerBatchNorm):
     The output is 0 beyond the frames of a clip, so that the next convolution does not depend on
     padding. In training, a batch comes in chunks, and statistics are computed over all of them.
     In evaluation, the norm is folded into the convolution before it, see :meth:`folded`.
-
-    Parameters
-    ----------
-    n_channels : int
-        Number of channels.
     """
 
     def folded(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
@@ -41,7 +36,7 @@ class NormPoolReLU(PowerBatchNorm):
         bias : Tensor of shape (n_channels,)
             Of the convolution that replaces both.
         """
-        scale = (self.gamma * torch.rsqrt(self.running_variance() + EPS)).flatten()
+        scale = (self.gamma * torch.rsqrt(self.running_variance() + self.eps)).flatten()
         bias = (bias - self.running_mean.flatten()) * scale + self.beta.flatten()
         return weight * scale[:, None, None, None], bias
 
@@ -74,7 +69,7 @@ class NormPoolReLU(PowerBatchNorm):
         self._track(own_mean, variance + mean**2, n_values, self.update_weight)
         statistics = (mean, variance, n_values)
         return _NormPoolReLUFunction.apply(
-            gamma, beta, statistics, frames, sign is not None, *chunks
+            gamma, beta, statistics, frames, sign is not None, self.eps, *chunks
         )
 
 
@@ -84,11 +79,22 @@ def _valid_statistics(chunks, frames):
     parts = []
     for x, valid in zip(chunks, frames, strict=True):
         x = valid.fill_(x.detach())
-        # these running statistics are not used, but make the kernel return float32
+        # float32 for bfloat16
         dtype = torch.promote_types(x.dtype, torch.float32)
+        n_values = valid.n_frames.sum().to(dtype) * x.shape[2]
+        rows = x.permute(0, 2, 3, 1)
+        if x.device.type == "cpu" and x.dtype == dtype and rows.is_contiguous():
+            # the kernel below adds up the rows of this layout one by one, with large errors
+            rows = rows.flatten(0, 2)
+            n_rows = len(rows)
+            mean = rows.mean(0) * (n_rows / n_values)  # padding is zero
+            power = (rows - mean).square_().mean(0) * (n_rows / n_values)
+            variance = (power - (n_rows / n_values - 1) * mean**2).clamp(min=0)
+            parts.append((mean, variance, n_values))
+            continue
+        # these running statistics are not used, but make the kernel return float32
         unused = torch.zeros(2, x.shape[1], device=x.device, dtype=dtype)
         mean, variance = torch.batch_norm_update_stats(x, *unused, 0.0)
-        n_values = valid.n_frames.sum().to(dtype) * x.shape[2]
         if valid.padded:
             # padding is zero, so that sums over all frames are sums over the valid ones
             excess = x.numel() / x.shape[1] / n_values
@@ -111,8 +117,8 @@ class _NormPoolReLUFunction(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, gamma, beta, statistics, frames, pool, *chunks):
-        ctx.statistics, ctx.frames, ctx.pool = statistics, frames, pool
+    def forward(ctx, gamma, beta, statistics, frames, pool, eps, *chunks):
+        ctx.statistics, ctx.frames, ctx.pool, ctx.eps = statistics, frames, pool, eps
         mean, variance, _ = statistics
         saved, outputs = [gamma], []
         for x, valid in zip(chunks, frames, strict=True):
@@ -120,7 +126,7 @@ class _NormPoolReLUFunction(torch.autograd.Function):
             if pool:  # a pair of frames can have one of padding, which must not be the maximum
                 valid.fill_(x, _LOWEST)
                 pooled = F.max_pool2d(x, 2, ceil_mode=True, return_indices=True)
-            y = F.batch_norm(pooled[0], mean, variance, gamma, beta, training=False, eps=EPS)
+            y = F.batch_norm(pooled[0], mean, variance, gamma, beta, training=False, eps=eps)
             y = (valid.halved() if pool else valid).fill_(y).relu_()
             saved += [x, y, *(pooled if pool else ())]
             outputs.append(y)
@@ -130,6 +136,7 @@ class _NormPoolReLUFunction(torch.autograd.Function):
     @staticmethod
     def backward(ctx, *grads):
         gamma, *saved = ctx.saved_tensors
+        eps = ctx.eps
         mean, variance, n_values = ctx.statistics
         n_saved = 4 if ctx.pool else 2
         saved = [saved[i : i + n_saved] for i in range(0, len(saved), n_saved)]
@@ -140,22 +147,22 @@ class _NormPoolReLUFunction(torch.autograd.Function):
             tensors = dy, pooled[0] if pooled else x, gamma, mean, variance
             of_norm.append(
                 torch.ops.aten.native_batch_norm_backward(
-                    *tensors, None, None, False, EPS, [True, True, True]
+                    *tensors, None, None, False, eps, [True, True, True]
                 )
             )
         dgamma, dbeta = (sum(part[i] for part in of_norm) for i in (1, 2))
         # the gradient by way of mean and variance is an affine function of x
-        deviation = torch.rsqrt(variance + EPS)
+        deviation = torch.rsqrt(variance + eps)
         scale = gamma * deviation / n_values
         slope = scale * deviation * dgamma
         offset = scale * dbeta - slope * mean
-        unit = torch.zeros_like(mean), torch.full_like(variance, 1 - EPS)
+        unit = torch.zeros_like(mean), torch.full_like(variance, 1 - eps)
         gradients = []
         for valid, (direct, *_), (x, _, *pooled) in zip(ctx.frames, of_norm, saved, strict=True):
-            dx = F.batch_norm(x, *unit, -slope, -offset, training=False, eps=EPS)
+            dx = F.batch_norm(x, *unit, -slope, -offset, training=False, eps=eps)
             if pooled:
                 direct = torch.ops.aten.max_pool2d_with_indices_backward(
                     direct, x, [2, 2], [2, 2], [0, 0], [1, 1], True, pooled[1]
                 )
             gradients.append(valid.fill_(dx.add_(direct)))
-        return dgamma, dbeta, None, None, None, *gradients
+        return dgamma, dbeta, None, None, None, None, *gradients

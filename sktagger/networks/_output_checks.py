@@ -86,7 +86,7 @@ def check_scores_and_embeddings(network: Network) -> None:
 
 @torch.no_grad()
 def check_new_head(network: Network) -> None:
-    """A head that is set computes weight times embedding plus bias."""
+    """A head that is set computes weight times embedding plus bias, if it is linear."""
     module = make_trained(network)
     inputs = make_stfts(network, edge_lengths(network))
     layer = network.layers[-2]
@@ -94,6 +94,8 @@ def check_new_head(network: Network) -> None:
     weight = torch.linspace(-1, 1, N_EVENTS * embeddings.shape[1]).view(N_EVENTS, -1) / 10
     bias = torch.arange(N_EVENTS).float() - 1
     module.set_head(weight, bias)
+    if not module.linear_head:
+        return
     expected = torch.einsum("ef,cfs->ces", weight, embeddings) + bias[:, None]
     logits, _ = module.segment_outputs("logits", *inputs)
     scale = expected.abs().max().item() + 1

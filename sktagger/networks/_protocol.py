@@ -107,8 +107,11 @@ class Network(BaseEstimator):
     adjustable : tuple of str
         Settings that can be changed after training, because the weights do not depend on them.
     criterion : class
-        Loss of clip scores: a torch module whose constructor takes `reduction`, and which takes
-        scores and targets in [0, 1], both of shape (n_clips, n_events).
+        Loss: a torch module whose constructor takes `reduction`. It takes the second output of
+        :meth:`NetworkModule.pool_for_loss` (the scores, unless a network says otherwise) and
+        targets in [0, 1] of shape (n_clips, n_events).
+    uses_onsets : bool
+        Whether the loss can use onsets and offsets of events.
     layers : tuple of str
         Names of the layers whose outputs :meth:`NetworkModule.clip_outputs` gives, from the input
         to the output. The last one is "logits"; the one before it is the input of the head.
@@ -124,6 +127,7 @@ class Network(BaseEstimator):
     n_stages: int
     adjustable: ClassVar[tuple[str, ...]] = ()
     criterion: ClassVar[type[nn.Module]] = nn.BCELoss
+    uses_onsets: ClassVar[bool] = False
     layers: tuple[str, ...] = ("embedding", "logits")
     prefers_bfloat16: ClassVar[bool] = True
     fine_tuning: Mapping[str, Any] = MappingProxyType({})

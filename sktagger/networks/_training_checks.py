@@ -60,6 +60,19 @@ def check_stages(network: Network) -> None:
     require(not missing, f"weights belong to no stage: {missing}")
 
 
+@torch.no_grad()
+def check_training_outputs(network: Network) -> None:
+    """What training computes beside the loss are the scores of the clips."""
+    module = make_trained(network)
+    inputs = make_stfts(network, edge_lengths(network))
+    scores, outputs = module.training_outputs(*inputs)
+    require_close(scores, module(*inputs), "scores in training and forward")
+    require(outputs.shape[:2] == scores.shape, "the loss gets other clips or events than scores")
+    alone = [module.training_outputs(stft[None, :, :n], n[None])[1] for stft, n in zip(*inputs)]
+    scale = outputs.abs().max().item() + 1
+    require_close(torch.cat(alone) / scale, outputs / scale, "the loss of a clip alone")
+
+
 def check_gradients(network: Network) -> None:
     """In training, all weights of stages and head have finite gradients, the front end none."""
     module = network.build(N_EVENTS)

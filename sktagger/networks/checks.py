@@ -38,11 +38,12 @@ from sktagger.networks._training_checks import (
     check_padding_in_training,
     check_stages,
     check_state,
+    check_training_outputs,
 )
 
 __all__ = ["check_network", "network_checks"]
 
-_DISTORTIONS = ("warp", "time_mask", "mel_mask")
+_DISTORTIONS = ("warp", "noise", "time_mask", "mel_mask")
 
 
 def check_network(network: Network) -> None:
@@ -95,6 +96,7 @@ def network_checks() -> list[Callable[[Network], None]]:
         check_new_head,
         check_head,
         check_distortions,
+        check_training_outputs,
         check_stages,
         check_gradients,
         check_freezing,
@@ -326,6 +328,7 @@ def check_distortions(network: Network) -> None:
     n_mels = clip_input.n_mels
     values = {  # of the second clip, they do nothing
         "warp": torch.tensor([[1.2, 0.5], [1.0, 0.5]]),
+        "noise": torch.tensor([[0.5, 1.0], [0.0, 1.0]]),
         "time_mask": torch.tensor([[0, length], [0, 0]]),
         "mel_mask": torch.tensor([[0, n_mels // 2], [n_mels, 0]]),
     }

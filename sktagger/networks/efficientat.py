@@ -142,7 +142,7 @@ class EfficientAT(Network):
             _WIN_LENGTH,
             "hann",
             periodic=False,
-            center=True,
+            edges="reflect",
             preemphasis=0.97,
             min_samples=_MIN_SAMPLES,
         )

@@ -117,7 +117,7 @@ class PANNs(Network):
         """
         n_fft, hop_length, _ = _RATES[self.sample_rate]
         least = (self._layout().step - 1) * hop_length
-        stft = STFTSizes(n_fft, hop_length, n_fft, "hann", center=True, min_samples=least)
+        stft = STFTSizes(n_fft, hop_length, n_fft, "hann", edges="reflect", min_samples=least)
         return NetworkInput(self.sample_rate, stft, _N_MELS, "raw", ("time_mask", "mel_mask"))
 
     def get_grid(self) -> ScoreGrid:

@@ -110,7 +110,8 @@ class WALNet(Network):
         -------
         NetworkInput
         """
-        return NetworkInput(self.sample_rate, self._stft_sizes(), _N_MELS)
+        distortions = ("warp", "time_mask", "mel_mask", "noise")
+        return NetworkInput(self.sample_rate, self._stft_sizes(), _N_MELS, distortions=distortions)
 
     def get_grid(self) -> ScoreGrid:
         """Return the positions of segment scores in time.
@@ -271,8 +272,8 @@ class WALNetModule(NetworkModule):
 
         Returns
         -------
-        Tensor of shape (n_clips, 1, n_mels, n_frames), float32, in [-6, 6]
-            0 beyond the frames of a clip.
+        Tensor of shape (n_clips, 1, n_mels, n_frames), float32
+            In [-6, 6] without noise; 0 beyond the frames of a clip.
         """
         return self.feature_extractor(stft, n_frames, **distortions)
 

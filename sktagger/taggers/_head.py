@@ -15,10 +15,10 @@ from sktagger.training.linear_head import fit_linear_head
 
 
 def check_can_fit_head(network: Network) -> None:
-    """Raise ValueError if the head does not score one embedding per clip."""
+    """Raise ValueError if the head is not a linear function of one embedding per clip."""
     with torch.device("meta"):  # which takes no memory
         module = network._make(1)
-    if not module.pools_embeddings:
+    if not (module.pools_embeddings and module.linear_head):
         raise ValueError(
             f"head_init='linear', but the head of a {type(network).__name__} scores segments. Set "
             "head_init='random', or choose a network that scores one embedding per clip, such as "

@@ -222,28 +222,27 @@ class TaggerNet(NeuralNet):
         tags.classifier_tags = ClassifierTags(multi_label=True)
         return tags
 
-    def get_loss(
-        self, y_pred: Tensor, y_true: tuple[Tensor, Tensor], X: Any = None, training: bool = False
-    ) -> Tensor:
+    def _loss(self, scores, outputs, y_true):
         """Compute the loss of a batch; NaN if a score is NaN."""
         events, weights = to_tensor(y_true, device=self.device)
         # the criterion fails for NaN, on a GPU with an error that makes the GPU unusable
-        undefined = y_pred.isnan()
-        loss = self._event_loss(y_pred.masked_fill(undefined, 0.5), events)
+        undefined = outputs.isnan()
+        loss = self._event_loss(outputs.masked_fill(undefined, 0.5), events)
+        undefined = undefined.reshape(*events.shape, -1).any(-1)
         loss = loss.masked_fill(undefined, torch.nan).sum(1)
         if self.single_label:
-            loss = loss + label_cross_entropy(y_pred, events)
+            loss = loss + label_cross_entropy(scores, events)
         return (loss * weights).mean()
 
-    def _event_loss(self, scores, events):
+    def _event_loss(self, outputs, events):
         """Compute the weighted loss of each event in each clip."""
         if self.event_weight is None:
-            return self.criterion_(scores, events)
+            return self.criterion_(outputs, events)
         absent, present = torch.as_tensor(self.event_weight, device=self.device)
         if not events.frac().any():
-            return self.criterion_(scores, events) * torch.where(events > 0, present, absent)
-        if_present = self.criterion_(scores, torch.ones_like(events))
-        if_absent = self.criterion_(scores, torch.zeros_like(events))
+            return self.criterion_(outputs, events) * torch.where(events > 0, present, absent)
+        if_present = self.criterion_(outputs, torch.ones_like(events))
+        if_absent = self.criterion_(outputs, torch.zeros_like(events))
         return present * events * if_present + absent * (1 - events) * if_absent
 
     def fit_loop(
@@ -321,8 +320,8 @@ class TaggerNet(NeuralNet):
         if segments is None:
             return None
         with torch.no_grad():
-            y_pred = self.module_.pool_segments(None, *segments)
-            return {"loss": self.get_loss(y_pred, batch.targets), "y_pred": y_pred}
+            y_pred, outputs = self.module_.pool_for_loss(*segments)
+            return {"loss": self._loss(y_pred, outputs, batch.targets), "y_pred": y_pred}
 
     def _step(self, batch, parts, *, training):
         inputs, targets = batch.inputs, batch.targets
@@ -330,10 +329,10 @@ class TaggerNet(NeuralNet):
         losses, scores = [], []
         for part in parts:
             part_inputs = to_device(select_clips(inputs, part), self.device, self.sizes_)
-            y_pred = self.infer(part_inputs)
+            y_pred, outputs = self.module_.training_outputs(**part_inputs)
             y_true = tuple(target[part] for target in targets)
             share = len(part_inputs["n_frames"]) / n_clips
-            loss = self.get_loss(y_pred, y_true, X=part_inputs, training=training) * share
+            loss = self._loss(y_pred, outputs, y_true) * share
             if training:
                 loss.backward()
             losses.append(loss.detach())

@@ -1,0 +1,300 @@
+"""FBCRNN: a forward-backward convolutional recurrent network, which scores every frame.
+
+Source: J. Ebbers, R. Haeb-Umbach, "Forward-backward convolutional recurrent neural networks and
+tag-conditioned convolutional neural networks for weakly labeled semi-supervised sound event
+detection", DCASE Workshop 2020.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from torch import Tensor, nn
+
+from sktagger._utils.text import short
+from sktagger._utils.validation import Interval, Options, StrOptions
+from sktagger.audio.spectral import STFTSizes
+from sktagger.networks._fbcrnn_layers import CONTEXT, LAYOUTS, N_MELS
+from sktagger.networks._fbcrnn_loss import FrameCrossEntropy
+from sktagger.networks._fbcrnn_module import FBCRNNModule
+from sktagger.networks._features import mel_filterbank
+from sktagger.networks._protocol import Network, NetworkInput, ScoreGrid
+
+__all__ = ["FBCRNN", "FBCRNNModule"]
+
+_HEADS = ("rnn_fwd.output_net.convs.1.conv", "rnn_bwd.output_net.convs.1.conv")
+_FILTERS = "feature_extractor.mel_transform.fbanks"
+
+
+class FBCRNN(Network):
+    """Settings of FBCRNN [1]_, a convolutional recurrent network that scores every frame.
+
+    Two recurrent networks follow a stack of convolutions. One of them hears the clip from its
+    beginning, the other one from its end. Training lets the better one of both tell the events of
+    the clip at every frame, from weak labels alone: each learns to score an event as soon as it has
+    heard it. Short windows of frames can therefore be scored like clips, which finds events in
+    time. Features are log-mel spectra of 128 bands every 20 ms.
+
+    Parameters
+    ----------
+    depth : {"shallow", "deep"}, default="shallow"
+        "shallow": 9 2-d and 5 1-d convolutions, as published for DESED. "deep": 18 and 8, with
+        residual connections, as published for AudioSet.
+    width : {1, 2}, default=1
+        Factor of the numbers of channels. The published deep network has 2.
+    time_pooling : {1, 2}, default=1
+        Number of frames of a segment: a score every 20 or 40 ms. With 2, the first pooling also
+        halves the number of frames, which halves the cost; it is not published.
+    score_window : int, list of int or None, default=21
+        Number of segments of the windows that scores in time come from, for all events or for each
+        one: a segment has the score of the window around it. The cost is proportional to it. None:
+        the lower one of the forward and the backward score of each segment, which is high from the
+        first onset of an event to its last offset. It depends on the whole clip. Scores of clips
+        do not depend on this setting.
+    boundary_weight : float, default=1.0
+        Weight in the loss, in [0, 1], of onsets and offsets, for clips whose events have them. The
+        weak labels have the rest.
+    sample_rate : int, default=16000
+        In Hz.
+    fmin : float, default=50.0
+        Lower end of the mel axis in Hz. The upper end is half the sample rate.
+
+    References
+    ----------
+    .. [1] J. Ebbers, R. Haeb-Umbach, "Forward-backward convolutional recurrent neural networks and
+       tag-conditioned convolutional neural networks for weakly labeled semi-supervised sound event
+       detection", DCASE Workshop 2020.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sktagger.networks import FBCRNN
+    >>> module = FBCRNN().build(10).eval()
+    >>> scores, n_segments = module.segment_scores(
+    ...     torch.randn(2, 1, 30, 513, 2), torch.tensor([30, 20])
+    ... )
+    >>> scores.shape
+    torch.Size([2, 10, 30])
+    """
+
+    version: ClassVar[int] = 1
+    head_name: str = "classifier"
+    adjustable: ClassVar[tuple[str, ...]] = ("score_window", "boundary_weight")
+    criterion: ClassVar[type[nn.Module]] = FrameCrossEntropy
+    uses_onsets: ClassVar[bool] = True
+    _parameter_constraints: ClassVar[dict[str, list]] = {
+        "depth": [StrOptions(set(LAYOUTS))],
+        "width": [Options(Integral, {1, 2})],
+        "time_pooling": [Options(Integral, {1, 2})],
+        "score_window": [Interval(Integral, 1, None, closed="left"), "array-like", None],
+        "boundary_weight": [Interval(Real, 0, 1, closed="both")],
+        "sample_rate": [Interval(Integral, 200, None, closed="left")],
+        "fmin": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        *,
+        depth: Literal["shallow", "deep"] = "shallow",
+        width: int = 1,
+        time_pooling: int = 1,
+        score_window: int | Sequence[int] | None = 21,
+        boundary_weight: float = 1.0,
+        sample_rate: int = 16000,
+        fmin: float = 50.0,
+    ):
+        self.depth = depth
+        self.width = width
+        self.time_pooling = time_pooling
+        self.score_window = score_window
+        self.boundary_weight = boundary_weight
+        self.sample_rate = sample_rate
+        self.fmin = fmin
+
+    @property
+    def n_stages(self) -> int:  # type: ignore[override]
+        """Number of stages: all convolutional layers, and the recurrent layers as one."""
+        layout = LAYOUTS[self.depth]
+        return len(layout.kernels_2d) + len(layout.kernels_1d) + 1
+
+    def validate(self) -> None:
+        """Check the settings.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a setting is not allowed.
+        """
+        super().validate()
+        window = self.score_window
+        if window is not None and np.ndim(window):
+            widths = np.asarray(window)
+            if widths.ndim != 1 or widths.dtype.kind not in "iu" or (widths < 1).any():
+                raise ValueError(
+                    f"score_window={short(window)}, but it must be an integer of at least 1, a "
+                    "list of such integers with one per event, or None."
+                )
+        if self.fmin >= self.sample_rate / 2:
+            raise ValueError(
+                f"fmin={self.fmin} Hz must lie below half the sample_rate of {self.sample_rate} Hz."
+            )
+
+    def get_input(self) -> NetworkInput:
+        """Return what the input must be: STFTs of waveforms with a peak just below 1.
+
+        Returns
+        -------
+        NetworkInput
+            Frame i is centered on the samples of segment i, so that segments begin at 0.
+        """
+        hop_length = round(0.02 * self.sample_rate)
+        win_length = 3 * hop_length
+        n_fft = 1 << (win_length - 1).bit_length()
+        stft = STFTSizes(n_fft, hop_length, win_length, edges="zeros")
+        distortions = ("warp", "noise", "time_mask", "mel_mask")
+        return NetworkInput(self.sample_rate, stft, N_MELS, distortions=distortions)
+
+    def get_grid(self) -> ScoreGrid:
+        """Return the positions of segment scores in time.
+
+        Returns
+        -------
+        ScoreGrid
+        """
+        step = self.time_pooling
+        if self.score_window is None:
+            return ScoreGrid(step, step, None)
+        reach = step * (int(np.max(self.score_window)) // 2)
+        return ScoreGrid(step, step, reach + CONTEXT + (step - 1) * (CONTEXT - 2))
+
+    def resolve(self) -> FBCRNN:
+        """Copy the settings.
+
+        Returns
+        -------
+        FBCRNN
+        """
+        return clone(self)
+
+    @classmethod
+    def identify(cls, state: Mapping[str, Any], file_name: str = "") -> FBCRNN | None:
+        """Find the settings of weights that pb_sed trained.
+
+        Parameters
+        ----------
+        state : dict of str to Tensor
+            Not trusted: it may come from any file.
+        file_name : str, default=""
+            Not used.
+
+        Returns
+        -------
+        FBCRNN or None
+            None if these are not weights of FBCRNN.
+
+        Raises
+        ------
+        ValueError
+            If they are weights of this network, but of unknown settings.
+        """
+        first = state.get("cnn.cnn_2d.convs.0.conv.weight")
+        if not isinstance(first, Tensor) or first.ndim != 4 or f"{_HEADS[0]}.weight" not in state:
+            return None
+        n_layers = len([k for k in map(str, state) if _is_weight_of(k, "cnn.cnn_2d")])
+        depths = {len(layout.kernels_2d): depth for depth, layout in LAYOUTS.items()}
+        width = len(first) // 16
+        if n_layers not in depths or width not in (1, 2):
+            raise ValueError(
+                f"{file_name!r} holds weights of an FBCRNN, but this variant is not supported: it "
+                f"has {n_layers} 2-d convolutions, the first with {len(first)} channels. Known are "
+                f"{' and '.join(map(str, depths))} convolutions, with 16 or 32 channels."
+            )
+        return cls(depth=depths[n_layers], width=width)  # type: ignore[arg-type]
+
+    def convert(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Join the heads of both directions, which pb_sed stores apart.
+
+        Parameters
+        ----------
+        state : dict of str to Tensor
+            Not trusted: it may come from any file.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Not checked either. Weights of this implementation are returned as they are.
+        """
+        parts = [[state.get(f"{head}.{name}") for head in _HEADS] for name in ("weight", "bias")]
+        weights, biases = parts
+        shapes = [x.shape if isinstance(x, Tensor) else () for x in (*weights, *biases)]
+        if len(shapes[0]) != 3 or len(set(shapes[:2])) > 1 or len(shapes[2]) != 1:
+            return state
+        if shapes[2] != shapes[3] or len({x.dtype for x in (*weights, *biases)}) > 1:
+            return state
+        converted = {k: x for k, x in state.items() if not str(k).startswith(_HEADS)}
+        converted["classifier.weight"] = torch.cat(weights, 1).flatten(1)
+        converted["classifier.bias"] = torch.stack(biases, 1)
+        return converted
+
+    def explain_mismatch(self, state: Mapping[str, Any]) -> str:
+        """Compare depth, width and mel filters, which depend on the sample rate and fmin.
+
+        Parameters
+        ----------
+        state : dict of str to Tensor
+            Weights of unknown settings. Not trusted: they may come from any file.
+
+        Returns
+        -------
+        str
+            How these settings differ. Empty if no difference is known.
+        """
+        first = state.get("cnn.cnn_2d.convs.0.conv.weight")
+        if isinstance(first, Tensor) and first.ndim == 4:
+            n_layers = len([k for k in map(str, state) if _is_weight_of(k, "cnn.cnn_2d")])
+            for depth, layout in LAYOUTS.items():
+                if n_layers == len(layout.kernels_2d) and depth != self.depth:
+                    return f"was trained with depth={depth!r}, but this tagger has {self.depth!r}"
+            if len(first) in (16, 32) and len(first) != 16 * self.width:
+                return (
+                    f"was trained with width={len(first) // 16}, but this tagger has "
+                    f"width={self.width}"
+                )
+        filters = state.get(_FILTERS)
+        if getattr(filters, "ndim", 0) != 2 or filters.dtype != torch.float32:  # type: ignore[union-attr]
+            return ""  # check_state tells what is wrong
+        expected = mel_filterbank(self.sample_rate, self.get_input().stft.n_fft, N_MELS, self.fmin)
+        if filters.shape == expected.shape and torch.allclose(filters.cpu(), expected, atol=1e-3):
+            return ""
+        return (
+            "has other mel filters than those of this tagger's "
+            f"sample_rate={self.sample_rate} and fmin={self.fmin}"
+        )
+
+    def _make(self, n_events: int) -> FBCRNNModule:
+        window = self.score_window
+        if window is not None and np.ndim(window) and len(window) != n_events:
+            raise ValueError(
+                f"score_window has {len(window)} windows, but there are {n_events} events. Give "
+                "one window for all, or one per event."
+            )
+        return FBCRNNModule(
+            n_events,
+            depth=self.depth,
+            width=self.width,
+            sample_rate=self.sample_rate,
+            n_fft=self.get_input().stft.n_fft,
+            fmin=self.fmin,
+            time_pooling=self.time_pooling,
+            score_window=window,
+            boundary_weight=self.boundary_weight,
+        )
+
+
+def _is_weight_of(name, stack):
+    return name.startswith(f"{stack}.convs.") and name.endswith(".conv.weight")
