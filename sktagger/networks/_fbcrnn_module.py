@@ -268,7 +268,7 @@ class _Direction(nn.Module):
 
     def output(self, states, frames):
         """Compute the input of the head from states, both (n_clips, n_hidden, n_frames)."""
-        (layer,) = self.output_net.convs  # type: ignore[misc]
+        (layer,) = self.output_net.convs
         return layer(states, frames)
 
 

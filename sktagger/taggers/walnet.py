@@ -12,10 +12,10 @@ from sklearn.frozen import FrozenEstimator
 
 from sktagger.audio.augmentation import Augmentation
 from sktagger.audio.spectral import STFT
-from sktagger.networks import Network, WALNet, find_state
+from sktagger.networks import Network, WALNet
+from sktagger.taggers._foreign import restore_padertorch
 from sktagger.taggers._parameters import TaggerParameters
 from sktagger.taggers.audio_tagger import AudioTagger
-from sktagger.training.callbacks import load_checkpoint
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -309,7 +309,7 @@ class WALNetTagger(AudioTagger):
         return cls(**network.get_params(deep=False), **params)
 
     @classmethod
-    def from_padertorch(
+    def from_padertorch(  # type: ignore[override]
         cls,
         source: str | os.PathLike[str] | dict[str, Any],
         *,
@@ -343,20 +343,5 @@ class WALNetTagger(AudioTagger):
             If the file cannot be read safely, or its tensors are not finite or do not fit a WALNet
             with these events and this STFT.
         """
-        if isinstance(source, dict):
-            name, checkpoint = "source", source
-        else:
-            name, checkpoint = f"source: {str(source)!r}", load_checkpoint(source)
-        if "format" in checkpoint:
-            raise ValueError(
-                f"{name} is a checkpoint of sktagger, not of padertorch: WALNetTagger.load reads "
-                "it with the settings and events of its training."
-            )
-        state, n_outputs = find_state(checkpoint, WALNet(), name)
-        if len(classes) != n_outputs:
-            raise ValueError(
-                f"classes has {len(classes)} events, but the checkpoint has {n_outputs} outputs. "
-                "Give one name for each output, in their order."
-            )
-        tagger = cls(sample_rate=sample_rate, stft=stft, pooling="mean")
-        return tagger._restore(np.asarray(classes), state, source=name)
+        network = WALNet(sample_rate=sample_rate, stft=stft, pooling="mean")
+        return restore_padertorch(cls, source, classes, network, {})
