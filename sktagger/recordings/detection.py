@@ -41,8 +41,8 @@ def detect_events(
     *,
     threshold: float | Mapping[Any, float] | ArrayLike | Literal["tuned"] = "tuned",
     low: float | Mapping[Any, float] | ArrayLike | None = None,
-    smoothing: Literal["median", "change"] | None = None,
-    filter_length: float | None = None,
+    smoothing: Literal["median", "change", "boundary"] | None = None,
+    filter_length: float | Mapping[Any, float] | ArrayLike | None = None,
     merge_absolute: float = 0.2,
     merge_relative: float = 2.0,
     min_length: float = 0.0,
@@ -71,9 +71,9 @@ def detect_events(
         tagger, or 0.5 if it has none.
     low : float, mapping, array-like of shape (n_events,) or None, default=None
         See :func:`find_events`, as for the following parameters.
-    smoothing : {"median", "change"} or None, default=None
+    smoothing : {"median", "change", "boundary"} or None, default=None
         How scores are smoothed.
-    filter_length : float or None, default=None
+    filter_length : float, mapping, array-like of shape (n_events,) or None, default=None
         Length of the median or step filter in seconds.
     merge_absolute, merge_relative : float, default=0.2, 2.0
         When segments between changes are merged.
