@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from functools import partial
 from inspect import signature
@@ -23,10 +22,10 @@ from sktagger.audio.unreadable import Unreadable
 from sktagger.recordings.events import EventStream, events_table, find_events
 from sktagger.taggers import TunedThresholdTagger
 from sktagger.taggers._recordings import check_windows
+from sktagger.targets import clip_names
 from sktagger.thresholds.tuner import ThresholdTuner
 
 __all__ = [
-    "clip_names",
     "detect_events",
     "detection_windows",
     "resolve_detection",
@@ -269,27 +268,6 @@ def tagger_and_thresholds(tagger: Any, threshold: Any = "tuned") -> tuple[Any, A
         # The columns of a pipeline's scores are those of its tagger.
         thresholds = dict(zip(inner.classes_, thresholds, strict=True))
     return inner, thresholds if isinstance(threshold, str) else threshold
-
-
-def clip_names(X: Any, n_clips: int) -> tuple[str, list[Any]]:
-    """Return how clips are named in tables of events.
-
-    Parameters
-    ----------
-    X : container of clips
-    n_clips : int
-        Number of clips.
-
-    Returns
-    -------
-    column : {"file", "clip"}
-    names : list of length n_clips
-        Paths, or positions if the clips are not all paths.
-    """
-    clips = list(X.to_numpy() if isinstance(X, pd.Series) else X)
-    if len(clips) == n_clips and all(isinstance(clip, str | os.PathLike) for clip in clips):
-        return "file", [os.fspath(clip) for clip in clips]
-    return "clip", list(range(n_clips))
 
 
 def detection_windows(tagger: Any, window: Any, hop: Any) -> tuple[float | None, float | None]:
