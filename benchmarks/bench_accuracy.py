@@ -49,7 +49,7 @@ from sklearn.pipeline import make_pipeline
 
 from sktagger import STFT, Augmentation, ThresholdTuner, WALNetTagger
 from sktagger.baselines import MFCCStatistics
-from sktagger.commands._recipes import RECIPES
+from sktagger.commands._recipes import find_recipe
 from sktagger.metrics import lwlrap, mean_average_precision, mean_f1, mean_roc_auc
 
 HERE = Path(__file__).parent
@@ -89,7 +89,9 @@ class Forest:
 def make_system(name, seed, n_epochs, **params):
     if name == "forest":
         return Forest(seed)
-    settings = dict(ABLATIONS[name] if name in ABLATIONS else RECIPES[name]["settings"])
+    settings = dict(
+        ABLATIONS[name] if name in ABLATIONS else find_recipe(name, "WALNet")["settings"]
+    )
     settings.pop("max_iterations", None)
     settings.pop("validate_every", None)
     settings |= params

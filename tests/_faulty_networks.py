@@ -143,6 +143,16 @@ def changed_both(method, *factors):
     return changed
 
 
+def changed_for_loss(change):
+    """Make a method that changes the scores of training, and what the loss takes."""
+
+    def pool_for_loss(self, features, n_segments, activity=None):
+        scores, outputs = OddModule.pool_for_loss(self, features, n_segments, activity)
+        return change(scores, outputs)
+
+    return pool_for_loss
+
+
 def forget_lengths(self, stft, n_frames, **distortions):
     return OddModule.segment_scores(self, stft, torch.full_like(n_frames, stft.shape[2]))
 
@@ -438,6 +448,21 @@ FAULTS = [
         "check_distortions",
         with_module(segment_embeddings=changed_input(mask_all_frames)),
         "frames beside time_mask",
+    ),
+    (
+        "check_training_outputs",
+        with_module(pool_for_loss=changed_for_loss(lambda scores, x: (0.9 * scores, x))),
+        "scores in training and forward",
+    ),
+    (
+        "check_training_outputs",
+        with_module(pool_for_loss=changed_for_loss(lambda scores, x: (scores, x.T))),
+        "other clips or events than scores",
+    ),
+    (
+        "check_training_outputs",
+        with_module(pool_for_loss=changed_for_loss(lambda scores, x: (scores, x + x.mean()))),
+        "the loss of a clip alone",
     ),
     ("check_stages", with_module(stages=property(lambda self: [self.first])), "n_stages"),
     ("check_stages", with_module(stages=STAGES_TWICE), "belongs to two stages"),

@@ -107,3 +107,73 @@ def published():
         pytest.skip("SKTAGGER_PARITY does not name a file beside fbcrnn_parity.npz")
     with np.load(file) as arrays:
         return {name: arrays[name] for name in arrays.files}
+
+
+def plain_norm_relu(x, state, name):
+    """Norm and ReLU in evaluation, for x of shape (n_channels, ...)."""
+    shape = (-1, *[1] * (x.ndim - 1))
+    count, mean, power = (state[f"{name}.{part}"].double().view(shape) for part in STATISTICS)
+    variance = torch.clamp(count / (count - 1) * power - mean**2, min=0) + 1e-3
+    scale = state[f"{name}.gamma"].double().view(shape) / torch.sqrt(variance + 1e-3)
+    return torch.relu((x - mean) * scale + state[f"{name}.beta"].double().view(shape))
+
+
+def plain_stack(x, state, name, settings):
+    """A stack of convolutions for one clip (n_channels, ...), with poolings of mel."""
+    kernels, residuals, pools = settings
+    inputs = []
+    for i, kernel in enumerate(kernels):
+        inputs.append(x)
+        if i:
+            x = plain_norm_relu(x, state, f"{name}.convs.{i}.norm")
+        conv = torch.conv2d if x.ndim == 3 else torch.conv1d
+        parts = [state[f"{name}.convs.{i}.conv.{part}"].double() for part in ("weight", "bias")]
+        x = conv(x[None], *parts, padding=kernel // 2)[0]
+        for start, end in residuals:
+            if end == i + 1:
+                skipped, skip = inputs[start], f"{name}.residual_skip_convs.{start}->{end}.conv"
+                if f"{skip}.weight" in state:
+                    parts = [state[f"{skip}.{part}"].double() for part in ("weight", "bias")]
+                    skipped = conv(skipped[None], *parts)[0]
+                x = x + skipped
+        if i in pools:
+            x = torch.maximum(x[:, ::2], x[:, 1::2])
+    return plain_norm_relu(x, state, f"{name}.output_norm")
+
+
+def plain_gru(x, state, name):
+    """Two layers of gated recurrent units over x of shape (n_frames, n_features)."""
+    for layer in (0, 1):
+        parts = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        w_x, w_h, b_x, b_h = (state[f"{name}.{part}_l{layer}"].double() for part in parts)
+        h = torch.zeros(w_h.shape[1], dtype=torch.double)
+        outputs = []
+        for frame in x:
+            r_x, z_x, n_x = (w_x @ frame + b_x).chunk(3)
+            r_h, z_h, n_h = (w_h @ h + b_h).chunk(3)
+            z = torch.sigmoid(z_x + z_h)
+            h = (1 - z) * torch.tanh(n_x + torch.sigmoid(r_x + r_h) * n_h) + z * h
+            outputs.append(h)
+        x = torch.stack(outputs)
+    return x
+
+
+def plain_head(states, state, name):
+    """Scores (n_frames, n_events) from states (n_frames, n_hidden)."""
+    first, second = f"{name}.output_net.convs.0", f"{name}.output_net.convs.1.conv"
+    x = states @ state[f"{first}.conv.weight"].double()[..., 0].T + state[f"{first}.conv.bias"]
+    x = plain_norm_relu(x.T, state, f"{first}.norm").T
+    logits = x @ state[f"{second}.weight"].double()[..., 0].T + state[f"{second}.bias"]
+    return 1e-5 + (1 - 2e-5) * torch.sigmoid(logits)
+
+
+def plain_scores(features, state, depth="shallow"):
+    """Forward and backward scores (n_frames, n_events) of a clip's features (128, n_frames)."""
+    _, kernels, kernels_1d, residuals, residuals_1d = SHALLOW if depth == "shallow" else DEEP
+    pools = (1, 3, 5, 7) if depth == "shallow" else (3, 7, 11, 15)
+    x = features.double()[None]
+    x = plain_stack(x, state, "cnn.cnn_2d", (kernels, residuals, pools)).flatten(0, 1)
+    x = plain_stack(x, state, "cnn.cnn_1d", (kernels_1d, residuals_1d, ())).T
+    forward = plain_head(plain_gru(x, state, "rnn_fwd.rnn"), state, "rnn_fwd")
+    backward = plain_head(plain_gru(x.flip(0), state, "rnn_bwd.rnn"), state, "rnn_bwd")
+    return forward, backward.flip(0)

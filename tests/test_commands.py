@@ -393,7 +393,7 @@ def test_places_in_the_home_directory(content, tmp_path, monkeypatch):
 def test_reference_recipe_is_the_published_one(scenes, tmp_path, monkeypatch, no_training):
     with pytest.raises(ValueError, match=r"none is at least min_length=1\.5"):
         train(scenes.path, storage_root=tmp_path, recipe="reference")
-    monkeypatch.setitem(RECIPES["reference"], "min_length", 0.0)
+    monkeypatch.setitem(RECIPES["reference"]["WALNet"], "min_length", 0.0)
     directory = train(scenes.path, storage_root=tmp_path, recipe="reference")
     tagger = json.loads((directory / "config.json").read_text())["tagger"]
     assert tagger["sample_rate"] == 44100
@@ -404,6 +404,31 @@ def test_reference_recipe_is_the_published_one(scenes, tmp_path, monkeypatch, no
     assert (tagger["schedule"], tagger["weight_decay"]) == ("constant", 0.0)
     assert tagger["augmentation"]["gain_mean"] == 1.0
     assert tagger["augmentation"]["mixup_delay"] == 80
+
+
+@pytest.mark.parametrize("name", ["FBCRNN", "fbcrnn"])
+def test_reference_recipe_of_fbcrnn_is_the_published_one(scenes, tmp_path, no_training, name):
+    directory = train(scenes.path, storage_root=tmp_path, recipe="reference", network=name)
+    config = json.loads((directory / "config.json").read_text())
+    assert config["min_length"] == 1.0
+    tagger, network = config["tagger"], config["tagger"]["network"]
+    assert (config["estimator"], config["network"]["name"]) == ("AudioTagger", "FBCRNN")
+    assert (network["settings"]["depth"], network["settings"]["width"]) == ("shallow", 1)
+    assert (tagger["max_iterations"], tagger["validate_every"]) == (20_000, 1000)
+    assert (tagger["batch_size"], tagger["lr"], tagger["gradient_clip"]) == (32, 5e-4, None)
+    assert (tagger["schedule"], tagger["weight_decay"]) == ("step", 0.0)
+    augmentation = tagger["augmentation"]
+    assert (augmentation["time_warp"], augmentation["noise"], augmentation["warp_std"]) == (
+        0.1,
+        0.2,
+        0.08,
+    )
+    assert augmentation["mixup_domain"] == "waveform"
+
+
+def test_networks_without_a_published_training_have_no_reference_recipe(scenes, tmp_path):
+    with pytest.raises(ValueError, match=r"no reference training of PANNs; .* WALNet and FBCRNN"):
+        train(scenes.path, storage_root=tmp_path, recipe="reference", network="panns")
 
 
 def test_train_command_prints_the_directory_last(scenes, tmp_path, capsys, monkeypatch):

@@ -242,7 +242,7 @@ def test_walnet_as_an_audio_tagger(walnet_experiment, fine_tune, no_training):
 
 
 def test_published_recipe_from_a_walnet(walnet_experiment, fine_tune, monkeypatch, no_training):
-    monkeypatch.setitem(train.__globals__["RECIPES"]["reference"], "min_length", 0.0)
+    monkeypatch.setitem(train.__globals__["RECIPES"]["reference"]["WALNet"], "min_length", 0.0)
     tagger = config_of(fine_tune(walnet_experiment, recipe="reference"))["tagger"]
     assert (tagger["lr"], tagger["sample_rate"]) == (3e-4, 8000)
 

@@ -124,7 +124,7 @@ def test_command_line_overrides_the_file(experiment, scenes, write, tmp_path, ca
 
 @pytest.mark.usefixtures("no_training")
 def test_recipe_of_the_command_line_overrides_the_file(experiment, tmp_path, monkeypatch):
-    monkeypatch.setitem(RECIPES["reference"], "min_length", 0.5)
+    monkeypatch.setitem(RECIPES["reference"]["WALNet"], "min_length", 0.5)
     directory = train(config=experiment / "config.json", recipe="reference", storage_root=tmp_path)
     config = config_of(directory)
     assert (config["recipe"], config["min_length"]) == ("reference", 0.5)

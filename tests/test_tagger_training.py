@@ -509,6 +509,16 @@ def test_learning_rate_rises_then_falls_to_zero(data, length):
     assert 0 < rates[-1] < 0.0005
 
 
+@pytest.mark.parametrize("length", [{"max_epochs": 10}, {"max_iterations": 30}])
+def test_learning_rate_steps_down_in_the_middle(data, length):
+    seen = Rates()
+    make_tagger(lr=0.01, **length, schedule="step", callbacks=[seen]).fit(*data)
+    assert len(seen.rates) == 30
+    # 30 batches: the first 5 % are one and a half
+    expected = [0.0, 0.01 * (1 / 30) / 0.05, *[0.01] * 13, *[0.002] * 15]
+    np.testing.assert_allclose(seen.rates, expected, rtol=0.04)
+
+
 def test_learning_rate_of_resumed_training_is_that_of_an_uninterrupted_one(data, tmp_path):
     whole, parts = Rates(), Rates()
     settings = {"max_epochs": 3}

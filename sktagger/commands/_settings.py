@@ -254,7 +254,8 @@ def _move_pooling(base, layers):
         if not isinstance(network, WALNet):
             raise ValueError(
                 f"{place}: its settings are those of a training of WALNet, but the network is "
-                f"{type(network).__name__}. Leave the recipe out, and --set what you need of it."
+                f"{type(network).__name__}. Leave the recipe out, and --set what you need of it, "
+                "or name the network by --network."
             )
         layers[place]["network__pooling"] = layers[place].pop("pooling")
 

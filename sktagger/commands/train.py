@@ -10,7 +10,8 @@ from typing import Any
 
 from sktagger._utils.files import expand_path
 from sktagger._utils.progress import logger
-from sktagger.commands._recipes import RECIPES
+from sktagger.commands._completion import NETWORKS
+from sktagger.commands._recipes import RECIPES, find_recipe
 
 __all__ = ["add_arguments", "main", "train"]
 
@@ -52,7 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recipe",
         choices=RECIPES,
-        help="settings to start from; 'reference' is the published training",
+        help="settings to start from; 'reference' is the published training of the network, which "
+        "is that of WALNet unless --network is given",
     )
     parser.add_argument(
         "--network",
@@ -144,7 +146,8 @@ def train(
     resume : str, PathLike or None, default=None
         Directory of an experiment to continue, with the settings that it started with.
     recipe : {"default", "reference"} or None, default=None
-        Settings to start from. None: the recipe of `config`, or else "default".
+        Settings to start from; "reference" is the published training of the network that `network`
+        or `config` name, else that of WALNet. None: the recipe of `config`, or else "default".
     network : str or None, default=None
         Name of a network of :mod:`sktagger.networks`: an :class:`sktagger.AudioTagger` with it is
         trained. None: estimator and network of `config`, else the network of `init`, else a
@@ -306,17 +309,18 @@ def _merge(file, settings, **arguments):
             "path, or give DATABASE as an argument."
         )
     merged = {**_DEFAULTS, **config, **given}
-    recipe = RECIPES[merged["recipe"]]
+    described = merged.pop("network", None)
+    named = described if isinstance(described, str) else None
+    if named:
+        merged["estimator"] = "AudioTagger"
+        named = next((name for name in NETWORKS if name.lower() == named.lower()), named)
+    recipe = find_recipe(merged["recipe"], named or (described or {}).get("name", "WALNet"))
     if "recipe" in given or "min_length" not in config:
         merged["min_length"] = recipe["min_length"]
     database = expand_path(merged["database"])
     if database.exists():  # without links, so that the training can be continued from anywhere
         merged["database"] = str(database.resolve())
     merged.pop("tagger", None)
-    described = merged.pop("network", None)
-    named = described if isinstance(described, str) else None
-    if named:
-        merged["estimator"] = "AudioTagger"
     layers = {
         RECIPE: recipe["settings"],
         f"{file}, at tagger": config.get("tagger", {}),

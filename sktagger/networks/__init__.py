@@ -7,8 +7,9 @@ Axes have the same names everywhere: clip, channel, frame, bin, mel, event, segm
 """
 
 from sktagger.networks._features import LogMel, mel_filterbank, warp_mel
+from sktagger.networks._init import skip_init
 from sktagger.networks._masking import Frames, MaskedBatchNorm, MaskedBatchNorm2d, RunningNorm
-from sktagger.networks._module import NetworkModule, skip_init
+from sktagger.networks._module import NetworkModule
 from sktagger.networks._norm_pool import NormPoolReLU
 from sktagger.networks._protocol import Network, NetworkInput, ScoreGrid
 from sktagger.networks._state import check_state, find_state

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sktagger.networks._fbcrnn_layers import LAYOUTS, N_MELS, CNN
+from sktagger.networks._fbcrnn_layers import CNN, LAYOUTS, N_MELS
 from sktagger.networks._features import LogMel
 from sktagger.networks._masking import Frames
 from sktagger.networks._module import NetworkModule
@@ -63,12 +63,14 @@ class CRNNModule(NetworkModule):
     @property
     def stages(self) -> list[nn.Module]:
         """The 2-d convolutions, the 1-d convolutions, and all layers after them but the head."""
-        stages = [nn.ModuleList(parts) for parts in self.cnn.cnn_2d.stages()]
         first, *others = self.cnn.cnn_1d.stages()
-        stages.append(nn.ModuleList([self.cnn.cnn_2d.output_norm, *first]))
-        stages += [nn.ModuleList(parts) for parts in others]
-        stages.append(nn.ModuleList([self.cnn.cnn_1d.output_norm, *self.recurrent]))
-        return stages
+        stages = [
+            *self.cnn.cnn_2d.stages(),
+            [self.cnn.cnn_2d.output_norm, *first],
+            *others,
+            [self.cnn.cnn_1d.output_norm, *self.recurrent],
+        ]
+        return [nn.ModuleList(parts) for parts in stages]
 
     @property
     def recurrent(self) -> list[nn.Module]:
@@ -108,9 +110,7 @@ class CRNNModule(NetworkModule):
         weight = self.classifier.weight.data
         # for each part, which has a direction of its own
         for part in weight.split(self.cnn.n_features, 1):
-            part.copy_(
-                nn.init.xavier_uniform_(torch.empty(part.shape), generator=generator)
-            )
+            part.copy_(nn.init.xavier_uniform_(torch.empty(part.shape), generator=generator))
         nn.init.zeros_(self.classifier.bias)
 
     def features(self, stft: Tensor, n_frames: Tensor, **distortions: Tensor) -> Tensor:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sktagger.networks._init import skip_init
 from sktagger.networks._masking import Frames, MaskedBatchNorm2d
-from sktagger.networks._module import skip_init
 
 _EPS, _MOMENTUM = 1e-3, 0.01  # of the batch norms
 

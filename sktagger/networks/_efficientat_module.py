@@ -13,9 +13,9 @@ from sktagger.networks._efficientat_layers import (
     InvertedResidual,
     round_channels,
 )
+from sktagger.networks._init import skip_init
 from sktagger.networks._kaldi_mel import KaldiLogMel
 from sktagger.networks._masking import Frames
-from sktagger.networks._module import skip_init
 from sktagger.networks._pooling import Dropout, PoolingModule
 
 __all__ = ["N_FFT", "SAMPLE_RATE", "EfficientATModule"]

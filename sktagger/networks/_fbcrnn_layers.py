@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sktagger.networks._init import skip_init
 from sktagger.networks._masking import Frames
-from sktagger.networks._module import skip_init
 from sktagger.networks._norm_pool import NormPoolReLU
 
 EPS = 1e-3  # added to variances

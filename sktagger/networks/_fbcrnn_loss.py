@@ -83,7 +83,9 @@ def boundary_likelihoods(
     """
     begun = activity.cummax(-1).values
     left = activity.flip(-1).cummax(-1).values.flip(-1)
-    return (frame_likelihoods(forward, frames, begun) + frame_likelihoods(backward, frames, left)) / 2
+    return (
+        frame_likelihoods(forward, frames, begun) + frame_likelihoods(backward, frames, left)
+    ) / 2
 
 
 def frame_likelihoods(scores: Tensor, frames: Frames, activity: Tensor) -> Tensor:

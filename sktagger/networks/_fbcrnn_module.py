@@ -13,8 +13,8 @@ from sktagger.networks._crnn_module import CRNNModule
 from sktagger.networks._fbcrnn_layers import EPS, norm_relu
 from sktagger.networks._fbcrnn_loss import boundary_likelihoods, weak_likelihoods
 from sktagger.networks._gru import N_LAYERS, reverse_order, run_both, run_windows
+from sktagger.networks._init import skip_init
 from sktagger.networks._masking import Frames
-from sktagger.networks._module import skip_init
 from sktagger.networks._norm_pool import NormPoolReLU
 
 FLOOR = 1e-5  # lowest score of a frame; the highest is 1 - FLOOR
@@ -263,17 +263,26 @@ class _Direction(nn.Module):
         super().__init__()
         gru = nn.GRU(n_hidden, n_hidden, N_LAYERS, device="meta")  # draws no weights
         self.rnn = gru.to_empty(device=torch.get_default_device())
-        layer = nn.Module()
-        layer.conv = skip_init(nn.Conv1d, n_hidden, n_hidden, 1)
-        layer.norm = NormPoolReLU(n_hidden, EPS, "power", 3)
         self.output_net = nn.Module()
-        self.output_net.convs = nn.ModuleList([layer])
+        self.output_net.convs = nn.ModuleList([_HiddenLayer(n_hidden)])
 
     def output(self, states, frames):
         """Compute the input of the head from states, both (n_clips, n_hidden, n_frames)."""
-        layer = self.output_net.convs[0]
-        x = F.conv1d(states, layer.conv.weight, layer.conv.bias)[:, :, None]
-        return norm_relu(layer.norm, [x], [frames])[0][:, :, 0]
+        (layer,) = self.output_net.convs
+        return layer(states, frames)
+
+
+class _HiddenLayer(nn.Module):
+    """Convolution over single frames, normalization and ReLU."""
+
+    def __init__(self, n_hidden):
+        super().__init__()
+        self.conv = skip_init(nn.Conv1d, n_hidden, n_hidden, 1)
+        self.norm = NormPoolReLU(n_hidden, EPS, "power", 3)
+
+    def forward(self, x, frames):
+        x = F.conv1d(x, self.conv.weight, self.conv.bias)[:, :, None]
+        return norm_relu(self.norm, [x], [frames])[0][:, :, 0]
 
 
 class _Head(nn.Module):

@@ -224,6 +224,12 @@ class MaskedBatchNorm(PowerBatchNorm):
     ----------
     n_channels : int
         Number of channels.
+    eps : float, default=1e-5
+        Added to the variance.
+    corrected : {"variance", "power"}, default="variance"
+        What is multiplied by N / (N - 1) in evaluation: "power" in the published FBCRNN.
+    ndim : int, default=4
+        Number of axes that the weights have. The second is that of channels.
     """
 
     def forward(self, x: Tensor, frames: Frames) -> Tensor:

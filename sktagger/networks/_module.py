@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -405,23 +405,3 @@ class NetworkModule(nn.Module):
         Tensor of shape (n_clips, n_events), float32, in [0, 1]
         """
         return self.pool(*self.segment_scores(stft, n_frames, **distortions))
-
-
-def skip_init(layer: type[nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
-    """Make a layer without drawing its weights.
-
-    Unlike :func:`torch.nn.utils.skip_init`, it respects ``with torch.device(...)``.
-
-    Parameters
-    ----------
-    layer : class
-        A layer of :mod:`torch.nn`.
-    *args, **kwargs
-        Arguments of the layer.
-
-    Returns
-    -------
-    Module
-        Its weights are not initialized.
-    """
-    return nn.utils.skip_init(layer, *args, device=torch.get_default_device(), **kwargs)

@@ -17,6 +17,17 @@ class NormPoolReLU(PowerBatchNorm):
     The output is 0 beyond the frames of a clip, so that the next convolution does not depend on
     padding. In training, a batch comes in chunks, and statistics are computed over all of them.
     In evaluation, the norm is folded into the convolution before it, see :meth:`folded`.
+
+    Parameters
+    ----------
+    n_channels : int
+        Number of channels.
+    eps : float, default=1e-5
+        Added to the variance.
+    corrected : {"variance", "power"}, default="variance"
+        What is multiplied by N / (N - 1) in evaluation: "power" in the published FBCRNN.
+    ndim : int, default=4
+        Number of axes that the weights have. The second is that of channels.
     """
 
     def folded(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sktagger.networks._init import skip_init
 from sktagger.networks._masking import Frames, MaskedBatchNorm2d
-from sktagger.networks._module import skip_init
 from sktagger.networks._pooling import Dropout
 
 # A batch norm is folded into its convolution in evaluation if the weight has at most so many

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sktagger.networks._features import frame_mask
+from sktagger.networks._init import skip_init
 from sktagger.networks._masking import Frames, MaskedBatchNorm2d
-from sktagger.networks._module import NetworkModule, skip_init
+from sktagger.networks._module import NetworkModule
 from sktagger.networks._panns_layers import ConvBlock, Layout
 from sktagger.networks._pooling import Dropout, PoolingModule
 from sktagger.networks._slaney import LogMelPower

@@ -112,6 +112,8 @@ class Network(BaseEstimator):
         targets in [0, 1] of shape (n_clips, n_events).
     uses_onsets : bool
         Whether the loss can use onsets and offsets of events.
+    audioset_order : bool
+        Whether public weights with 527 outputs have the classes of AudioSet in its own order.
     layers : tuple of str
         Names of the layers whose outputs :meth:`NetworkModule.clip_outputs` gives, from the input
         to the output. The last one is "logits"; the one before it is the input of the head.
@@ -128,6 +130,7 @@ class Network(BaseEstimator):
     adjustable: ClassVar[tuple[str, ...]] = ()
     criterion: ClassVar[type[nn.Module]] = nn.BCELoss
     uses_onsets: ClassVar[bool] = False
+    audioset_order: ClassVar[bool] = False
     layers: tuple[str, ...] = ("embedding", "logits")
     prefers_bfloat16: ClassVar[bool] = True
     fine_tuning: Mapping[str, Any] = MappingProxyType({})

@@ -68,7 +68,10 @@ def check_training_outputs(network: Network) -> None:
     scores, outputs = module.training_outputs(*inputs)
     require_close(scores, module(*inputs), "scores in training and forward")
     require(outputs.shape[:2] == scores.shape, "the loss gets other clips or events than scores")
-    alone = [module.training_outputs(stft[None, :, :n], n[None])[1] for stft, n in zip(*inputs)]
+    alone = [
+        module.training_outputs(stft[None, :, :n], n[None])[1]
+        for stft, n in zip(*inputs, strict=True)
+    ]
     scale = outputs.abs().max().item() + 1
     require_close(torch.cat(alone) / scale, outputs / scale, "the loss of a clip alone")
 

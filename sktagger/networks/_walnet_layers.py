@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from sktagger.networks._init import skip_init
 from sktagger.networks._masking import Frames
-from sktagger.networks._module import skip_init
 from sktagger.networks._norm_pool import NormPoolReLU
 
 # (output channels, kernel size, same padding, pool after) of the layers before the head

@@ -71,6 +71,7 @@ class EfficientAT(Network):
     """
 
     version: ClassVar[int] = 1
+    audioset_order: ClassVar[bool] = True
     prefers_bfloat16: ClassVar[bool] = False
     fine_tuning: Mapping[str, Any] = MappingProxyType(
         {"lr": 5e-4, "freeze_norms": True, "head_init": "linear"}

@@ -214,7 +214,7 @@ class FBCRNN(Network):
                 f"has {n_layers} 2-d convolutions, the first with {len(first)} channels. Known are "
                 f"{' and '.join(map(str, depths))} convolutions, with 16 or 32 channels."
             )
-        return cls(depth=depths[n_layers], width=width)  # type: ignore[arg-type]
+        return cls(depth=depths[n_layers], width=width)
 
     def convert(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
         """Join the heads of both directions, which pb_sed stores apart.
@@ -266,7 +266,7 @@ class FBCRNN(Network):
                     f"width={self.width}"
                 )
         filters = state.get(_FILTERS)
-        if getattr(filters, "ndim", 0) != 2 or filters.dtype != torch.float32:  # type: ignore[union-attr]
+        if getattr(filters, "ndim", 0) != 2 or filters.dtype != torch.float32:
             return ""  # check_state tells what is wrong
         expected = mel_filterbank(self.sample_rate, self.get_input().stft.n_fft, N_MELS, self.fmin)
         if filters.shape == expected.shape and torch.allclose(filters.cpu(), expected, atol=1e-3):

@@ -81,6 +81,7 @@ class PANNs(Network):
     """
 
     version: ClassVar[int] = 1
+    audioset_order: ClassVar[bool] = True
     head_name: str = "fc_audioset"
     _parameter_constraints: ClassVar[dict[str, list]] = {
         "variant": [StrOptions(set(LAYOUTS))],

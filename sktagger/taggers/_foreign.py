@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +12,7 @@ from sklearn.base import clone
 
 from sktagger._utils.text import nearest, short
 from sktagger.datasets import audioset_classes
-from sktagger.networks import NETWORKS, Network, find_state
+from sktagger.networks import FBCRNN, NETWORKS, Network, WALNet, find_state
 from sktagger.taggers._base import BaseTagger
 from sktagger.targets import check_classes
 from sktagger.training.callbacks import load_checkpoint
@@ -55,8 +56,9 @@ def identify_network(checkpoint: Mapping[str, Any], path: Path) -> Network:
             return found
     raise UnknownNetworkError(
         f"{str(path)!r}: its weights are those of no known network. They begin with "
-        f"{short(sorted(map(str, state))[:5])}. Known are EfficientAT's 'mn*.pt' and PANNs' "
-        f"'Cnn*.pth'. For others, give the settings by network=, one of {', '.join(NETWORKS)}."
+        f"{short(sorted(map(str, state))[:5])}. Known are EfficientAT's 'mn*.pt', PANNs' "
+        "'Cnn*.pth' and the FBCRNN of pb_sed. For others, give the settings by network=, one of "
+        f"{', '.join(NETWORKS)}."
     )
 
 
@@ -77,8 +79,8 @@ def read_foreign(
     network : Network or None
         Settings of the network. None: they are told by the weights and the file's name.
     classes : array-like of shape (n_events,) or None, default=None
-        Events of the outputs. None: the classes of AudioSet if there are 527 outputs, else the
-        numbers from 0 up.
+        Events of the outputs. None: the classes of AudioSet if there are 527 outputs and the public
+        weights of the network have this order, else the numbers from 0 up.
 
     Returns
     -------
@@ -99,8 +101,8 @@ def read_foreign(
     if mismatch:
         raise ValueError(f"{source} {mismatch}. Give the settings of its training by network=.")
     if classes is None:
-        names = audioset_classes()["name"].tolist()
-        classes = names if n_outputs == _N_AUDIOSET else list(range(n_outputs))
+        known = n_outputs == _N_AUDIOSET and network.audioset_order
+        classes = audioset_classes()["name"].tolist() if known else list(range(n_outputs))
     events = check_classes(classes).tolist()
     if len(events) != n_outputs:
         raise ValueError(
@@ -175,6 +177,61 @@ def restore_foreign(
     tagger._check_settings()
     events = np.array(weights.classes)
     return tagger._restore(events, weights.state, source=weights.source)
+
+
+def restore_padertorch(
+    estimator: type[TaggerT],
+    source: str | os.PathLike[str] | Mapping[str, Any],
+    classes: Sequence[Any],
+    network: Network | None,
+    params: Mapping[str, Any],
+) -> TaggerT:
+    """Make a fitted tagger from weights that were trained with padertorch.
+
+    Parameters
+    ----------
+    estimator : class
+        Class of the tagger.
+    source : str, PathLike or dict
+        Checkpoint file, or a state dict, which may be under the key "model".
+    classes : sequence of str
+        Events of the outputs.
+    network : Network or None
+        Settings of the network. None: they are told by the weights.
+    params : dict
+        Parameters of the tagger.
+
+    Returns
+    -------
+    BaseTagger
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        See :meth:`sktagger.AudioTagger.from_padertorch`.
+    """
+    if isinstance(source, Mapping):
+        name, checkpoint = "source", source
+    else:
+        name, checkpoint = f"source: {str(source)!r}", load_checkpoint(source)
+    if "format" in checkpoint:
+        raise ValueError(
+            f"{name} is a checkpoint of sktagger, not of padertorch: {estimator.__name__}.load "
+            "reads it with the settings and events of its training."
+        )
+    state = checkpoint.get("model", checkpoint)
+    if network is None and isinstance(state, Mapping):
+        network = FBCRNN.identify(state, name)
+    network = WALNet(pooling="mean") if network is None else network
+    state, n_outputs = find_state(checkpoint, network, name)
+    if len(classes) != n_outputs:
+        raise ValueError(
+            f"classes has {len(classes)} events, but the checkpoint has {n_outputs} outputs. "
+            "Give one name for each output, in their order."
+        )
+    tagger = estimator._with_network(network, **params)
+    tagger._check_settings()
+    return tagger._restore(check_classes(classes), state, source=name)
 
 
 def map_classes(tagger: TaggerT, mapping: Mapping[Any, Any], multilabel: bool | None) -> TaggerT:

@@ -15,7 +15,11 @@ from sktagger.networks import Network, WALNet
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-AUGMENTATIONS = {"default": Augmentation, "reference": Augmentation.reference}
+AUGMENTATIONS = {
+    "default": Augmentation,
+    "reference": Augmentation.reference,
+    "fbcrnn_reference": Augmentation.fbcrnn_reference,
+}
 # what "auto" stands for, unless a network's `fine_tuning` has another value
 _FROM_SCRATCH = {"lr": 2e-3, "freeze_norms": False, "head_init": "random"}
 _DEFAULTS: dict[str, type] = {"stft": STFT, "network": WALNet}  # used instead of None

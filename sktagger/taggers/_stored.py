@@ -14,7 +14,7 @@ from sktagger.networks import Network
 from sktagger.pretrained import fetch
 from sktagger.taggers import persistence
 from sktagger.taggers._fitting import FittingTagger
-from sktagger.taggers._foreign import map_classes, restore_foreign
+from sktagger.taggers._foreign import map_classes, restore_foreign, restore_padertorch
 from sktagger.taggers._weights import network_of, network_of_model, read_weights
 from sktagger.training._file_kinds import is_safetensors
 from sktagger.training.fine_tuning import Weights
@@ -100,8 +100,8 @@ class StoredTagger(FittingTagger):
         """Read weights that the original implementation of a network trained.
 
         They are checkpoints of EfficientAT [1]_ ("mn10_as_mAP_471.pt") and PANNs [2]_
-        ("Cnn14_mAP=0.431.pth"), trained on AudioSet or on other events. Nothing in the file is
-        executed.
+        ("Cnn14_mAP=0.431.pth"), trained on AudioSet or on other events, and of the FBCRNN of pb_sed
+        [3]_. Nothing in the file is executed.
 
         Parameters
         ----------
@@ -112,7 +112,8 @@ class StoredTagger(FittingTagger):
             them, by the name of the file.
         classes : array-like of shape (n_events,) or None, default=None
             Events of the outputs, in their order. None: the classes of AudioSet
-            (:func:`sktagger.datasets.audioset_classes`) if there are 527 outputs, else numbers.
+            (:func:`sktagger.datasets.audioset_classes`) for 527 outputs of EfficientAT or PANNs,
+            else numbers.
         **params : dict
             Other parameters of the tagger, such as `device`.
 
@@ -133,11 +134,50 @@ class StoredTagger(FittingTagger):
            transformer-to-CNN knowledge distillation", ICASSP 2023.
         .. [2] Q. Kong et al., "PANNs: Large-scale pretrained audio neural networks for audio
            pattern recognition", IEEE/ACM TASLP 28, 2020.
+        .. [3] J. Ebbers, R. Haeb-Umbach, "Forward-backward convolutional recurrent neural networks
+           and tag-conditioned convolutional neural networks for weakly labeled semi-supervised
+           sound event detection", DCASE Workshop 2020.
         """
         path = expand_path(path)
         if path.is_file() and is_safetensors(path):
             raise ValueError(f"{str(path)!r} is a file of sktagger: {cls.__name__}.load reads it.")
         return restore_foreign(cls, path, network, classes, params)
+
+    @classmethod
+    def from_padertorch(
+        cls,
+        source: str | os.PathLike[str] | dict[str, Any],
+        *,
+        classes: Sequence[str],
+        network: Network | None = None,
+        **params: Any,
+    ) -> Self:
+        """Read a WALNet of padertorch, or an FBCRNN of pb_sed. Nothing in the file is executed.
+
+        Parameters
+        ----------
+        source : str, PathLike or dict
+            Checkpoint file, or a state dict. In both, the state dict may be under the key "model".
+        classes : sequence of str
+            Events in the order of the network's outputs (``events.json`` of the experiment).
+        network : Network or None, default=None
+            Settings of the network. None: they are told by the weights, with the default sample
+            rate of the network.
+        **params : dict
+            Other parameters of the tagger, such as `device`.
+
+        Returns
+        -------
+        AudioTagger
+            Fitted tagger.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If the file cannot be read safely, or its tensors are not finite or do not fit the
+            network with these events.
+        """
+        return restore_padertorch(cls, source, classes, network, params)
 
     @classmethod
     def from_pretrained(cls, name: str, **params: Any) -> Self:

@@ -49,13 +49,16 @@ class AudioTagger(StoredTagger):
     lr : float or "auto", default="auto"
         Learning rate of AdamW; its maximum, if a schedule changes it. "auto": 5e-4 if an
         EfficientAT or PANNs is fine-tuned, else 2e-3.
-    schedule : {"one_cycle", "constant"}, default="one_cycle"
+    schedule : {"one_cycle", "step", "constant"}, default="one_cycle"
         "one_cycle": the learning rate rises to `lr` and falls to 0 at the end of training, see
-        :class:`sktagger.training.callbacks.OneCycle`. "constant": as published; also what
+        :class:`sktagger.training.callbacks.OneCycle`. "step": it rises to `lr` from 0, and is
+        divided by 5 in the middle of training, as published for FBCRNN, see
+        :class:`sktagger.training.callbacks.Step`. "constant": as published for WALNet; also what
         `partial_fit` uses, since it does not know the end of training.
-    augmentation : Augmentation, "default", "reference" or None, default="default"
-        Distortions of the training clips. "default" is ``Augmentation()``. "reference" is the
-        published ``Augmentation.reference()``. None: training clips are not distorted.
+    augmentation : Augmentation, str or None, default="default"
+        Distortions of the training clips. "default" is ``Augmentation()``, "reference" and
+        "fbcrnn_reference" are the published ``Augmentation.reference()`` and
+        ``Augmentation.fbcrnn_reference()``. None: training clips are not distorted.
     loss : {"auto", "binary_cross_entropy"}, default="auto"
         "binary_cross_entropy": the loss of each event, as published. "auto": the same; for 1-D
         labels, plus the cross entropy of the normalized scores.
@@ -214,7 +217,7 @@ class AudioTagger(StoredTagger):
         "max_iterations": [Interval(Integral, 1, None, closed="left"), None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
-        "schedule": [StrOptions({"one_cycle", "constant"})],
+        "schedule": [StrOptions({"one_cycle", "step", "constant"})],
         "augmentation": [Augmentation, StrOptions(set(AUGMENTATIONS)), None],
         "loss": [StrOptions({"auto", "binary_cross_entropy"})],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
@@ -248,8 +251,10 @@ class AudioTagger(StoredTagger):
         max_iterations: int | None = None,
         batch_size: int = 12,
         lr: float | Literal["auto"] = "auto",
-        schedule: Literal["one_cycle", "constant"] = "one_cycle",
-        augmentation: Augmentation | Literal["default", "reference"] | None = "default",
+        schedule: Literal["one_cycle", "step", "constant"] = "one_cycle",
+        augmentation: Augmentation
+        | Literal["default", "reference", "fbcrnn_reference"]
+        | None = "default",
         loss: Literal["auto", "binary_cross_entropy"] = "auto",
         weight_decay: float = 0.01,
         gradient_clip: float | None = 60.0,

@@ -251,8 +251,9 @@ def _read_checkpoint(path, estimators, networks):
     checkpoint = load_checkpoint(path)
     if "format" not in checkpoint:
         raise ValueError(
-            f"{source} is a checkpoint of another program. If it is padertorch's WALNet, read it "
-            "with WALNetTagger.from_padertorch, or fine-tune it with init_from."
+            f"{source} is a checkpoint of another program. If it is a WALNet of padertorch or an "
+            "FBCRNN of pb_sed, read it with AudioTagger.from_padertorch, or fine-tune it with "
+            "init_from."
         )
     record = training_record(checkpoint, source)
     if record is None:

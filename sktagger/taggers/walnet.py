@@ -12,10 +12,10 @@ from sklearn.frozen import FrozenEstimator
 
 from sktagger.audio.augmentation import Augmentation
 from sktagger.audio.spectral import STFT
-from sktagger.networks import Network, WALNet, find_state
+from sktagger.networks import Network, WALNet
+from sktagger.taggers._foreign import restore_padertorch
 from sktagger.taggers._parameters import TaggerParameters
 from sktagger.taggers.audio_tagger import AudioTagger
-from sktagger.training.callbacks import load_checkpoint
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -56,13 +56,16 @@ class WALNetTagger(AudioTagger):
     lr : float or "auto", default="auto"
         Learning rate of AdamW; its maximum, if a schedule changes it. "auto": 5e-4 if an
         EfficientAT or PANNs is fine-tuned, else 2e-3.
-    schedule : {"one_cycle", "constant"}, default="one_cycle"
+    schedule : {"one_cycle", "step", "constant"}, default="one_cycle"
         "one_cycle": the learning rate rises to `lr` and falls to 0 at the end of training, see
-        :class:`sktagger.training.callbacks.OneCycle`. "constant": as published; also what
+        :class:`sktagger.training.callbacks.OneCycle`. "step": it rises to `lr` from 0, and is
+        divided by 5 in the middle of training, as published for FBCRNN, see
+        :class:`sktagger.training.callbacks.Step`. "constant": as published for WALNet; also what
         `partial_fit` uses, since it does not know the end of training.
-    augmentation : Augmentation, "default", "reference" or None, default="default"
-        Distortions of the training clips. "default" is ``Augmentation()``. "reference" is the
-        published ``Augmentation.reference()``. None: training clips are not distorted.
+    augmentation : Augmentation, str or None, default="default"
+        Distortions of the training clips. "default" is ``Augmentation()``, "reference" and
+        "fbcrnn_reference" are the published ``Augmentation.reference()`` and
+        ``Augmentation.fbcrnn_reference()``. None: training clips are not distorted.
     loss : {"auto", "binary_cross_entropy"}, default="auto"
         "binary_cross_entropy": the loss of each event, as published. "auto": the same; for 1-D
         labels, plus the cross entropy of the normalized scores.
@@ -240,8 +243,10 @@ class WALNetTagger(AudioTagger):
         max_iterations: int | None = None,
         batch_size: int = 12,
         lr: float | Literal["auto"] = "auto",
-        schedule: Literal["one_cycle", "constant"] = "one_cycle",
-        augmentation: Augmentation | Literal["default", "reference"] | None = "default",
+        schedule: Literal["one_cycle", "step", "constant"] = "one_cycle",
+        augmentation: Augmentation
+        | Literal["default", "reference", "fbcrnn_reference"]
+        | None = "default",
         loss: Literal["auto", "binary_cross_entropy"] = "auto",
         weight_decay: float = 0.01,
         gradient_clip: float | None = 60.0,
@@ -309,7 +314,7 @@ class WALNetTagger(AudioTagger):
         return cls(**network.get_params(deep=False), **params)
 
     @classmethod
-    def from_padertorch(
+    def from_padertorch(  # type: ignore[override]
         cls,
         source: str | os.PathLike[str] | dict[str, Any],
         *,
@@ -343,20 +348,5 @@ class WALNetTagger(AudioTagger):
             If the file cannot be read safely, or its tensors are not finite or do not fit a WALNet
             with these events and this STFT.
         """
-        if isinstance(source, dict):
-            name, checkpoint = "source", source
-        else:
-            name, checkpoint = f"source: {str(source)!r}", load_checkpoint(source)
-        if "format" in checkpoint:
-            raise ValueError(
-                f"{name} is a checkpoint of sktagger, not of padertorch: WALNetTagger.load reads "
-                "it with the settings and events of its training."
-            )
-        state, n_outputs = find_state(checkpoint, WALNet(), name)
-        if len(classes) != n_outputs:
-            raise ValueError(
-                f"classes has {len(classes)} events, but the checkpoint has {n_outputs} outputs. "
-                "Give one name for each output, in their order."
-            )
-        tagger = cls(sample_rate=sample_rate, stft=stft, pooling="mean")
-        return tagger._restore(np.asarray(classes), state, source=name)
+        network = WALNet(sample_rate=sample_rate, stft=stft, pooling="mean")
+        return restore_padertorch(cls, source, classes, network, {})

@@ -1,10 +1,10 @@
 """Callbacks of a training: validation, learning rate, progress, checkpoints.
 
 All are skorch callbacks for ``WALNetTagger(callbacks=[...])``. The tagger itself adds
-:class:`Validation`, :class:`Progress` and, by its parameter `schedule`, :class:`OneCycle`.
+:class:`Validation`, :class:`Progress` and, by its parameter `schedule`, :class:`OneCycle`
+or :class:`Step`.
 """
 
-import math
 import os
 import time
 import warnings
@@ -22,12 +22,14 @@ from sktagger._utils.progress import TaskProgress, logger
 from sktagger.metrics import mean_average_precision
 from sktagger.training._checkpoint_callback import Checkpoint
 from sktagger.training._checkpoints import load_checkpoint, save_checkpoint
+from sktagger.training._schedules import OneCycle, Step
 from sktagger.training.net import EarlyStop
 
 __all__ = [
     "Checkpoint",
     "OneCycle",
     "Progress",
+    "Step",
     "TensorBoard",
     "Validation",
     "copy_state",
@@ -163,60 +165,6 @@ class Validation(Callback):
             f"{net.lr:g}), set gradient_clip, and look for huge values in the audio, in "
             f"sample_weight and class_weight, and in the weights that training started from.{kept}"
         )
-
-
-class OneCycle(Callback):
-    """Raise the learning rate to its maximum, then lower it to zero, along cosines [1]_.
-
-    The maximum is the net's `lr`. If the end of training is not known (`partial_fit`), the rate
-    stays at the maximum.
-
-    Parameters
-    ----------
-    warm_up : float, default=0.2
-        Fraction of the training, in (0, 1), in which the rate rises from 1/25 of its maximum.
-
-    References
-    ----------
-    .. [1] L. N. Smith, N. Topin, "Super-convergence: very fast training of neural networks using
-       large learning rates", arXiv:1708.07120, 2018.
-    """
-
-    def __init__(self, warm_up: float = 0.2) -> None:
-        self.warm_up = warm_up
-
-    def on_epoch_begin(self, net: NeuralNet, dataset_train: Any, **kwargs: Any) -> None:
-        """Note how far training has come."""
-        self.ends_ = dataset_train.ends
-        self.by_clips_ = dataset_train.unit == "epoch"
-        length = dataset_train.total - dataset_train.first
-        self.n_all_ = length * (len(dataset_train.dataset) if self.by_clips_ else 1)
-        self.n_done_ = round(dataset_train.progress * self.n_all_)
-
-    def on_batch_begin(self, net: NeuralNet, batch: Any, training: bool, **kwargs: Any) -> None:
-        """Set the learning rate of the batch."""
-        if training:
-            rate = net.lr * (self.factor(self.n_done_ / self.n_all_) if self.ends_ else 1)
-            for group in net.optimizer_.param_groups:
-                group["lr"] = rate
-            self.n_done_ += len(batch[0]["n_frames"]) if self.by_clips_ else 1
-
-    def factor(self, progress: float) -> float:
-        """Return the learning rate relative to its maximum.
-
-        Parameters
-        ----------
-        progress : float
-            Fraction of the training that is done, in [0, 1].
-
-        Returns
-        -------
-        float in [0, 1]
-        """
-        if progress < self.warm_up:
-            return 1 - 0.96 * (1 + math.cos(math.pi * progress / self.warm_up)) / 2
-        left = (1 - progress) / (1 - self.warm_up)
-        return (1 - math.cos(math.pi * left)) / 2
 
 
 class Progress(Callback):

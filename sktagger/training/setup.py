@@ -22,7 +22,7 @@ from sktagger.batching.plans import TrainingPlan
 from sktagger.model_selection import check_groups, stratified_hold_out
 from sktagger.networks import Network, NetworkModule
 from sktagger.targets import Targets, align_events
-from sktagger.training.callbacks import OneCycle, Progress, Validation
+from sktagger.training.callbacks import OneCycle, Progress, Step, Validation
 from sktagger.training.fine_tuning import freeze_stages
 from sktagger.training.intervals import TrainingIntervals
 from sktagger.training.net import TaggerNet
@@ -210,8 +210,9 @@ def _make_callbacks(tagger):
         ("validation", Validation(tagger.patience)),
         ("progress", Progress(tagger.verbose)),
     ]
-    if tagger.schedule == "one_cycle":
-        callbacks.append(("schedule", OneCycle()))
+    if tagger.schedule != "constant":
+        schedule = OneCycle() if tagger.schedule == "one_cycle" else Step()
+        callbacks.append(("schedule", schedule))
     if tagger.gradient_clip is not None:
         callbacks.append(("gradient_clip", GradientNormClipping(tagger.gradient_clip)))
     used_names = {name for name, _ in callbacks} | {"schedule", "gradient_clip", "print_log"}
