@@ -30,6 +30,8 @@ SMALL = [
     FBCRNN(sample_rate=8000, score_window=5),
     FBCRNN(sample_rate=8000, time_pooling=2, score_window=None),
     FBCRNN(sample_rate=8000, depth="deep", score_window=6),
+    CRNN(sample_rate=8000),
+    CRNN(sample_rate=8000, depth="deep", time_pooling=2),
     OddNet(),
     TinyNet(),
 ]

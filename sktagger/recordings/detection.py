@@ -85,8 +85,8 @@ def detect_events(
     window : float, "auto" or None, default="auto"
         Length in seconds of windows whose scores are used, see
         :meth:`sktagger.AudioTagger.iter_scores`. None: the segments of the network. "auto": windows
-        of 2 s every 1 s if the scores of segments depend on the whole clip, as those of EfficientAT
-        and PANNs do; else segments.
+        of 2 s every 1 s if the scores of segments depend on the whole clip and were not trained
+        with onsets, as those of EfficientAT and PANNs; else segments.
     hop : float or None, default=None
         Step of the windows in seconds. None: `window`.
     sample_rate : int or None, default=None
@@ -287,7 +287,7 @@ def detection_windows(tagger: Any, window: Any, hop: Any) -> tuple[float | None,
         network = getattr(tagger, "network_", None)
         if hop is not None:
             raise ValueError(f"hop={hop!r} has no effect with window='auto'. Give window, too.")
-        if network is None or network.get_grid().context is not None:
+        if network is None or network.uses_onsets or network.get_grid().context is not None:
             return None, None
         return 2.0, 1.0
     check_windows(window, hop)

@@ -39,19 +39,31 @@ def read_times(
     Raises
     ------
     ValueError, TypeError
-        If the network cannot use onsets, there are no clips, or `events` is not as described.
+        If the network cannot use onsets, or cannot do without, there are no clips, or `events` is not as described.
     """
-    if events is None:
-        return None
+    times = None
+    if events is not None:
+        _check_uses_onsets(network, name)
+        if clips is None:
+            raise ValueError(f"{name} is given, but no X_val. Give the clips, too, or {name}=None.")
+        times = read_event_times(events, _paths(clips), targets, name)
+    if network.needs_onsets and name == "events" and (times is None or not len(times.event)):
+        raise ValueError(
+            f"{type(network).__name__} learns from onsets and offsets, but events has none. Give "
+            "onsets to fit, or find them with sktagger.recordings.StrongLabelTagger, or choose a "
+            "network that learns from weak labels, such as FBCRNN."
+        )
+    return times
+
+
+def _check_uses_onsets(network: Network, name: str) -> None:
+    """Raise ValueError if the loss of a network has no use for onsets."""
     if not network.uses_onsets:
-        able = [name for name, known in NETWORKS.items() if known.uses_onsets]
+        able = [other for other, known in NETWORKS.items() if known.uses_onsets]
         raise ValueError(
             f"{name} is given, but {type(network).__name__} learns from weak labels only. Set "
             f"{name}=None, or choose a network that uses onsets: {', '.join(able)}."
         )
-    if clips is None:
-        raise ValueError(f"{name} is given, but no X_val. Give the clips, too, or {name}=None.")
-    return read_event_times(events, _paths(clips), targets, name)
 
 
 def _paths(clips: FileClips | ArrayClips) -> list[Any]:
