@@ -14,7 +14,16 @@ from sklearn.model_selection import GridSearchCV
 
 from sktagger import AudioTagger, Augmentation, TunedThresholdTagger, WALNetTagger
 from sktagger.metrics import map_scorer
-from sktagger.networks import FBCRNN, NETWORKS, EfficientAT, Network, PANNs, ScoreGrid, WALNet
+from sktagger.networks import (
+    CRNN,
+    FBCRNN,
+    NETWORKS,
+    EfficientAT,
+    Network,
+    PANNs,
+    ScoreGrid,
+    WALNet,
+)
 from sktagger.networks.checks import check_network, network_checks
 from sktagger.training.callbacks import Checkpoint
 

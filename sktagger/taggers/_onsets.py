@@ -39,7 +39,8 @@ def read_times(
     Raises
     ------
     ValueError, TypeError
-        If the network cannot use onsets, or cannot do without, there are no clips, or `events` is not as described.
+        If the network cannot use onsets, or cannot do without, there are no clips, or `events` is
+        not as described.
     """
     times = None
     if events is not None:
