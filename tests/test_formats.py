@@ -172,10 +172,8 @@ def test_saved_tagger(saved, clip):
     assert tagger.classes_.tolist() == EVENTS
     assert tagger.n_iter_ == 7
     assert tagger.stft.get_params() == STFT_1
-    assert tagger.augmentation.get_params() == {
-        **AUGMENTATION_1,
-        "final_weak_fraction": 0.2,
-    }  # is newer
+    newer = {"final_weak_fraction": 0.2, "time_warp": 0.0, "mixup_domain": "stft", "noise": 0.0}
+    assert tagger.augmentation.get_params() == AUGMENTATION_1 | newer
     assert {name: getattr(tagger, name) for name in PARAMS_1} == PARAMS_1 | {
         "stft": tagger.stft,
         "augmentation": tagger.augmentation,

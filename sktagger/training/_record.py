@@ -75,6 +75,7 @@ _FIELDS = {
 
 # settings that records of earlier versions do not have, and their values then
 _ADDED = {"freeze_norms": False, "head_init": "random"}
+_ADDED_TO_AUGMENTATION = {"time_warp": 0.0, "mixup_domain": "stft", "noise": 0.0}
 
 
 def describe_training(
@@ -175,8 +176,7 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     if _can_be_extended(here["settings"]):
         names -= {"max_epochs", "max_iterations"}
     for name in sorted(names):
-        values = (record["settings"].get(name, _ADDED.get(name)) for record in (there, here))
-        found += _unequal(name, *values)
+        found += _unequal(name, *(_setting(record["settings"], name) for record in (there, here)))
     for part in ("name", "version", "settings"):
         label = "network" if part == "name" else f"network.{part}"
         found += _unequal(label, there["network"].get(part), here["network"].get(part))
@@ -188,6 +188,14 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     for name in ("training", "validation"):
         found += _other_clips(name, there["clips"].get(name), here["clips"].get(name))
     return found
+
+
+def _setting(settings, name):
+    """Return a setting as the version that wrote the record used it."""
+    value = settings.get(name, _ADDED.get(name))
+    if name == "augmentation" and isinstance(value, Mapping):
+        return {**_ADDED_TO_AUGMENTATION, **value}
+    return value
 
 
 def _can_be_extended(settings):
