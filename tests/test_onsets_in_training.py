@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
+from _tones import make_tones
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import Pipeline
 
@@ -182,25 +183,9 @@ def datasets_of(tagger, *args, **kwargs):
     return made
 
 
-def make_data(n_clips=8, seed=0):
-    """Clips of 1 s with two kinds of tones, and their times."""
-    rng = np.random.default_rng(seed)
-    X, Y, rows = rng.normal(0, 0.1, (n_clips, 2000)), [], []
-    time = np.arange(2000) / 2000
-    for clip in range(n_clips):
-        Y.append([int(clip % 2 == 0), int(clip % 4 < 2)])
-        for event, occurs, pitch in zip("ab", Y[-1], (200, 600), strict=True):
-            if occurs:
-                onset = round(float(rng.uniform(0, 0.5)), 2)
-                inside = (time >= onset) & (time < onset + 0.4)
-                X[clip, inside] += np.sin(2 * np.pi * pitch * time[inside])
-                rows.append((clip, onset, onset + 0.4, event))
-    return X.astype(np.float32), pd.DataFrame(Y, columns=["a", "b"]), table(*rows)
-
-
 @pytest.fixture(scope="module")
 def data():
-    return make_data()
+    return make_tones()
 
 
 def weights_of(tagger):
@@ -261,7 +246,7 @@ def boundary_loss(tagger, X, Y, events):
 @pytest.mark.parametrize("kept", [1.0, 0.5])
 def test_loss_is_that_of_each_frame(data, kept):
     X, Y, events = data
-    X_val, Y_val, events_val = make_data(4, seed=1)
+    X_val, Y_val, events_val = make_tones(4, seed=1)
     events_val = events_val[: int(kept * len(events_val))]
     tagger = fit(X, Y, X_val=X_val, Y_val=Y_val, events=events, events_val=events_val)
     expected = boundary_loss(tagger, X_val, Y_val, events_val)
