@@ -14,7 +14,16 @@ from sklearn.model_selection import GridSearchCV
 
 from sktagger import AudioTagger, Augmentation, TunedThresholdTagger, WALNetTagger
 from sktagger.metrics import map_scorer
-from sktagger.networks import FBCRNN, NETWORKS, EfficientAT, Network, PANNs, ScoreGrid, WALNet
+from sktagger.networks import (
+    CRNN,
+    FBCRNN,
+    NETWORKS,
+    EfficientAT,
+    Network,
+    PANNs,
+    ScoreGrid,
+    WALNet,
+)
 from sktagger.networks.checks import check_network, network_checks
 from sktagger.training.callbacks import Checkpoint
 
@@ -30,6 +39,8 @@ SMALL = [
     FBCRNN(sample_rate=8000, score_window=5),
     FBCRNN(sample_rate=8000, time_pooling=2, score_window=None),
     FBCRNN(sample_rate=8000, depth="deep", score_window=6),
+    CRNN(sample_rate=8000),
+    CRNN(sample_rate=8000, depth="deep", time_pooling=2),
     OddNet(),
     TinyNet(),
 ]

@@ -31,7 +31,7 @@ from sktagger.audio._clip_items import (
 from sktagger.audio.clips import ArrayClips, FileClips, Gap
 from sktagger.audio.reading import Section
 
-__all__ = ["check_clips", "reusable"]
+__all__ = ["check_clips", "list_clips", "reusable"]
 
 _BOUNDS = ("start", "stop")
 _MAX_MESSAGE = 300
@@ -68,7 +68,7 @@ def check_clips(
     UserWarning
         If `X` is a matrix of the shape of a single recording, (n_samples, n_channels).
     """
-    clips = _list_clips(X, name)
+    clips = list_clips(X, name)
     if not isinstance(clips, list):
         return ArrayClips(_check_matrix(estimator, clips, reset, name))
     if not clips:
@@ -117,8 +117,26 @@ def reusable(X: Any, name: str = "X") -> Any:
     return X
 
 
-def _list_clips(X, name):
-    """Return a list of clips, or an array or DataFrame of shape (n_clips, n_samples)."""
+def list_clips(X: Any, name: str = "X") -> list | np.ndarray | pd.DataFrame:
+    """Return a list of clips, or an array or DataFrame of shape (n_clips, n_samples).
+
+    Parameters
+    ----------
+    X : array-like of clips
+        Any container of clips.
+    name : str, default="X"
+        Name of `X` in messages.
+
+    Returns
+    -------
+    list, ndarray or DataFrame
+        The clips are not checked.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `X` is a single clip, or has no order.
+    """
     _refuse_single(X, name)
     _refuse_unordered(X, name)
     if sparse.issparse(X):

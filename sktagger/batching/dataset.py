@@ -20,9 +20,11 @@ from sktagger.audio.edges import prepare
 from sktagger.audio.reading import channels_cancel, to_mono
 from sktagger.audio.spectral import STFTSizes, frame_onsets, samples_missing, stft
 from sktagger.audio.unreadable import Unreadable
+from sktagger.batching.activity import activity_of_example
 from sktagger.batching.device_transfer import padded_length, pin
-from sktagger.batching.plans import Example
+from sktagger.batching.plans import Example, Part
 from sktagger.batching.smaller_batches import first_line
+from sktagger.targets import EventTimes
 
 __all__ = ["Batch", "ClipDataset", "count_frames"]
 
@@ -35,8 +37,9 @@ class Batch(NamedTuple):
     Attributes
     ----------
     inputs : dict
-        See :meth:`ClipDataset.inputs`. Of a long clip that is scored in chunks, it has `n_frames`
-        and `long_clip`, a :class:`sktagger.batching.long_clips.LongClip`.
+        See :meth:`ClipDataset.inputs`, and :meth:`ClipDataset.activity`. Of a long clip that is
+        scored in chunks, it has `n_frames` and `long_clip`, a
+        :class:`sktagger.batching.long_clips.LongClip`, instead of the former.
     targets : tuple of Tensor or Tensor
         Events (n_clips, n_events) and weights (n_clips,), both float32. Zeros (n_clips,) if the
         dataset has no targets.
@@ -79,6 +82,8 @@ class ClipDataset(Dataset):
         How waveforms are scaled, see :func:`sktagger.audio.reading.to_mono`.
     distortions : sequence of str, default=("warp", "time_mask", "mel_mask")
         Fields of :class:`sktagger.audio.draws.FeatureDraw` that the network can apply.
+    times : EventTimes or None, default=None
+        Onsets and offsets of the events, for training. None: they are not known.
     """
 
     def __init__(
@@ -94,6 +99,7 @@ class ClipDataset(Dataset):
         unreadable: Unreadable | None = None,
         scale: str = "peak",
         distortions: Sequence[str] = ("warp", "time_mask", "mel_mask"),
+        times: EventTimes | None = None,
     ):
         self.clips = clips
         self.lengths = lengths
@@ -105,6 +111,7 @@ class ClipDataset(Dataset):
         self.unreadable = Unreadable("raise") if unreadable is None else unreadable
         self.scale = scale
         self.distortions = distortions
+        self.times = times
         self._warned = set()
         self._lock = threading.Lock()
 
@@ -131,7 +138,7 @@ class ClipDataset(Dataset):
             nothing = torch.zeros(0, dtype=torch.int64)
             return Batch({"n_frames": nothing}, torch.zeros(0), np.zeros(0, int), longest)
         examples, waveforms = zip(*read, strict=True)
-        inputs = self.inputs(examples, waveforms)
+        inputs = self.inputs(examples, waveforms) | self.activity(examples)
         return Batch(inputs, self.targets_of(examples), self.rows_of(examples), longest)
 
     def rows_of(self, examples: Sequence[Example]) -> np.ndarray:
@@ -182,6 +189,28 @@ class ClipDataset(Dataset):
                 if name != "noise" or any(level for level, _ in values):
                     inputs[name] = torch.tensor(values)
         return inputs
+
+    def activity(self, examples: Sequence[Example]) -> dict[str, Tensor]:
+        """Make the input of a batch that tells when events occur, for the loss.
+
+        Parameters
+        ----------
+        examples : sequence of Example
+
+        Returns
+        -------
+        dict of Tensor
+            `activity` (n_clips, n_events, n_frames), float32: 1 in frames whose center lies inside
+            of an event. An event of which no time is known is 0 in all frames. No `activity` if the
+            dataset has no times.
+        """
+        if self.times is None:
+            return {}
+        length = padded_length(max(e.n_frames for e in examples))
+        activity = np.zeros((len(examples), len(self.times.classes), length), np.float32)
+        for row, example in zip(activity, examples, strict=True):
+            activity_of_example(example, self, out=row)
+        return {"activity": torch.from_numpy(activity)}
 
     def load(self, examples: list[Example]) -> Batch:
         """Make a batch that is ready to be copied to the device.
@@ -235,7 +264,7 @@ class ClipDataset(Dataset):
         spectra = np.zeros((len(examples), 1, length, self.sizes.n_bins, 2), np.float32)
         for spectrum, example, of_parts in zip(spectra, examples, waveforms, strict=True):
             for part, waveform in _separate(example.parts, of_parts):
-                onsets = self._onsets(part)
+                onsets = self.onsets_of(part)
                 out = spectrum[0, part.onset : part.onset + len(onsets)]
                 stft(waveform, onsets, self.sizes, out=out)
         return {"stft": torch.from_numpy(spectra)}
@@ -247,7 +276,7 @@ class ClipDataset(Dataset):
         n_samples = 0
         for row, (example, of_parts) in enumerate(zip(examples, waveforms, strict=True)):
             for part, waveform in _separate(example.parts, of_parts):
-                first = self._onsets(part)
+                first = self.onsets_of(part)
                 missing = samples_missing(len(waveform), first, self.sizes)
                 samples.append(np.pad(waveform, (0, missing)))
                 onsets.append(first + n_samples)
@@ -317,8 +346,8 @@ class ClipDataset(Dataset):
                 "is scored, is silence. Invert one channel, or give a single channel."
             )
 
-    def _onsets(self, part):
-        """Return the first samples of the frames of a part."""
+    def onsets_of(self, part: Part) -> np.ndarray:
+        """Return the first samples of the frames of a part, in its prepared waveform."""
         if part.draw is None:
             return frame_onsets(self.lengths[part.index], self.sizes)
         return part.draw.onsets

@@ -151,5 +151,6 @@ class PlainBatches:
         n_frames = torch.tensor([examples[0].n_frames])
         inputs = {"long_clip": self.long_clip(examples), "n_frames": n_frames}
         dataset = self.dataset
+        inputs |= dataset.activity(examples)
         targets, rows = dataset.targets_of(examples), dataset.rows_of(examples)
         return Batch(inputs, targets, rows, dataset.longest(examples))

@@ -156,4 +156,6 @@ def select_clips(inputs: dict[str, Tensor], part: slice) -> dict[str, Tensor]:
         selected["samples"] = inputs["samples"]
         selected["onsets"] = inputs["onsets"][kept]
         selected["places"] = places - places // row_length * shorter
+        if "activity" in inputs:
+            selected["activity"] = selected["activity"][..., : row_length - shorter]
     return selected

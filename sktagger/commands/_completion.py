@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 Completer = Callable[..., list[str]]
 
 # as in sktagger.networks, which imports PyTorch
-NETWORKS = ("EfficientAT", "FBCRNN", "PANNs", "WALNet")
+NETWORKS = ("CRNN", "EfficientAT", "FBCRNN", "PANNs", "WALNet")
 
 
 def complete(parser: argparse.ArgumentParser) -> None:

@@ -14,15 +14,17 @@ from sktagger.networks._norm_pool import NormPoolReLU
 from sktagger.networks._protocol import Network, NetworkInput, ScoreGrid
 from sktagger.networks._state import check_state, find_state
 from sktagger.networks._stft import stft_of_frames
+from sktagger.networks.crnn import CRNN, StrongCRNNModule
 from sktagger.networks.efficientat import EfficientAT, EfficientATModule
 from sktagger.networks.fbcrnn import FBCRNN, FBCRNNModule
 from sktagger.networks.panns import PANNs, PANNsModule
 from sktagger.networks.walnet import WALNet, WALNetModule
 
 # by their names in files
-NETWORKS = {network.__name__: network for network in (WALNet, FBCRNN, EfficientAT, PANNs)}
+NETWORKS = {network.__name__: network for network in (WALNet, FBCRNN, CRNN, EfficientAT, PANNs)}
 
 __all__ = [
+    "CRNN",
     "FBCRNN",
     "NETWORKS",
     "EfficientAT",
@@ -40,6 +42,7 @@ __all__ = [
     "PANNsModule",
     "RunningNorm",
     "ScoreGrid",
+    "StrongCRNNModule",
     "WALNet",
     "WALNetModule",
     "check_state",

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from sktagger.networks._fbcrnn_layers import CNN, LAYOUTS, N_MELS
+from sktagger.networks._fbcrnn_layers import CNN, EPS, LAYOUTS, N_MELS, norm_relu
 from sktagger.networks._features import LogMel
+from sktagger.networks._gru import N_LAYERS
+from sktagger.networks._init import skip_init
 from sktagger.networks._masking import Frames
 from sktagger.networks._module import NetworkModule
+from sktagger.networks._norm_pool import NormPoolReLU
 
 
 class CRNNModule(NetworkModule):
@@ -206,55 +210,6 @@ class CRNNModule(NetworkModule):
         features, n_segments = self.segment_features(None, stft, n_frames, **distortions)
         return self.segment_scores_and_embeddings(features, n_segments)[1], n_segments
 
-    def segment_outputs(
-        self, layer: str, stft: Tensor, n_frames: Tensor, **distortions: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Compute the output of a layer for each segment, see :class:`NetworkModule`.
-
-        Parameters
-        ----------
-        layer : {"embedding", "logits"}
-            "logits": the logits of the scores.
-        stft, n_frames : Tensor
-            See :meth:`NetworkModule.segment_scores`.
-        **distortions : Tensor
-            See :meth:`NetworkModule.segment_scores`.
-
-        Returns
-        -------
-        outputs : Tensor of shape (n_clips, n_outputs, n_segments), float32
-            0 beyond the segments of a clip.
-        n_segments : Tensor of shape (n_clips,), integer
-            Number of segments of each clip.
-        """
-        features, n_segments = self.segment_features(layer, stft, n_frames, **distortions)
-        scores, embeddings = self.segment_scores_and_embeddings(features, n_segments)
-        if layer == "embedding":
-            return embeddings, n_segments
-        return Frames.of(n_segments, scores.shape[-1]).fill_(scores.logit()), n_segments
-
-    def pool_segments(self, layer: str | None, features: Tensor, n_segments: Tensor) -> Tensor:
-        """Compute the output of a layer for clips from what :meth:`segment_features` returned.
-
-        Parameters
-        ----------
-        layer : {"embedding", "logits"} or None
-            None: the scores.
-        features : Tensor of shape (n_clips, n_features, n_segments), float32
-            0 beyond the segments of a clip.
-        n_segments : Tensor of shape (n_clips,), integer
-            Number of segments of each clip.
-
-        Returns
-        -------
-        Tensor of shape (n_clips, n_outputs), float32
-            See :meth:`scores_and_embeddings`. "logits": the logits of the scores.
-        """
-        scores, embeddings = self.scores_and_embeddings(features, n_segments)
-        if layer == "embedding":
-            return embeddings
-        return scores if layer is None else scores.logit()
-
     def forward(self, stft: Tensor, n_frames: Tensor, **distortions: Tensor) -> Tensor:
         """Score each clip.
 
@@ -271,3 +226,47 @@ class CRNNModule(NetworkModule):
             See :meth:`scores_and_embeddings`.
         """
         return self.pool_segments(None, *self.segment_features(None, stft, n_frames, **distortions))
+
+    def pool_activity(self, activity: Tensor, length: int) -> Tensor:
+        """Compute which segments are active from the frames that are.
+
+        Parameters
+        ----------
+        activity : Tensor of shape (n_clips, n_events, n_frames), in {0, 1}
+        length : int
+            Number of segments of the padded clips.
+
+        Returns
+        -------
+        Tensor of shape (n_clips, n_events, length), in {0, 1}
+            1 if any frame of a segment is active.
+        """
+        if self.time_pooling > 1:
+            activity = F.max_pool1d(activity, self.time_pooling, ceil_mode=True)
+        return F.pad(activity, (0, length - activity.shape[-1]))
+
+
+class HiddenLayer(nn.Module):
+    """Convolution over single frames, normalization and ReLU.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        Numbers of channels.
+    """
+
+    def __init__(self, n_in: int, n_out: int):
+        super().__init__()
+        self.conv = skip_init(nn.Conv1d, n_in, n_out, 1)
+        self.norm = NormPoolReLU(n_out, EPS, "power", 3)
+
+    def forward(self, x: Tensor, frames: Frames) -> Tensor:
+        """Compute (n_clips, n_out, n_frames) from (n_clips, n_in, n_frames)."""
+        x = F.conv1d(x, self.conv.weight, self.conv.bias)[:, :, None]
+        return norm_relu(self.norm, [x], [frames])[0][:, :, 0]
+
+
+def make_gru(n_in: int, n_hidden: int, *, bidirectional: bool = False) -> nn.GRU:
+    """Make the recurrent layers without drawing their weights."""
+    gru = nn.GRU(n_in, n_hidden, N_LAYERS, bidirectional=bidirectional, device="meta")
+    return gru.to_empty(device=torch.get_default_device())

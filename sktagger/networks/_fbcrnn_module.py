@@ -9,13 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sktagger.networks._crnn_module import CRNNModule
-from sktagger.networks._fbcrnn_layers import EPS, norm_relu
+from sktagger.networks._crnn_module import CRNNModule, HiddenLayer, make_gru
 from sktagger.networks._fbcrnn_loss import boundary_likelihoods, weak_likelihoods
-from sktagger.networks._gru import N_LAYERS, reverse_order, run_both, run_windows
-from sktagger.networks._init import skip_init
+from sktagger.networks._gru import reverse_order, run_both, run_windows
 from sktagger.networks._masking import Frames
-from sktagger.networks._norm_pool import NormPoolReLU
 
 FLOOR = 1e-5  # lowest score of a frame; the highest is 1 - FLOOR
 
@@ -215,6 +212,55 @@ class FBCRNNModule(CRNNModule):
         embeddings = torch.cat([_last(forward, n_segments), backward[..., 0]], 1)
         return self._scores(embeddings[..., None])[..., 0], embeddings
 
+    def segment_outputs(
+        self, layer: str, stft: Tensor, n_frames: Tensor, **distortions: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Compute the output of a layer for each segment, see :class:`NetworkModule`.
+
+        Parameters
+        ----------
+        layer : {"embedding", "logits"}
+            "logits": the logits of the scores.
+        stft, n_frames : Tensor
+            See :meth:`NetworkModule.segment_scores`.
+        **distortions : Tensor
+            See :meth:`NetworkModule.segment_scores`.
+
+        Returns
+        -------
+        outputs : Tensor of shape (n_clips, n_outputs, n_segments), float32
+            0 beyond the segments of a clip.
+        n_segments : Tensor of shape (n_clips,), integer
+            Number of segments of each clip.
+        """
+        features, n_segments = self.segment_features(layer, stft, n_frames, **distortions)
+        scores, embeddings = self.segment_scores_and_embeddings(features, n_segments)
+        if layer == "embedding":
+            return embeddings, n_segments
+        return Frames.of(n_segments, scores.shape[-1]).fill_(scores.logit()), n_segments
+
+    def pool_segments(self, layer: str | None, features: Tensor, n_segments: Tensor) -> Tensor:
+        """Compute the output of a layer for clips from what :meth:`segment_features` returned.
+
+        Parameters
+        ----------
+        layer : {"embedding", "logits"} or None
+            None: the scores.
+        features : Tensor of shape (n_clips, n_features, n_segments), float32
+            0 beyond the segments of a clip.
+        n_segments : Tensor of shape (n_clips,), integer
+            Number of segments of each clip.
+
+        Returns
+        -------
+        Tensor of shape (n_clips, n_outputs), float32
+            See :meth:`scores_and_embeddings`. "logits": the logits of the scores.
+        """
+        scores, embeddings = self.scores_and_embeddings(features, n_segments)
+        if layer == "embedding":
+            return embeddings
+        return scores if layer is None else scores.logit()
+
     def pool_for_loss(
         self, features: Tensor, n_segments: Tensor, activity: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -242,7 +288,7 @@ class FBCRNNModule(CRNNModule):
         forward, backward = (frames.filled(x, 0.5) for x in (forward, backward))
         likelihoods = weak_likelihoods(forward, backward, frames)
         if activity is not None and self.boundary_weight:
-            activity = self._pool_activity(activity, forward.shape[-1])
+            activity = self.pool_activity(activity, forward.shape[-1])
             strong = boundary_likelihoods(forward, backward, frames, activity)
             present = likelihoods[..., 0]
             known = activity.amax(-1) > 0
@@ -250,39 +296,20 @@ class FBCRNNModule(CRNNModule):
             likelihoods = torch.stack([present, likelihoods[..., 1]], -1)
         return scores, likelihoods
 
-    def _pool_activity(self, activity, length):
-        if self.time_pooling > 1:
-            activity = F.max_pool1d(activity, self.time_pooling, ceil_mode=True)
-        return F.pad(activity, (0, length - activity.shape[-1]))
-
 
 class _Direction(nn.Module):
     """A GRU, and the layer after it."""
 
     def __init__(self, n_hidden):
         super().__init__()
-        gru = nn.GRU(n_hidden, n_hidden, N_LAYERS, device="meta")  # draws no weights
-        self.rnn = gru.to_empty(device=torch.get_default_device())
+        self.rnn = make_gru(n_hidden, n_hidden)
         self.output_net = nn.Module()
-        self.output_net.convs = nn.ModuleList([_HiddenLayer(n_hidden)])
+        self.output_net.convs = nn.ModuleList([HiddenLayer(n_hidden, n_hidden)])
 
     def output(self, states, frames):
         """Compute the input of the head from states, both (n_clips, n_hidden, n_frames)."""
         (layer,) = self.output_net.convs
         return layer(states, frames)
-
-
-class _HiddenLayer(nn.Module):
-    """Convolution over single frames, normalization and ReLU."""
-
-    def __init__(self, n_hidden):
-        super().__init__()
-        self.conv = skip_init(nn.Conv1d, n_hidden, n_hidden, 1)
-        self.norm = NormPoolReLU(n_hidden, EPS, "power", 3)
-
-    def forward(self, x, frames):
-        x = F.conv1d(x, self.conv.weight, self.conv.bias)[:, :, None]
-        return norm_relu(self.norm, [x], [frames])[0][:, :, 0]
 
 
 class _Head(nn.Module):

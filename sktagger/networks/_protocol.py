@@ -112,6 +112,8 @@ class Network(BaseEstimator):
         targets in [0, 1] of shape (n_clips, n_events).
     uses_onsets : bool
         Whether the loss can use onsets and offsets of events.
+    needs_onsets : bool
+        Whether it cannot do without them: an event in a clip without known times has no part in it.
     audioset_order : bool
         Whether public weights with 527 outputs have the classes of AudioSet in its own order.
     layers : tuple of str
@@ -130,6 +132,7 @@ class Network(BaseEstimator):
     adjustable: ClassVar[tuple[str, ...]] = ()
     criterion: ClassVar[type[nn.Module]] = nn.BCELoss
     uses_onsets: ClassVar[bool] = False
+    needs_onsets: ClassVar[bool] = False
     audioset_order: ClassVar[bool] = False
     layers: tuple[str, ...] = ("embedding", "logits")
     prefers_bfloat16: ClassVar[bool] = True

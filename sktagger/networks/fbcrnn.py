@@ -13,25 +13,22 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from sklearn.base import clone
 from torch import Tensor, nn
 
 from sktagger._utils.text import short
-from sktagger._utils.validation import Interval, Options, StrOptions
-from sktagger.audio.spectral import STFTSizes
-from sktagger.networks._fbcrnn_layers import CONTEXT, LAYOUTS, N_MELS
+from sktagger._utils.validation import Interval
+from sktagger.networks._crnn_settings import CRNNSettings, identify_cnn
+from sktagger.networks._fbcrnn_layers import CONTEXT
 from sktagger.networks._fbcrnn_loss import FrameCrossEntropy
 from sktagger.networks._fbcrnn_module import FBCRNNModule
-from sktagger.networks._features import mel_filterbank
-from sktagger.networks._protocol import Network, NetworkInput, ScoreGrid
+from sktagger.networks._protocol import ScoreGrid
 
 __all__ = ["FBCRNN", "FBCRNNModule"]
 
 _HEADS = ("rnn_fwd.output_net.convs.1.conv", "rnn_bwd.output_net.convs.1.conv")
-_FILTERS = "feature_extractor.mel_transform.fbanks"
 
 
-class FBCRNN(Network):
+class FBCRNN(CRNNSettings):
     """Settings of FBCRNN [1]_, a convolutional recurrent network that scores every frame.
 
     Two recurrent networks follow a stack of convolutions. One of them hears the clip from its
@@ -82,19 +79,13 @@ class FBCRNN(Network):
     torch.Size([2, 10, 30])
     """
 
-    version: ClassVar[int] = 1
     head_name: str = "classifier"
     adjustable: ClassVar[tuple[str, ...]] = ("score_window", "boundary_weight")
     criterion: ClassVar[type[nn.Module]] = FrameCrossEntropy
-    uses_onsets: ClassVar[bool] = True
     _parameter_constraints: ClassVar[dict[str, list]] = {
-        "depth": [StrOptions(set(LAYOUTS))],
-        "width": [Options(Integral, {1, 2})],
-        "time_pooling": [Options(Integral, {1, 2})],
+        **CRNNSettings._parameter_constraints,
         "score_window": [Interval(Integral, 1, None, closed="left"), "array-like", None],
         "boundary_weight": [Interval(Real, 0, 1, closed="both")],
-        "sample_rate": [Interval(Integral, 200, None, closed="left")],
-        "fmin": [Interval(Real, 0, None, closed="left")],
     }
 
     def __init__(
@@ -116,12 +107,6 @@ class FBCRNN(Network):
         self.sample_rate = sample_rate
         self.fmin = fmin
 
-    @property
-    def n_stages(self) -> int:  # type: ignore[override]
-        """Number of stages: all convolutional layers, and the recurrent layers as one."""
-        layout = LAYOUTS[self.depth]
-        return len(layout.kernels_2d) + len(layout.kernels_1d) + 1
-
     def validate(self) -> None:
         """Check the settings.
 
@@ -139,25 +124,6 @@ class FBCRNN(Network):
                     f"score_window={short(window)}, but it must be an integer of at least 1, a "
                     "list of such integers with one per event, or None."
                 )
-        if self.fmin >= self.sample_rate / 2:
-            raise ValueError(
-                f"fmin={self.fmin} Hz must lie below half the sample_rate of {self.sample_rate} Hz."
-            )
-
-    def get_input(self) -> NetworkInput:
-        """Return what the input must be: STFTs of waveforms with a peak just below 1.
-
-        Returns
-        -------
-        NetworkInput
-            Frame i is centered on the samples of segment i, so that segments begin at 0.
-        """
-        hop_length = round(0.02 * self.sample_rate)
-        win_length = 3 * hop_length
-        n_fft = 1 << (win_length - 1).bit_length()
-        stft = STFTSizes(n_fft, hop_length, win_length, edges="zeros")
-        distortions = ("warp", "noise", "time_mask", "mel_mask")
-        return NetworkInput(self.sample_rate, stft, N_MELS, distortions=distortions)
 
     def get_grid(self) -> ScoreGrid:
         """Return the positions of segment scores in time.
@@ -171,15 +137,6 @@ class FBCRNN(Network):
             return ScoreGrid(step, step, None)
         reach = step * (int(np.max(self.score_window)) // 2)
         return ScoreGrid(step, step, reach + CONTEXT + (step - 1) * (CONTEXT - 2))
-
-    def resolve(self) -> FBCRNN:
-        """Copy the settings.
-
-        Returns
-        -------
-        FBCRNN
-        """
-        return clone(self)
 
     @classmethod
     def identify(cls, state: Mapping[str, Any], file_name: str = "") -> FBCRNN | None:
@@ -202,19 +159,8 @@ class FBCRNN(Network):
         ValueError
             If they are weights of this network, but of unknown settings.
         """
-        first = state.get("cnn.cnn_2d.convs.0.conv.weight")
-        if not isinstance(first, Tensor) or first.ndim != 4 or f"{_HEADS[0]}.weight" not in state:
-            return None
-        n_layers = len([k for k in map(str, state) if _is_weight_of(k, "cnn.cnn_2d")])
-        depths = {len(layout.kernels_2d): depth for depth, layout in LAYOUTS.items()}
-        width = len(first) // 16
-        if n_layers not in depths or width not in (1, 2):
-            raise ValueError(
-                f"{file_name!r} holds weights of an FBCRNN, but this variant is not supported: it "
-                f"has {n_layers} 2-d convolutions, the first with {len(first)} channels. Known are "
-                f"{' and '.join(map(str, depths))} convolutions, with 16 or 32 channels."
-            )
-        return cls(depth=depths[n_layers], width=width)
+        settings = identify_cnn(cls.__name__, f"{_HEADS[0]}.weight", state, file_name)
+        return None if settings is None else cls(**settings)
 
     def convert(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
         """Join the heads of both directions, which pb_sed stores apart.
@@ -241,41 +187,6 @@ class FBCRNN(Network):
         converted["classifier.bias"] = torch.stack(biases, 1)
         return converted
 
-    def explain_mismatch(self, state: Mapping[str, Any]) -> str:
-        """Compare depth, width and mel filters, which depend on the sample rate and fmin.
-
-        Parameters
-        ----------
-        state : dict of str to Tensor
-            Weights of unknown settings. Not trusted: they may come from any file.
-
-        Returns
-        -------
-        str
-            How these settings differ. Empty if no difference is known.
-        """
-        first = state.get("cnn.cnn_2d.convs.0.conv.weight")
-        if isinstance(first, Tensor) and first.ndim == 4:
-            n_layers = len([k for k in map(str, state) if _is_weight_of(k, "cnn.cnn_2d")])
-            for depth, layout in LAYOUTS.items():
-                if n_layers == len(layout.kernels_2d) and depth != self.depth:
-                    return f"was trained with depth={depth!r}, but this tagger has {self.depth!r}"
-            if len(first) in (16, 32) and len(first) != 16 * self.width:
-                return (
-                    f"was trained with width={len(first) // 16}, but this tagger has "
-                    f"width={self.width}"
-                )
-        filters = state.get(_FILTERS)
-        if getattr(filters, "ndim", 0) != 2 or filters.dtype != torch.float32:
-            return ""  # check_state tells what is wrong
-        expected = mel_filterbank(self.sample_rate, self.get_input().stft.n_fft, N_MELS, self.fmin)
-        if filters.shape == expected.shape and torch.allclose(filters.cpu(), expected, atol=1e-3):
-            return ""
-        return (
-            "has other mel filters than those of this tagger's "
-            f"sample_rate={self.sample_rate} and fmin={self.fmin}"
-        )
-
     def _make(self, n_events: int) -> FBCRNNModule:
         window = self.score_window
         if window is not None and np.ndim(window) and len(window) != n_events:
@@ -294,7 +205,3 @@ class FBCRNN(Network):
             score_window=window,
             boundary_weight=self.boundary_weight,
         )
-
-
-def _is_weight_of(name, stack):
-    return name.startswith(f"{stack}.convs.") and name.endswith(".conv.weight")

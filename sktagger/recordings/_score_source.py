@@ -163,7 +163,7 @@ def detection_windows(tagger: Any, window: Any, hop: Any) -> tuple[float | None,
         network = getattr(tagger, "network_", None)
         if hop is not None:
             raise ValueError(f"hop={hop!r} has no effect with window='auto'. Give window, too.")
-        if network is None or network.get_grid().context is not None:
+        if network is None or network.uses_onsets or network.get_grid().context is not None:
             return None, None
         return 2.0, 1.0
     check_windows(window, hop)

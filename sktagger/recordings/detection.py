@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from inspect import signature
 from typing import Any, Literal
@@ -21,10 +20,10 @@ from sktagger.audio.reading import Section
 from sktagger.recordings._score_source import ScoreSource, detection_windows
 from sktagger.recordings.events import EventStream, events_table, find_events
 from sktagger.taggers import TunedThresholdTagger
+from sktagger.targets import clip_names
 from sktagger.thresholds.tuner import ThresholdTuner
 
 __all__ = [
-    "clip_names",
     "detect_events",
     "resolve_detection",
     "tagger_and_thresholds",
@@ -82,8 +81,8 @@ def detect_events(
     window : float, "auto" or None, default="auto"
         Length in seconds of windows whose scores are used, see
         :meth:`sktagger.AudioTagger.iter_scores`. None: the segments of the network. "auto": windows
-        of 2 s every 1 s if the scores of segments depend on the whole clip, as those of EfficientAT
-        and PANNs do; else segments.
+        of 2 s every 1 s if the scores of segments depend on the whole clip and were not trained
+        with onsets, as those of EfficientAT and PANNs; else segments.
     hop : float or None, default=None
         Step of the windows in seconds. None: `window`.
     sample_rate : int or None, default=None
@@ -263,27 +262,6 @@ def tagger_and_thresholds(tagger: Any, threshold: Any = "tuned") -> tuple[Any, A
         # The columns of a pipeline's scores are those of its tagger.
         thresholds = dict(zip(inner.classes_, thresholds, strict=True))
     return inner, thresholds if isinstance(threshold, str) else threshold
-
-
-def clip_names(X: Any, n_clips: int) -> tuple[str, list[Any]]:
-    """Return how clips are named in tables of events.
-
-    Parameters
-    ----------
-    X : container of clips
-    n_clips : int
-        Number of clips.
-
-    Returns
-    -------
-    column : {"file", "clip"}
-    names : list of length n_clips
-        Paths, or positions if the clips are not all paths.
-    """
-    clips = list(X.to_numpy() if isinstance(X, pd.Series) else X)
-    if len(clips) == n_clips and all(isinstance(clip, str | os.PathLike) for clip in clips):
-        return "file", [os.fspath(clip) for clip in clips]
-    return "clip", list(range(n_clips))
 
 
 def _ends_in_thresholds(pipeline: Pipeline) -> bool:

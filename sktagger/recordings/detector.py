@@ -11,7 +11,6 @@ import pandas as pd
 from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sktagger._utils.text import nearest, quoted, short
 from sktagger._utils.validation import (
     HasMethods,
     Interval,
@@ -23,9 +22,15 @@ from sktagger.metrics import event_f1, mean_f1, segment_f1
 from sktagger.recordings._score_source import ScoreSource
 from sktagger.recordings._tuning import clip_scores, tune_on_events, tune_on_onsets
 from sktagger.recordings._variants import Variants, check_score_windows, score_source
-from sktagger.recordings.detection import clip_names, tagger_and_thresholds
+from sktagger.recordings.detection import tagger_and_thresholds
 from sktagger.recordings.events import find_events
-from sktagger.targets import event_columns, match_events
+from sktagger.targets import (
+    are_strong,
+    check_known_events,
+    clips_of_rows,
+    event_columns,
+    match_events,
+)
 from sktagger.thresholds.tuner import ThresholdTuner
 
 if TYPE_CHECKING:
@@ -189,7 +194,7 @@ class EventDetector(MetaEstimatorMixin, BaseEstimator):
         check_params(self)
         tagger, _ = tagger_and_thresholds(self.tagger)
         windows = check_score_windows(tagger, self.score_windows)
-        is_strong = _are_strong(events)
+        is_strong = are_strong(events)
         variants = Variants(tagger, X, windows if is_strong else windows[:1], self.smoothing)
         self.classes_ = tagger.classes_
         names, n_clips = variants.names, len(variants.tables)
@@ -287,7 +292,7 @@ class EventDetector(MetaEstimatorMixin, BaseEstimator):
         tables = self.predict_scores(X)
         found = [find_events(scores, **self.options_) for scores in tables]
         names = pd.Index(tables[0].columns)
-        if _are_strong(events):
+        if are_strong(events):
             truth = _by_clip(events, X, len(tables), names)
             values = self._measure(
                 truth, found, [_length(*pair) for pair in zip(tables, truth, strict=True)]
@@ -323,10 +328,6 @@ class EventDetector(MetaEstimatorMixin, BaseEstimator):
         return values.fillna(0.0)
 
 
-def _are_strong(events: Any) -> bool:
-    return isinstance(events, pd.DataFrame) and {"onset", "offset", "event"} <= set(events.columns)
-
-
 def _by_name(names: pd.Index, values: np.ndarray) -> dict[Any, float]:
     return dict(zip(names, values.tolist(), strict=True))
 
@@ -339,59 +340,11 @@ def _length(scores: pd.DataFrame, truth: pd.DataFrame) -> float:
 
 def _by_clip(events: pd.DataFrame, X: Any, n_clips: int, names: pd.Index) -> list[pd.DataFrame]:
     """Return the events of each clip."""
-    unknown = [event for event in pd.unique(events["event"]) if event not in names]
-    if unknown:
-        raise ValueError(
-            f"events has {quoted(unknown)}, which the tagger does not know"
-            f"{nearest(unknown[0], names)}. Its events are {quoted(names)}. Leave out other events."
-        )
+    check_known_events(events["event"], names, "the tagger does not know", "events")
     if not len(events):
         raise ValueError(
             "events has no rows. It must have the events of all clips. Pass an indicator matrix or "
             "event lists if there are only weak labels."
         )
-    if "clip" in events and "file" not in events:
-        places = events["clip"].to_numpy()
-        allowed = range(n_clips)
-        wrong = [place for place in places if place not in allowed]
-        if wrong:
-            raise ValueError(
-                f"events has the clip {short(wrong[0])}, but X has {n_clips} clips. Clips are "
-                "positions in X, starting at 0. Correct the column, or name it 'file'."
-            )
-    elif "file" in events:
-        places = _places(events["file"], X, n_clips)
-    elif n_clips == 1:
-        places = np.zeros(len(events), int)
-    else:
-        raise ValueError(
-            f"events has no column 'file' or 'clip', but X has {n_clips} clips. The column tells "
-            "where an event is. Call events.insert(0, 'clip', positions)."
-        )
+    places = clips_of_rows(events, X, n_clips)
     return [events[places == place] for place in range(n_clips)]
-
-
-def _places(files: pd.Series, X: Any, n_clips: int) -> np.ndarray:
-    kind, paths = clip_names(X, n_clips)
-    if kind == "clip":
-        raise ValueError(
-            "events names files, but the clips of X are not all paths. Use a column 'clip' with "
-            "positions in X instead of 'file'."
-        )
-    ends: dict[str, set[int]] = {}
-    for place, path in enumerate(paths):
-        parts = path.replace("\\", "/").split("/")
-        for first in range(len(parts)):
-            ends.setdefault("/".join(parts[first:]), set()).add(place)
-    found = {}
-    for file in pd.unique(files):
-        match = ends.get(str(file).replace("\\", "/").removeprefix("./"), set())
-        if len(match) != 1:
-            cause = f"fits {len(match)} clips" if match else "is not a clip"
-            raise ValueError(
-                f"events has the file {short(file)}, which {cause} of X. It must be the path of a "
-                "clip, or its end. Leave out events of other files, or use a column 'clip' with "
-                "positions in X."
-            )
-        (found[file],) = match
-    return files.map(found).to_numpy()

@@ -332,11 +332,12 @@ class BaseTagger(RecordingMixin, ClassifierMixin, TransformerMixin, TaggerParame
     def _n_threads(self):
         return effective_n_jobs(self.n_jobs)
 
-    def _dataset(self, clips, network, indicator=None, weights=None, *, container="X"):
+    def _dataset(self, clips, network, indicator=None, weights=None, times=None, *, container="X"):
         """Make a dataset of the clips that can be read and have a weight above 0."""
         if self.memory is not None:
             clips = clips.cached(self.memory)
-        return make_dataset(self, clips, network, indicator, weights, container=container)
+        labels = indicator, weights, times
+        return make_dataset(self, clips, network, *labels, container=container)
 
     def _score_dataset(
         self,

@@ -15,6 +15,7 @@ from sktagger.audio.unreadable import Unreadable
 from sktagger.batching.dataset import ClipDataset
 from sktagger.batching.devices import resolve_device
 from sktagger.networks import Network
+from sktagger.targets import EventTimes
 from sktagger.training.weighting import mean_one
 
 
@@ -24,6 +25,7 @@ def make_dataset(
     network: Network,
     indicator: np.ndarray | None = None,
     weights: np.ndarray | None = None,
+    times: EventTimes | None = None,
     *,
     container: str = "X",
 ) -> ClipDataset:
@@ -42,6 +44,8 @@ def make_dataset(
         Events of the clips.
     weights : ndarray of shape (n_clips,) or None, default=None
         Weights of the clips.
+    times : EventTimes or None, default=None
+        Onsets and offsets of the events of the clips.
     container : str, default="X"
         Name of the clips in messages.
 
@@ -52,7 +56,8 @@ def make_dataset(
     Raises
     ------
     OSError, ValueError
-        If `on_error` is "raise" and a header cannot be read, or all weights are 0.
+        If `on_error` is "raise" and a header cannot be read, all weights are 0, or an event lies
+        outside of its clip.
     """
     sample_rate, sizes, _, scale, distortions = network.get_input()
     if weights is not None and not weights.all():
@@ -64,6 +69,7 @@ def make_dataset(
             )
         clips, weights = clips.take(used), weights[used]
         indicator = None if indicator is None else indicator[used]
+        times = None if times is None else times.take(used)
     unreadable = Unreadable(estimator.on_error, container, len(clips))
     n_threads = effective_n_jobs(estimator.n_jobs)
     lengths = _read_lengths(clips, sample_rate, unreadable, n_threads, estimator.verbose)
@@ -72,9 +78,12 @@ def make_dataset(
         clips, lengths = clips.take(kept), lengths[kept]
         indicator = None if indicator is None else indicator[kept]
         weights = None if weights is None else weights[kept]
+        times = None if times is None else times.take(kept)
     warn_of_short_sections(clips, lengths, sizes)
     if weights is not None and len(weights):
         weights = mean_one(weights)
+    if times is not None:
+        times = times.within(lengths / sample_rate, clips.name)
     device = resolve_device(estimator.device)
     return ClipDataset(
         clips,
@@ -87,6 +96,7 @@ def make_dataset(
         unreadable=unreadable,
         scale=scale,
         distortions=distortions,
+        times=times,
     )
 
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 
 from sktagger._utils.validation import check_lengths, check_weights
 from sktagger._utils.warnings import warn
 from sktagger.audio.clip_input import check_clips, reusable
-from sktagger.audio.unreadable import no_clip_left, skipped_table
-from sktagger.batching.dataset import ClipDataset
 from sktagger.batching.plain import PlainBatches
 from sktagger.model_selection import MultilabelStratifiedGroupKFold, check_groups
 from sktagger.networks import Network, NetworkModule
-from sktagger.taggers._base import BaseTagger
 from sktagger.taggers._continuing import (
     check_beginning,
     check_same_events,
@@ -26,7 +24,8 @@ from sktagger.taggers._continuing import (
     check_same_source,
     draw_seed,
 )
-from sktagger.taggers._head import fit_head
+from sktagger.taggers._onsets import read_times
+from sktagger.taggers._training import TrainingTagger
 from sktagger.taggers.out_of_fold import out_of_fold_scores
 from sktagger.taggers.persistence import warn_unless_savable
 from sktagger.targets import (
@@ -41,16 +40,14 @@ from sktagger.targets import (
 )
 from sktagger.training._record import describe_training
 from sktagger.training.fine_tuning import Weights, start_from
-from sktagger.training.intervals import TrainingData
-from sktagger.training.net import TaggerNet
-from sktagger.training.setup import make_intervals, make_net, split_validation
-from sktagger.training.weighting import check_class_weight, event_weights, label_weights
+from sktagger.training.setup import split_validation
+from sktagger.training.weighting import check_class_weight
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class FittingTagger(BaseTagger):
+class FittingTagger(TrainingTagger):
     """Tagger that can be trained.
 
     A subclass has the parameters of a :class:`sktagger.AudioTagger`, and defines `_read_init_from`.
@@ -69,6 +66,8 @@ class FittingTagger(BaseTagger):
         groups: ArrayLike | None = None,
         X_val: Any = None,
         Y_val: Any = None,
+        events: pd.DataFrame | Sequence[pd.DataFrame] | None = None,
+        events_val: pd.DataFrame | Sequence[pd.DataFrame] | None = None,
     ) -> Self:
         """Train the tagger.
 
@@ -92,6 +91,18 @@ class FittingTagger(BaseTagger):
             validation loss. Without validation, it keeps the last weights.
         Y_val : array-like or None, default=None
             Events of `X_val`, in the form of `y`; an indicator matrix of 0 and 1 only.
+        events : DataFrame, list of DataFrame of length n_clips, or None, default=None
+            Onsets and offsets of events, for networks that can use them, such as FBCRNN. Columns
+            `onset` and `offset` (in seconds from the beginning of the clip, which may be a section
+            of a file), `event`, and `file` or `clip`: `file` is the path of a clip as in `X`, or
+            its end, such as the name of the file; `clip` is the position of a clip in `X`. A list
+            has a table for each clip, as `EventDetector.predict` returns it, and is split like the
+            clips in cross-validation. An event with onsets in a clip must occur in its `y`. Events
+            in `y` without onsets there have weak labels only. Offsets up to 0.5 s after the end of
+            a clip count as its end.
+        events_val : DataFrame, list of DataFrame of length n_clips_val, or None, default=None
+            Onsets and offsets in `X_val`, for the validation loss. Those of clips that
+            `validation_fraction` holds out come from `events`.
 
         Returns
         -------
@@ -101,8 +112,9 @@ class FittingTagger(BaseTagger):
         Raises
         ------
         ValueError, TypeError
-            If a parameter, the clips or the targets are not as described, the weights in
-            `init_from` do not fit, or `sample_weight` is 0 for all clips to train on.
+            If a parameter, the clips, the targets or `events` are not as described, the weights in
+            `init_from` do not fit, `sample_weight` is 0 for all clips to train on, or the network
+            cannot use `events`.
         FileNotFoundError, ValueError
             If a clip cannot be read; the message names it. Headers are read before training
             starts.
@@ -135,22 +147,28 @@ class FittingTagger(BaseTagger):
             check_same_events(self, targets)
             check_same_network(self, network)
             check_same_source(self)
+        times = read_times(events, clips, targets, network)
         seed = draw_seed(self, continued=continued)
-        kept, clips_val, events_val = split_validation(
+        kept, clips_val, indicator_val = split_validation(
             self, clips, targets, X_val, Y_val, seed, groups=groups, weights=weights
         )
+        given = None if X_val is None else clips_val
+        targets_val = (
+            targets if indicator_val is None else targets._replace(indicator=indicator_val)
+        )
+        times_val = read_times(events_val, given, targets_val, network, "events_val")
+        if times is not None and X_val is None and clips_val is not None:
+            times_val = times.take(clips_val.positions)
+        times = None if times is None else times.take(kept)
 
         module, fits_head = self._make_module(seed, targets.classes, network, continued=continued)
-        train = clips.take(kept), targets.indicator[kept], weights[kept]
+        train = clips.take(kept), targets.indicator[kept], weights[kept], times
         train_set = self._dataset(train[0], network, *train[1:])
         validation = valid = None
         if clips_val is not None:
             container = "X" if X_val is None else "X_val"
-            weights_val = np.ones(len(clips_val))
-            valid = clips_val, events_val
-            valid_set = self._dataset(
-                clips_val, network, events_val, weights_val, container=container
-            )
+            valid = clips_val, indicator_val, np.ones(len(clips_val)), times_val
+            valid_set = self._dataset(clips_val, network, *valid[1:], container=container)
             grid = network.get_grid()
             validation = PlainBatches(valid_set, self.batch_size, self._n_threads(), grid)
 
@@ -165,6 +183,7 @@ class FittingTagger(BaseTagger):
         classes: ArrayLike | None = None,
         *,
         sample_weight: ArrayLike | None = None,
+        events: pd.DataFrame | Sequence[pd.DataFrame] | None = None,
     ) -> Self:
         """Train for one epoch, starting from the current weights and optimizer.
 
@@ -178,6 +197,8 @@ class FittingTagger(BaseTagger):
             All events, including those of later calls. None: the events of `y` in the first call.
         sample_weight : array-like of shape (n_clips,) or None, default=None
             Weights of the clips, see `fit`.
+        events : DataFrame, list of DataFrame of length n_clips, or None, default=None
+            Onsets and offsets of events, see `fit`.
 
         Returns
         -------
@@ -211,8 +232,9 @@ class FittingTagger(BaseTagger):
         if continued:
             check_same_network(self, network)
             check_same_source(self)
+        times = read_times(events, clips, targets, network)
         module, fits_head = self._make_module(seed, targets.classes, network, continued=continued)
-        train = clips, targets.indicator, weights
+        train = clips, targets.indicator, weights, times
         train_set = self._dataset(clips, network, *train[1:])
 
         record = partial(describe_training, self, network, seed, targets, train, None)
@@ -229,8 +251,9 @@ class FittingTagger(BaseTagger):
         y : array-like of shape (n_clips, n_events) or (n_clips,), or list of event lists
             Events of the clips.
         **fit_params : dict
-            Further arguments of `fit`. With `cross_fit`, `sample_weight` and `groups` are split
-            like the clips, groups stay in one fold, and all folds use the same validation clips.
+            Further arguments of `fit`. With `cross_fit`, `sample_weight`, `groups` and `events`
+            are split like the clips, groups stay in one fold, and all folds use the same validation
+            clips.
 
         Returns
         -------
@@ -293,103 +316,3 @@ class FittingTagger(BaseTagger):
     def _read_init_from(self, network: Network) -> Weights:
         """Read the weights that `init_from` names."""
         raise NotImplementedError
-
-    def _train(
-        self,
-        module: NetworkModule,
-        network: Network,
-        targets: Targets,
-        train_set: ClipDataset,
-        validation: PlainBatches | None,
-        seed: int,
-        record: Callable[..., dict],
-        fits_head: bool,
-        *,
-        n_epochs: int | None = None,
-    ) -> None:
-        """Train a module and set the fitted attributes."""
-        for dataset in (train_set, None if validation is None else validation.dataset):
-            if dataset is not None and not len(dataset):
-                raise no_clip_left(dataset.unreadable)
-        earlier_net = getattr(self, "net_", None)
-        if earlier_net is not None and earlier_net.module_ is not module:
-            earlier_net = None
-        began = 0 if earlier_net is None else self.n_iter_
-        event_weight = label_weight = None
-        indicator: np.ndarray = train_set.targets
-        weight_arguments = self.class_weight, indicator, targets.classes, train_set.weights
-        if targets.multilabel:
-            event_weight = event_weights(*weight_arguments)
-        elif self.class_weight is not None:
-            label_weight = label_weights(*weight_arguments)
-        net = make_net(
-            self,
-            network,
-            module,
-            event_weight=event_weight,
-            single_label=self.loss == "auto" and not targets.multilabel,
-            earlier_net=earlier_net,
-        )
-        if fits_head:
-            net.begins_trained = fit_head(self, network, module, train_set, event_weight)
-        intervals = make_intervals(
-            self,
-            train_set,
-            self._resolve_augmentation(),
-            self._n_threads(),
-            network.get_input().n_mels,
-            seed,
-            validated=validation is not None,
-            n_epochs=n_epochs,
-            earlier_net=earlier_net,
-            label_weight=label_weight,
-        )
-        data = TrainingData(intervals, validation, partial(record, began=began))
-        if earlier_net is not None:  # here, where all that comes in has been checked
-            module.adjust(network)
-        try:
-            net.partial_fit(data)
-        finally:
-            # Finished validation intervals count, also after an error. A new network without any
-            # does not replace an earlier one.
-            learned = earlier_net is not None or _finished_iterations(net) > 0
-            if learned:
-                self._set_fitted(net, network, targets, data, new=earlier_net is None)
-        if learned:
-            for unreadable in data.unreadable:
-                unreadable.summarize("were left out, see skipped_")
-        if not net.completed_:
-            self._report_interruption(learned, validated=validation is not None)
-
-    def _report_interruption(self, learned, *, validated):
-        """Warn that Ctrl-C ended the training; in a clone, raise KeyboardInterrupt."""
-        if self._raises_interrupt:
-            raise KeyboardInterrupt
-        if not learned:
-            result = "before the first validation interval ended; the tagger is unchanged"
-        elif validated:
-            result = "the tagger has the best weights so far"
-        else:
-            result = "the tagger has the weights of the last validation interval that ended"
-        message = f"Training was interrupted{'; ' if learned else ' '}{result}."
-        warn(message)
-
-    def _set_fitted(
-        self, net: TaggerNet, network: Network, targets: Targets, data: TrainingData, *, new: bool
-    ) -> None:
-        """Set the fitted attributes; `new`: training did not continue an earlier one."""
-        if new:
-            self._began_with = self.init_from
-        self.net_ = net
-        self.classes_ = targets.classes
-        self._network = network
-        self._multilabel = targets.multilabel
-        self.n_iter_ = _finished_iterations(net)
-        self.skipped_ = skipped_table(data.unreadable)
-
-
-def _finished_iterations(net):
-    """Drop an unfinished validation interval from the history; count the batches of the others."""
-    while net.history and "n_iterations" not in net.history[-1]:
-        net.history.pop()
-    return net.history[-1]["n_iterations"] if net.history else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,9 @@ def fit_head(
     bool
         False if no clip could be read, so that nothing has changed.
     """
-    batches = PlainBatches(train_set, tagger.batch_size, tagger._n_threads(), network.get_grid())
+    dataset = copy(train_set)
+    dataset.times = None  # they are inputs of the loss only
+    batches = PlainBatches(dataset, tagger.batch_size, tagger._n_threads(), network.get_grid())
     place = np.full(max(train_set.clips.positions) + 1, -1)
     place[train_set.clips.positions] = np.arange(len(train_set))
     found, embeddings = [], []

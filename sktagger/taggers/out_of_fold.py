@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sktagger._utils.text import listed, quoted
 from sktagger._utils.validation import safe_indexing
 from sktagger._utils.warnings import warn
-from sktagger.targets import Targets
+from sktagger.targets import Targets, take_event_rows
 from sktagger.targets.responses import event_scores
 
 __all__ = ["out_of_fold_scores"]
@@ -42,8 +43,8 @@ def out_of_fold_scores(
     fitted : list or None, default=None
         The fitted clones are appended to it.
     **fit_params : dict
-        Arguments of `fit`. `sample_weight` and `groups` are split like `X`, also if they belong to
-        a step of a pipeline (``step__groups``).
+        Arguments of `fit`. `sample_weight`, `groups` and `events` are split like `X`, also if they
+        belong to a step of a pipeline (``step__groups``).
 
     Returns
     -------
@@ -66,15 +67,21 @@ def out_of_fold_scores(
     Y, splits = targets.to_y(), list(splits)
     if not targets.multilabel:
         _check_training_labels(targets, splits)
+    n_clips = len(targets.indicator)
+    split_by: dict[str, Callable[..., Any]] = {
+        "sample_weight": safe_indexing,
+        "groups": safe_indexing,
+        "events": partial(take_event_rows, X=X, n_clips=n_clips),
+    }
     clip_params = {
-        name: values
+        name: (split_by[name.rpartition("__")[2]], values)
         for name, values in fit_params.items()
-        if values is not None and name.rpartition("__")[2] in ("sample_weight", "groups")
+        if values is not None and name.rpartition("__")[2] in split_by
     }
     rows, scores = [], []
     for train, test in splits:
-        for name, values in clip_params.items():
-            fit_params[name] = safe_indexing(values, train)
+        for name, (split, values) in clip_params.items():
+            fit_params[name] = split(values, indices=train)
         fold = clone(estimator).fit(safe_indexing(X, train), safe_indexing(Y, train), **fit_params)
         proba = event_scores(fold, safe_indexing(X, test), len(targets.classes))
         if not targets.multilabel:

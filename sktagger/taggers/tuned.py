@@ -138,7 +138,8 @@ class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             Group of each clip. Groups are not split between training and tuning. If the
             estimator's `fit` has the parameter `groups`, it gets them, too.
         **fit_params : dict
-            Further arguments of the estimator's `fit`. `sample_weight` is split like the clips.
+            Further arguments of the estimator's `fit`. `sample_weight` and `events` are split like
+            the clips.
 
         Returns
         -------

@@ -93,9 +93,10 @@ def describe_training(
     targets : Targets
         Those of all clips given to `fit`; the record takes the events from them.
     train : tuple
-        Clips, indicator (n_clips, n_events), and weights (n_clips,) to train on.
+        Clips, indicator (n_clips, n_events), weights (n_clips,), and EventTimes or None to train
+        on.
     validation : tuple or None
-        Clips and indicator to validate on.
+        The same to validate on.
     began : int
         Number of batches that the network was trained on before this training.
 
@@ -113,7 +114,7 @@ def describe_training(
     fixed = isinstance(tagger.random_state, int | np.integer)
     clips = {"training": _digests(*train)}
     if validation is not None:
-        clips["validation"] = _digests(*validation, np.ones(len(validation[1])))
+        clips["validation"] = _digests(*validation)
     return {
         "estimator": type(tagger).__name__,
         "network": network_to_json(network),
@@ -252,12 +253,16 @@ def _other_clips(name, there, here):
     return found
 
 
-def _digests(clips, indicator, weights):
+def _digests(clips, indicator, weights, times):
     """Compute digests of each clip, and of its events and weight: int64 Tensor (n_clips, 2)."""
     digests = np.empty((len(clips), 2), np.int64)
     columns = np.column_stack([indicator, mean_one(weights)]).astype(np.float32)
     for index in range(len(clips)):
-        digests[index] = _digest(*clips.identity(index)), _digest(columns[index].tobytes())
+        of_clip = () if times is None else (x.tobytes() for x in times.of_clip(index))
+        digests[index] = (
+            _digest(*clips.identity(index)),
+            _digest(columns[index].tobytes(), *of_clip),
+        )
     return torch.from_numpy(digests)
 
 

@@ -320,7 +320,10 @@ class TaggerNet(NeuralNet):
         if segments is None:
             return None
         with torch.no_grad():
-            y_pred, outputs = self.module_.pool_for_loss(*segments)
+            activity = batch.inputs.get("activity")
+            if activity is not None:
+                activity = activity.to(self.device)
+            y_pred, outputs = self.module_.pool_for_loss(*segments, activity)
             return {"loss": self._loss(y_pred, outputs, batch.targets), "y_pred": y_pred}
 
     def _step(self, batch, parts, *, training):

@@ -1,0 +1,120 @@
+"""CRNN: a convolutional recurrent network that learns from onsets and offsets.
+
+Source: J. Ebbers, R. Haeb-Umbach, "Pre-training and self-training for sound event detection in
+domestic environments", DCASE Challenge 2022, whose second stage it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from torch import nn
+
+from sktagger.networks._crnn_settings import CRNNSettings, identify_cnn
+from sktagger.networks._fbcrnn_loss import FrameCrossEntropy
+from sktagger.networks._protocol import ScoreGrid
+from sktagger.networks._strong_crnn_module import StrongCRNNModule
+
+__all__ = ["CRNN", "StrongCRNNModule"]
+
+
+class CRNN(CRNNSettings):
+    """Settings of CRNN, a convolutional recurrent network that learns from onsets and offsets.
+
+    It has the features and convolutions of :class:`FBCRNN`, and one recurrent network that runs in
+    both directions. Each frame is to have exactly the events that are active in it. It cannot learn
+    from weak labels alone: an event that occurs in a clip, but without known times, has no part in
+    the loss. :class:`sktagger.recordings.StrongLabelTagger` trains it on the events that another
+    tagger has found.
+
+    Parameters
+    ----------
+    depth : {"shallow", "deep"}, default="shallow"
+        "shallow": 9 2-d and 5 1-d convolutions, as published for DESED. "deep": 18 and 8, with
+        residual connections, as published for AudioSet.
+    width : {1, 2}, default=1
+        Factor of the numbers of channels. The published deep network has 2.
+    time_pooling : {1, 2}, default=1
+        Number of frames of a segment: a score every 20 or 40 ms. With 2, the first pooling also
+        halves the number of frames, which halves the cost; it is not published.
+    sample_rate : int, default=16000
+        In Hz.
+    fmin : float, default=50.0
+        Lower end of the mel axis in Hz. The upper end is half the sample rate.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sktagger.networks import CRNN
+    >>> module = CRNN().build(10).eval()
+    >>> scores, n_segments = module.segment_scores(
+    ...     torch.randn(2, 1, 30, 513, 2), torch.tensor([30, 20])
+    ... )
+    >>> scores.shape
+    torch.Size([2, 10, 30])
+    """
+
+    head_name: str = "rnn.output_net.convs.1.conv"
+    criterion: ClassVar[type[nn.Module]] = FrameCrossEntropy
+    needs_onsets: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        depth: Literal["shallow", "deep"] = "shallow",
+        width: int = 1,
+        time_pooling: int = 1,
+        sample_rate: int = 16000,
+        fmin: float = 50.0,
+    ):
+        self.depth = depth
+        self.width = width
+        self.time_pooling = time_pooling
+        self.sample_rate = sample_rate
+        self.fmin = fmin
+
+    def get_grid(self) -> ScoreGrid:
+        """Return the positions of segment scores in time.
+
+        Returns
+        -------
+        ScoreGrid
+            Scores depend on the whole clip.
+        """
+        return ScoreGrid(self.time_pooling, self.time_pooling, None)
+
+    @classmethod
+    def identify(cls, state: Mapping[str, Any], file_name: str = "") -> CRNN | None:
+        """Find the settings of weights that pb_sed trained.
+
+        Parameters
+        ----------
+        state : dict of str to Tensor
+            Not trusted: it may come from any file.
+        file_name : str, default=""
+            Not used.
+
+        Returns
+        -------
+        CRNN or None
+            None if these are not weights of CRNN.
+
+        Raises
+        ------
+        ValueError
+            If they are weights of this network, but of unknown settings.
+        """
+        settings = identify_cnn(cls.__name__, f"{cls.head_name}.weight", state, file_name)
+        return None if settings is None else cls(**settings)
+
+    def _make(self, n_events: int) -> StrongCRNNModule:
+        return StrongCRNNModule(
+            n_events,
+            depth=self.depth,
+            width=self.width,
+            sample_rate=self.sample_rate,
+            n_fft=self.get_input().stft.n_fft,
+            fmin=self.fmin,
+            time_pooling=self.time_pooling,
+        )
