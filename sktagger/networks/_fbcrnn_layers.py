@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from sktagger.networks._init import skip_init
 from sktagger.networks._masking import Frames
 from sktagger.networks._norm_pool import NormPoolReLU
+from sktagger.networks._winograd import can_use_winograd, winograd_conv
 
 EPS = 1e-3  # added to variances
 N_MELS = 128
@@ -113,11 +114,24 @@ class _Conv(nn.Module):
 
 
 def convolve(conv: nn.Conv1d | nn.Conv2d, x: Tensor) -> Tensor:
-    """Apply a convolution to clips with a mel axis, which may have a single band."""
-    weight = conv.weight
-    if weight.ndim == 4:
-        return F.conv2d(x, weight, conv.bias, padding=conv.padding)
-    return F.conv2d(x, weight[:, :, None], conv.bias, padding=(0, *conv.padding))
+    """Apply a convolution to clips with a mel axis; a 1-d one joins all mel bands.
+
+    Parameters
+    ----------
+    conv : nn.Conv1d or nn.Conv2d
+        The input channels of a 1-d convolution are ``channel * n_mels + mel``.
+    x : Tensor of shape (n_clips, n_channels, n_mels, n_frames), float
+
+    Returns
+    -------
+    Tensor of shape (n_clips, n_out, n_mels or 1, n_frames)
+    """
+    if conv.weight.ndim == 3:
+        weight = conv.weight.unflatten(1, (-1, x.shape[2]))
+        return F.conv2d(x, weight, conv.bias, padding=(0, *conv.padding))
+    if can_use_winograd(x, conv.weight):
+        return winograd_conv(x, conv.weight, conv.bias)
+    return F.conv2d(x, conv.weight, conv.bias, padding=conv.padding)
 
 
 class _Stack(nn.Module):
@@ -234,8 +248,8 @@ class CNN(nn.Module):
         size = max(1, _CHUNK_VALUES // first) if x.device.type == "cpu" else len(x)
         chunks, parts = self.cnn_2d(list(x.split(size)), frames.split(size), self.pools)
         x, frames = torch.cat(chunks), Frames.joined(parts)
-        x = x.flatten(1, 2)[:, :, None]
         if tags is not None:
+            x = x.flatten(1, 2)[:, :, None]
             x = torch.cat([x, tags[:, :, None, None].expand(-1, -1, 1, x.shape[3])], 1)
         chunks, parts = self.cnn_1d([x], [frames])
         return chunks[0][:, :, 0], parts[0]
