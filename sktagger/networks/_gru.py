@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -105,7 +105,7 @@ def run_windows(
     states = [gates.new_zeros(2, n_windows * n_clips, n_hidden) for _ in range(N_LAYERS)]
     for i in range(width):
         places = (slice(i + first, i + first + reach + 1, step) for first in (0, width - 1 - 2 * i))
-        rows = [gates[place, k].flatten(0, 1) for k, place in enumerate(places)]
+        rows = [gates[k, place].flatten(0, 1) for k, place in enumerate(places)]
         states[0] = _advance(torch.stack(rows), states[0], first[1], first[3])
         gates_above = torch.baddbmm(second[2][:, None], states[0], second[0].transpose(1, 2))
         states[1] = _advance(gates_above, states[1], second[1], second[3])
@@ -124,11 +124,11 @@ def _stacked(grus, layer):
 
 
 def _project(x, weight, bias):
-    """Compute the gates (n_frames, 2, n_clips, 3 * n_hidden) from the inputs of a layer alone."""
+    """Compute the gates (2, n_frames, n_clips, 3 * n_hidden) from the inputs of a layer alone."""
     n_frames, _, n_clips, n_features = x.shape
     rows = x.transpose(0, 1).reshape(2, n_frames * n_clips, n_features)
     gates = torch.baddbmm(bias[:, None], rows, weight.transpose(1, 2))
-    return gates.view(2, n_frames, n_clips, -1).transpose(0, 1).contiguous()
+    return gates.view(2, n_frames, n_clips, -1)
 
 
 def _advance(gates, state, weight, bias):
@@ -141,7 +141,7 @@ def _advance(gates, state, weight, bias):
 
 
 class _Recurrence(torch.autograd.Function):
-    """The states of two layers of gated recurrent units, which start at 0, from their gates.
+    """The states (n_frames, 2, n_clips, n_hidden) of a layer, which start at 0, from its gates.
 
     What does not depend on the state before is computed for all frames at once, also of the
     gradient, so that few operations remain for each frame.
@@ -149,42 +149,21 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, gates, weight, bias):
+        gates = gates.transpose(0, 1)
         n_frames, _, n_clips, n_gates = gates.shape
         n = n_gates // 3
+        kept = n_frames if any(ctx.needs_input_grad) else 1  # frames whose parts are kept
         states = gates.new_zeros(n_frames + 1, 2, n_clips, n)
-        kept = n_frames if any(ctx.needs_input_grad) else 1  # steps whose parts are kept
         own = gates.new_empty(kept, 2, n_clips, 3 * n)
         switches = gates.new_empty(kept, 2, n_clips, 2 * n)
         news = gates.new_empty(kept, 2, n_clips, n)
         columns, bias = weight.transpose(1, 2).contiguous(), bias[:, None]
-        # slices are made at once, because making one takes as long as computing with it
-        slices = zip(
-            gates[..., : 2 * n].unbind(),
-            gates[..., 2 * n :].unbind(),
-            *[x.expand(n_frames, *x.shape[1:]).unbind() for x in (own, switches, news)]
-            if kept == 1
-            else [x.unbind() for x in (own, switches, news)],
-            own[..., : 2 * n].expand(n_frames, -1, -1, -1).unbind(),
-            own[..., 2 * n :].expand(n_frames, -1, -1, -1).unbind(),
-            switches[..., :n].expand(n_frames, -1, -1, -1).unbind(),
-            switches[..., n:].expand(n_frames, -1, -1, -1).unbind(),
-            states[:-1].unbind(),
-            states[1:].unbind(),
-            strict=True,
-        )
-        for (
-            of_switches,
-            of_new,
-            all_own,
-            switch,
-            new,
-            own_switches,
-            own_new,
-            reset,
-            update,
-            before,
-            after,
-        ) in slices:
+        inputs = gates[..., : 2 * n], gates[..., 2 * n :], states[:-1]
+        parts = own, own[..., : 2 * n], own[..., 2 * n :], switches
+        outputs = switches[..., :n], switches[..., n:], news, states[1:]
+        for frame in _by_frame(n_frames, *inputs, *parts, *outputs):
+            of_switches, of_new, before, all_own, own_switches, own_new, switch, *others = frame
+            reset, update, new, after = others
             torch.baddbmm(bias, before, columns, out=all_own)
             torch.add(of_switches, own_switches, out=switch).sigmoid_()
             torch.addcmul(of_new, reset, own_new, out=new).tanh_()
@@ -206,25 +185,27 @@ class _Recurrence(torch.autograd.Function):
         torch.mul(slopes[..., 2, :] * own_new, 1 - reset, out=slopes[..., 0, :])
         torch.mul((before - news) * update, 1 - update, out=slopes[..., 1, :])
         of_states = torch.empty_like(news)
-        of_gates = torch.empty_like(slopes)
-        steps = zip(
-            grad.unbind(),
-            of_states.unbind(),
-            of_states.unsqueeze(3).unbind(),
-            of_gates.unbind(),
-            of_gates.flatten(3).unbind(),
-            slopes.unbind(),
-            update.unbind(),
-            strict=True,
-        )
+        of_gates = news.new_empty(2, n_frames, n_clips, 3, n)
+        by_frame = of_gates.transpose(0, 1)
+        given_and_slopes = grad, slopes, update
+        results = of_states, of_states.unsqueeze(3), by_frame, by_frame.flatten(3)
         later = news.new_zeros(2, n_clips, n)
-        for given, of_state, wide, of_gate, flat, slope, kept in reversed(list(steps)):
+        for frame in reversed(list(_by_frame(n_frames, *given_and_slopes, *results))):
+            given, slope, kept, of_state, wide, of_gate, flat = frame
             torch.add(given, later, out=of_state)
             torch.mul(wide, slope, out=of_gate)
             later = torch.baddbmm(of_state * kept, flat, weight)
-        of_own = of_gates.flatten(3)  # of the part of the gates that the state makes
-        rows = of_own.transpose(0, 1).flatten(1, 2)
+        rows = of_gates.view(2, -1, 3 * n)  # of the part of the gates that the state makes
         of_weight = rows.transpose(1, 2) @ before.transpose(0, 1).flatten(1, 2)
         of_bias = rows.sum(1)
-        torch.mul(of_states, of_new, out=of_gates[..., 2, :])
+        torch.mul(of_states, of_new, out=by_frame[..., 2, :])
         return of_gates.flatten(3), of_weight, of_bias
+
+
+def _by_frame(n_frames: int, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Yield the slices of tensors along frames; a tensor of one frame has the same for all.
+
+    They are made at once, because making one takes as long as computing with it.
+    """
+    slices = [x.unbind() if len(x) == n_frames else x.unbind() * n_frames for x in tensors]
+    return zip(*slices, strict=True)
