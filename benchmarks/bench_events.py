@@ -6,10 +6,19 @@ and the evaluation clips are used once. PSDS needs sed_scores_eval: pip install 
 
     python benchmarks/bench_events.py walnet                      # 3 seeds
     python benchmarks/bench_events.py fine-tuned --weights FILE   # of EfficientAT or PANNs
+    python benchmarks/bench_events.py fbcrnn --work DIR           # hours, which DIR keeps
     python benchmarks/bench_events.py walnet --quick              # seconds, no file
 
 Data as in bench_accuracy.py: $SKTAGGER_DATA, which contains the folder scenes. `--data made` makes
 scenes of synthetic sounds instead: the defaults of make_scenes.
+
+FBCRNN has more ways: windows and medians of each event, tuned on onsets as published, with
+decisions about clips or without, and the boundaries of each event. `--set` changes parameters of
+the tagger.
+
+With `--work DIR`, a training that was interrupted continues from its checkpoint when the same
+command runs again, and one that has ended is not repeated. Neither are rows that are in the
+results.
 
 Columns: F1 in segments of 1 s; F1 of events, with onsets within 0.2 s and offsets within 0.2 s or
 20 % of the length; PSDS1 and PSDS2, the published metrics of DCASE task 4. PSDS has thresholds of
@@ -21,24 +30,32 @@ over seeds, in percent.
 import argparse
 import json
 import os
+import re
 import tempfile
 import time
 import warnings
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 from _data import mean_and_spread
+from sklearn.base import clone
 
 from sktagger import AudioTagger, ThresholdTuner, WALNetTagger, load_database
 from sktagger.datasets import make_scenes, read_strong_labels
 from sktagger.metrics import event_f1, segment_f1
+from sktagger.networks import FBCRNN
 from sktagger.recordings import EventDetector, find_events, write_events
-from sktagger.recordings._tuning import _cells
-from sktagger.recordings.detection import detection_windows, scores_in_time
+from sktagger.recordings._score_source import detection_windows, scores_in_time
+from sktagger.recordings._tuning import smoothed_cells
+from sktagger.training.callbacks import Checkpoint
 
 HERE = Path(__file__).parent
 METRICS = ("segment_f1", "event_f1")
+WINDOWS = (51, 41, 31, 21, 11)  # frames, as published for FBCRNN
+MEDIANS = tuple(0.02 * n for n in (101, 81, 61, 51, 41, 31, 21, 11))  # seconds
+STEPS = (2.0, 1.6, 1.2, 1.0, 0.8, 0.6, 0.4, 0.2, 0.0)  # seconds, of boundaries
 MEASURES = ("segment F1", "event F1", "PSDS1", "PSDS2")
 
 
@@ -90,7 +107,7 @@ def psds(found, truth, lengths, names):
 
 def cells_as_events(table, options):
     """Return each cell of time as an event, whose scores PSDS needs without change detection."""
-    cells, step = _cells(table, options)
+    cells, step = smoothed_cells(table, options)
     start = table.index.get_level_values("onset")[0]
     onsets = start + step * np.arange(len(cells))
     times = pd.MultiIndex.from_arrays([onsets, onsets + step], names=["onset", "offset"])
@@ -120,45 +137,110 @@ def measure(options, tables, truth, lengths):
     )
 
 
-def run(tagger, folder):
-    """Yield a dict of results for each way to find events."""
+def ways(tagger, n_candidates=None):
+    """Return the ways to find events.
+
+    Each is a name, parameters of EventDetector, and whether labels with onsets are used.
+    `n_candidates` limits the windows and lengths that are tried.
+    """
+    found = []
+    for smoothing in (None, "median", "change"):
+        what = smoothing or "no smoothing"
+        options = {"smoothing": smoothing}
+        found.append((f"weak labels, {what}", options, False))
+        found += [
+            (f"onsets ({metric}), {what}", {**options, "metric": metric}, True)
+            for metric in METRICS
+        ]
+    if not isinstance(tagger.network_, FBCRNN):
+        return found
+    median = {"smoothing": "median", "filter_length": MEDIANS[:n_candidates]}
+    pooling = tagger.network_.time_pooling  # windows have an odd number of segments
+    median["score_windows"] = [n // pooling | 1 for n in WINDOWS[:n_candidates]]
+    boundary = {"smoothing": "boundary", "filter_length": STEPS[:n_candidates], "per_event": True}
+    for masking in (False, True, "tune"):
+        what = {False: "", True: ", masked", "tune": ", mask tuned"}[masking]
+        own = {"tag_masking": masking}
+        if masking is True:
+            found.append((f"weak labels, no smoothing{what}", own, False))
+        for name, options in (("windows and medians", median), ("boundaries", boundary)):
+            found += [
+                (f"onsets ({metric}), {name}{what}", {**options, **own, "metric": metric}, True)
+                for metric in METRICS
+            ]
+    return found
+
+
+def run(tagger, folder, done=(), n_candidates=None):
+    """Yield a dict of results for each way to find events that is not done."""
     events = [str(event) for event in tagger.classes_]
     X_val, Y_val, strong_val, _ = read(folder, "validate", events)
     X, _, truth, lengths = read(folder, "eval", events)
-    tables = scores_in_time(tagger, X, *detection_windows(tagger, "auto", None))
-    tuner = ThresholdTuner().fit(tagger.predict_proba(X_val), Y_val)
-    clip_thresholds = dict(zip(events, tuner.thresholds_, strict=True))
-    for name, options in (
-        ("threshold 0.5", {}),
-        ("thresholds of clips", {"threshold": clip_thresholds}),
-    ):
-        yield {"events from": name} | measure(options, tables, truth, lengths)
-    for smoothing in (None, "median", "change"):
-        what = smoothing or "no smoothing"
-        weak = EventDetector(tagger, smoothing=smoothing).fit(X_val, Y_val)
-        row = measure(weak.options_, tables, truth, lengths)
-        yield {"events from": f"weak labels, {what}"} | row
-        for metric in METRICS:
-            start = time.perf_counter()
-            strong = EventDetector(tagger, smoothing=smoothing, metric=metric)
-            strong.fit(X_val, strong_val)
-            seconds = time.perf_counter() - start
-            row = measure(strong.options_, tables, truth, lengths)
-            name = f"onsets ({metric}), {what}"
-            yield {"events from": name, "tuning (s)": seconds} | row
+    names = ("threshold 0.5", "thresholds of clips")
+    if not set(names) <= set(done):
+        tables = scores_in_time(tagger, X, *detection_windows(tagger, "auto", None))
+        tuner = ThresholdTuner().fit(tagger.predict_proba(X_val), Y_val)
+        clip_thresholds = dict(zip(events, tuner.thresholds_, strict=True))
+        for name, options in zip(names, ({}, {"threshold": clip_thresholds}), strict=True):
+            if name not in done:
+                yield {"events from": name} | measure(options, tables, truth, lengths)
+    for name, options, is_strong in ways(tagger, n_candidates):
+        if name in done:
+            continue
+        start = time.perf_counter()
+        detector = EventDetector(tagger, **options).fit(X_val, strong_val if is_strong else Y_val)
+        row = {"events from": name}
+        if is_strong:
+            row["tuning (s)"] = time.perf_counter() - start
+        yield row | measure(detector.options_, detector.predict_scores(X), truth, lengths)
 
 
-def fit(system, weights, folder, epochs, seed):
-    """Train a tagger on weak labels; the epoch with the best validation mAP is kept."""
-    db = load_database(folder / "scenes.json")
-    X, Y = db.to_xy("balanced_train")
-    X_val, Y_val = db.to_xy("validate", events=Y.columns)
+def make_tagger(system, weights, epochs, seed, params):
+    """Make a tagger that is not trained."""
     settings = {"max_epochs": epochs, "random_state": seed, "verbose": 0}
     if system == "walnet":
         tagger = WALNetTagger(**settings)
+    elif system == "fbcrnn":
+        tagger = AudioTagger(FBCRNN(), **settings)
     else:
         tagger = AudioTagger(init_from=weights, **settings)
-    return tagger.fit(X, Y, X_val=X_val, Y_val=Y_val)
+    return tagger.set_params(**params)
+
+
+def fit(tagger, folder, work=None):
+    """Train a tagger on weak labels; the epoch with the best validation mAP is kept.
+
+    In the folder `work`, it has checkpoints, and is kept when it is trained.
+    """
+    kept = None if work is None else work / "tagger.joblib"
+    if kept is not None and kept.exists():
+        return joblib.load(kept)
+    db = load_database(folder / "scenes.json")
+    X, Y = db.to_xy("balanced_train")
+    X_val, Y_val = db.to_xy("validate", events=Y.columns)
+    if kept is not None:
+        tagger.set_params(callbacks=[("checkpoint", Checkpoint(work, on_mismatch="raise"))])
+    # of a clone, Ctrl-C ends the benchmark, too
+    trained = clone(tagger).fit(X, Y, X_val=X_val, Y_val=Y_val)
+    if kept is not None:
+        trained.set_params(callbacks=None)
+        joblib.dump(trained, kept.with_suffix(".part"))
+        kept.with_suffix(".part").replace(kept)
+    return trained
+
+
+def rows_done(path, about):
+    """Return the ways to find events that have a row in the results."""
+    if not path.exists():
+        return set()
+    rows = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    return {row["events from"] for row in rows if about.items() <= row.items()}
+
+
+def read_setting(text):
+    """Read a parameter of the tagger, such as ``lr=5e-4``."""
+    name, _, value = text.partition("=")
+    return name, json.loads(value)
 
 
 def write_table(runs, path):
@@ -181,11 +263,20 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("system", choices=["walnet", "fine-tuned"])
+    parser.add_argument("system", choices=["walnet", "fine-tuned", "fbcrnn"])
     parser.add_argument("--weights", help="checkpoint that fine-tuning starts from")
     parser.add_argument("--data", default="scenes", choices=["scenes", "made"])
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        type=read_setting,
+        default=[],
+        metavar="NAME=JSON",
+        help="parameters of the tagger, such as network__time_pooling=2",
+    )
+    parser.add_argument("--work", type=Path, help="folder that keeps checkpoints and taggers")
     parser.add_argument("--results", type=Path, default=HERE / "results_events.jsonl")
     parser.add_argument("--quick", action="store_true", help="a few made scenes")
     args = parser.parse_args()
@@ -199,19 +290,32 @@ def main():
             sizes = {"n_train": 12, "n_validate": 8, "n_eval": 8, "duration": 3.0}
             make_scenes(made, **sizes, sample_rate=8000, random_state=0, verbose=False)
         elif args.data == "made":
-            make_scenes(made, random_state=0, verbose=False)
+            if args.work is not None:  # checkpoints go on with the same files only
+                folder = args.work / "made"
+            if not (folder / "scenes.json").exists():
+                make_scenes(folder, random_state=0, verbose=False)
         else:
             folder = Path(os.environ["SKTAGGER_DATA"]) / "scenes"
         system = (
             args.system if args.weights is None else f"{args.system}: {Path(args.weights).stem}"
         )
+        if args.set:
+            changed = " ".join(f"{name}={json.dumps(value)}" for name, value in args.set)
+            system += f", {changed}"
         for seed in args.seeds:
-            tagger = fit(args.system, args.weights, folder, args.epochs, seed)
             about = {"data": args.data, "system": system, "epochs": args.epochs, "seed": seed}
+            tagger = make_tagger(args.system, args.weights, args.epochs, seed, dict(args.set))
+            work = None
+            if args.work is not None:
+                name = f"{args.data}, {system}, {args.epochs} epochs, seed {seed}"
+                work = args.work / re.sub(r"[^\w.=-]+", "_", name)
+            tagger = fit(tagger, folder, work)
+            done = rows_done(args.results, about)
             with args.results.open("a", encoding="utf-8") as file:
-                for row in run(tagger, folder):
+                for row in run(tagger, folder, done, 2 if args.quick else None):
                     print(json.dumps(about | row), flush=True)
                     file.write(json.dumps(about | row) + "\n")
+                    file.flush()
         table = args.results.with_suffix(".md")
         write_table(pd.read_json(args.results, lines=True), table)
         print(table.read_text(encoding="utf-8"))

@@ -249,7 +249,7 @@ def test_memory_of_a_stream_does_not_grow(rng, smoothing):
     def size(n_cells, start):
         for i in range(start, start + n_cells):
             stream.push(i * 0.1, i * 0.1 + 0.1, [rng.random()])
-        parts = [stream._grid, stream._finder, stream._median]
+        parts = [stream._grid, stream._finder, stream._smoother]
         values = [value for part in parts if part for value in vars(part).values()]
         sizes = [
             v.size if isinstance(v, np.ndarray) else len(v) for v in values if hasattr(v, "__len__")

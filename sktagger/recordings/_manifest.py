@@ -95,8 +95,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         )
     try:
         found = parse_json(path.read_bytes())
-        # results from before there were embeddings do not say that they have none
-        return {"embeddings": False, **found}
+        # results from before there were embeddings and masks do not say that they have none
+        return {"embeddings": False, "mask": None, **found}
     except (JSONError, TypeError) as error:
         raise ValueError(f"{str(path)!r} is damaged: {error}. Give another folder.") from error
 
@@ -118,7 +118,12 @@ def fingerprint(tagger: Any) -> str:
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(tensor.cpu().numpy()).tobytes())
     digest.update(json.dumps([str(event) for event in tagger.classes_.tolist()]).encode())
-    digest.update(" ".join(repr(tagger.network_).split()).encode())
+    network = tagger.network_
+    digest.update(" ".join(repr(network).split()).encode())
+    for name in network.adjustable:  # of which repr leaves out a part if they are long lists
+        value = getattr(network, name)
+        if np.ndim(value):
+            digest.update(json.dumps(_plain(value)).encode())
     return digest.hexdigest()
 
 

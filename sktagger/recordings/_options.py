@@ -14,10 +14,10 @@ from sktagger._utils.text import nearest, quoted, short
 __all__ = ["SMOOTHINGS", "Options", "per_event"]
 
 # what `smoothing` may be
-SMOOTHINGS = (None, "median", "change")
+SMOOTHINGS = (None, "median", "change", "boundary")
 
 # least length of a filter in seconds, and in cells
-_DEFAULT_LENGTHS = {"median": (0.48, 3), "change": (0.64, 2)}
+_DEFAULT_LENGTHS = {"median": (0.48, 3), "change": (0.64, 2), "boundary": (0.0, 0)}
 
 
 class Options(NamedTuple):
@@ -27,8 +27,8 @@ class Options(NamedTuple):
     ----------
     threshold, low : ndarray of shape (n_events,), float64
         `low` is not above `threshold`.
-    smoothing : {"median", "change"} or None
-    filter_length : float or None
+    smoothing : {"median", "change", "boundary"} or None
+    filter_length : float, ndarray of shape (n_events,) or None
     merge_absolute, merge_relative, min_length, merge_gap : float
     score : {"mean", "max"}
     """
@@ -36,7 +36,7 @@ class Options(NamedTuple):
     threshold: np.ndarray
     low: np.ndarray
     smoothing: str | None
-    filter_length: float | None
+    filter_length: float | np.ndarray | None
     merge_absolute: float
     merge_relative: float
     min_length: float
@@ -51,7 +51,7 @@ class Options(NamedTuple):
         threshold: Any = 0.5,
         low: Any = None,
         smoothing: str | None = None,
-        filter_length: float | None = None,
+        filter_length: Any = None,
         merge_absolute: float = 0.2,
         merge_relative: float = 2.0,
         min_length: float = 0.0,
@@ -63,15 +63,17 @@ class Options(NamedTuple):
         lower = high if low is None else np.minimum(per_event(low, events, "low"), high)
         if smoothing not in SMOOTHINGS:
             raise ValueError(
-                f"smoothing={short(smoothing)} is unknown. It must be None, 'median' or 'change'. "
-                "Pass smoothing='median' to remove short gaps and peaks."
+                f"smoothing={short(smoothing)} is unknown. It must be None, 'median', 'change' or "
+                "'boundary'. Pass smoothing='median' to remove short gaps and peaks."
             )
         if score not in ("mean", "max"):
             raise ValueError(
                 f"score={short(score)} is unknown. It must be 'mean' or 'max'. Pass score='mean' "
                 "for the mean score in the event."
             )
-        if filter_length is not None:
+        if isinstance(filter_length, Mapping) or np.ndim(filter_length):
+            filter_length = _lengths(filter_length, events)
+        elif filter_length is not None:
             _check_number(filter_length, "filter_length", 0, "seconds; None chooses it")
         _check_number(merge_absolute, "merge_absolute", 0, "a difference of scores, such as 0.2")
         _check_number(merge_relative, "merge_relative", 1, "a ratio of scores, such as 2")
@@ -89,7 +91,7 @@ class Options(NamedTuple):
             score,
         )
 
-    def half_filter(self, step: float) -> int:
+    def half_filter(self, step: float) -> Any:
         """Return half the length of the filter in cells of `step` seconds.
 
         Parameters
@@ -99,21 +101,41 @@ class Options(NamedTuple):
 
         Returns
         -------
-        int
-            Of a median over ``2 * half + 1`` cells, or of a step filter of ``2 * half`` cells.
+        int, or ndarray of shape (n_events,), int
+            Of a median over ``2 * half + 1`` cells, or of a step filter of ``2 * half`` cells. 0
+            without smoothing.
         """
-        assert self.smoothing is not None
-        least, n_cells = _DEFAULT_LENGTHS[self.smoothing]
+        if self.smoothing is None:
+            return 0
+        if isinstance(self.filter_length, np.ndarray):
+            halves = [self._half(length, step) for length in self.filter_length.tolist()]
+            return np.array(halves, int)
         length = self.filter_length
         if length is None:
+            least, n_cells = _DEFAULT_LENGTHS[self.smoothing]
             length = max(least, n_cells * step)
+        return self._half(length, step)
+
+    def _half(self, length, step):
         cells = length / step + 1e-6
         if self.smoothing == "median":
             return int((cells - 1) / 2 + 0.5) if cells > 1 else 0
-        return max(int(cells / 2 + 0.5), 1)
+        return max(int(cells / 2 + 0.5), 1 if self.smoothing == "change" else 0)
 
 
-def per_event(values: Any, events: Sequence[object], name: str) -> np.ndarray:
+def _lengths(values, events):
+    lengths = per_event(values, events, "filter_length", "0 where there is no filter")
+    for event, length in zip(events, lengths.tolist(), strict=True):
+        _check_number(length, f"filter_length of {short(event)}", 0, "seconds")
+    return lengths
+
+
+def per_event(
+    values: Any,
+    events: Sequence[object],
+    name: str,
+    missing_hint: str = "float('inf') for events to leave out",
+) -> np.ndarray:
     """Return one number per event.
 
     Parameters
@@ -123,6 +145,8 @@ def per_event(values: Any, events: Sequence[object], name: str) -> np.ndarray:
         Names of the events.
     name : str
         Name of the argument, for messages.
+    missing_hint : str
+        What to pass for events that are missing.
 
     Returns
     -------
@@ -151,7 +175,7 @@ def per_event(values: Any, events: Sequence[object], name: str) -> np.ndarray:
         if missing:
             raise ValueError(
                 f"{name} lacks {len(missing)} of {len(known)} events: {quoted(missing)}. It must "
-                "have a number for each event. Pass float('inf') for events to leave out."
+                f"have a number for each event. Pass {missing_hint}."
             )
         values = [given[event] for event in known]
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 
 from sktagger._utils.text import short
 from sktagger.audio.reading import Section, audio_info
+from sktagger.recordings._score_source import ScoreSource, TagMask
 from sktagger.recordings.detection import resolve_detection, tagger_and_thresholds
 from sktagger.recordings.events import EventStream, events_table
 from sktagger.taggers._recordings import check_has_embeddings, check_windows
@@ -31,6 +32,8 @@ class Task(NamedTuple):
         Parameters of :class:`sktagger.recordings.EventStream`.
     embeddings : bool, default=False
         Whether embeddings of windows are kept.
+    mask : TagMask or None, default=None
+        For "events".
     """
 
     kind: Kind
@@ -38,6 +41,7 @@ class Task(NamedTuple):
     hop: float | None
     detection: dict[str, Any]
     embeddings: bool = False
+    mask: TagMask | None = None
 
 
 def tag_recording(
@@ -78,8 +82,12 @@ def tag_recording(
     times, scores, events = [], [], []
     embeddings = Embeddings(mean=task.kind == "clips") if task.embeddings else None
     stream = EventStream(names, **task.detection) if task.kind == "events" else None
-    iterate = tagger.iter_scores if embeddings is None else tagger.iter_embeddings
-    for onset, offset, of_window, *embedding in iterate(path, task.window, task.hop):
+    outputs: Iterator[Any]
+    if embeddings is None:
+        outputs = ScoreSource(tagger, task.window, task.hop, task.mask).along(path)
+    else:
+        outputs = tagger.iter_embeddings(path, task.window, task.hop)
+    for onset, offset, of_window, *embedding in outputs:
         if embeddings is not None:
             embeddings.add(*embedding)
         if stream is not None:
@@ -206,9 +214,8 @@ def plan(
                 "embeddings=True has no effect for kind='events', whose rows are no windows. Use "
                 "kind='windows' in another folder."
             )
-        inner, options, window, hop = resolve_detection(
-            tagger, threshold, detection or {}, window, hop
-        )
+        scores, options = resolve_detection(tagger, threshold, detection or {}, window, hop)
+        inner = scores.tagger
         EventStream(_names(inner), **options)  # raises an error if a parameter is wrong
         options = {
             name: {str(event): float(number) for event, number in value.items()}
@@ -216,7 +223,8 @@ def plan(
             else value
             for name, value in options.items()
         }
-        return inner, Task(kind, _seconds(window), _seconds(hop), options), None
+        window, hop = _seconds(scores.window), _seconds(scores.hop)
+        return inner, Task(kind, window, hop, options, mask=scores.mask), None
     if detection:
         raise ValueError(f"detection={short(detection)} has an effect only for kind='events'.")
     inner, thresholds = tagger_and_thresholds(tagger, threshold)

@@ -1,7 +1,7 @@
 """Candidates of events in blocks of scores: runs above a threshold, and parts between changes.
 
 Each class takes the cells of a recording in blocks of any lengths, and the result does not depend
-on these lengths. Memory does not grow with the recording.
+on these lengths. Memory does not grow with the recording, except for `Boundaries`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-__all__ = ["Changes", "Median", "Runs", "Segment"]
+__all__ = ["Boundaries", "Changes", "Median", "Runs", "Segment", "make_smoother"]
 
 
 class Segment(NamedTuple):
@@ -48,33 +48,103 @@ class Median:
 
     Parameters
     ----------
-    half : int
-        Number of cells on each side.
+    half : int or ndarray of shape (n_events,), int
+        Number of cells on each side, for all events or for each one.
     """
 
-    def __init__(self, half: int) -> None:
+    def __init__(self, half: int | np.ndarray) -> None:
         self.half = half
+        self._longest = int(np.max(half))
         self._tail: np.ndarray | None = None
 
     def push(self, block: np.ndarray) -> np.ndarray:
         """Add cells of shape (n_cells, n_events), and return those that are smoothed now."""
         if self._tail is None:
-            self._tail = np.repeat(block[:1], self.half, axis=0)
+            self._tail = np.repeat(block[:1], self._longest, axis=0)
         return self._smooth(block)
 
     def finish(self) -> np.ndarray | None:
         """Return the remaining cells."""
         if self._tail is None:
             return None
-        return self._smooth(np.repeat(self._tail[-1:], self.half, axis=0))
+        return self._smooth(np.repeat(self._tail[-1:], self._longest, axis=0))
 
     def _smooth(self, block):
         cells = np.concatenate([self._tail, block])
-        width = 2 * self.half + 1
-        self._tail = cells[max(len(cells) - 2 * self.half, 0) :]
-        if len(cells) < width:
-            return cells[:0]
-        return np.median(sliding_window_view(cells, width, axis=0), axis=-1)
+        n_smoothed = max(len(cells) - 2 * self._longest, 0)
+        self._tail = cells[n_smoothed:]
+        smoothed = np.empty((n_smoothed, cells.shape[1]))
+        if not n_smoothed:
+            return smoothed
+        halves = np.broadcast_to(self.half, cells.shape[1])
+        for half in np.unique(halves):
+            first = self._longest - half
+            around = cells[first : len(cells) - first, halves == half]
+            windows = sliding_window_view(around, 2 * half + 1, axis=0)
+            smoothed[:, halves == half] = np.median(windows, axis=-1)
+        return smoothed
+
+
+class Boundaries:
+    """Make scores that rise until the first offset of an event, and fall from its last onset on.
+
+    Those above a threshold are therefore one segment. The score of a cell is the lower one of two
+    numbers: how much the score rose at most, up to this cell, and how much it fell at most, from
+    this cell on. All cells are kept until the end.
+
+    Parameters
+    ----------
+    half : int or ndarray of shape (n_events,), int
+        The rise is the mean of this number of cells minus the mean of those before, with zeros
+        before the recording and after it. 0: the score itself.
+    """
+
+    def __init__(self, half: int | np.ndarray) -> None:
+        self.half = half
+        self._blocks: list[np.ndarray] = []
+
+    def push(self, block: np.ndarray) -> np.ndarray:
+        """Add cells of shape (n_cells, n_events), and return none of them."""
+        self._blocks.append(block)
+        return block[:0]
+
+    def finish(self) -> np.ndarray | None:
+        """Return all cells."""
+        if not self._blocks:
+            return None
+        cells = np.concatenate(self._blocks)
+        self._blocks = []
+        scores = np.empty(cells.shape)
+        halves = np.broadcast_to(self.half, cells.shape[1])
+        for half in np.unique(halves):
+            own = cells[:, halves == half]
+            from_left = _highest_rise(own, half)
+            from_right = _highest_rise(own[::-1], half)[::-1]
+            scores[:, halves == half] = np.minimum(from_left, from_right)
+        return scores
+
+
+def _highest_rise(cells, half):
+    """Return how much the scores rose at most up to each cell."""
+    if half:
+        n_cells = len(cells)
+        means = sliding_window_view(np.pad(cells, ((half, half), (0, 0))), half, axis=0).mean(-1)
+        cells = means[half : half + n_cells] - means[:n_cells]
+    return np.maximum.accumulate(cells, axis=0)
+
+
+def make_smoother(smoothing: str | None, half: int | np.ndarray) -> Median | Boundaries | None:
+    """Return what smooths cells before a threshold is applied, or None.
+
+    Parameters
+    ----------
+    smoothing : {"median", "boundary", "change"} or None
+    half : int or ndarray of shape (n_events,), int
+        Half the length of the filter in cells.
+    """
+    if smoothing == "median":
+        return Median(half)
+    return Boundaries(half) if smoothing == "boundary" else None
 
 
 class Runs:
@@ -150,18 +220,21 @@ class Changes:
     ----------
     threshold : ndarray of shape (n_events,), float64
         Segments with a higher mean are given.
-    half : int
-        Half the length of the step filter in cells.
+    half : int or ndarray of shape (n_events,), int
+        Half the length of the step filter in cells, for all events or for each one.
     absolute, relative : float
         The gap is clearly lower if its mean is more than `absolute` below the mean of the higher
         segment, or below this mean divided by `relative`.
     """
 
-    def __init__(self, threshold: np.ndarray, half: int, absolute: float, relative: float) -> None:
+    def __init__(
+        self, threshold: np.ndarray, half: int | np.ndarray, absolute: float, relative: float
+    ) -> None:
         n_events = len(threshold)
-        self.threshold, self.half = threshold, half
+        self.threshold, self.half = threshold, int(np.max(half))
+        self._halves = np.broadcast_to(half, n_events)
         self.absolute, self.relative = absolute, relative
-        self._tail = np.zeros((half + 1, n_events))
+        self._tail = np.zeros((self.half + 1, n_events))
         self._n_pushed = self._boundary = 0
         self._sum = np.zeros(n_events)
         self._peak = np.full(n_events, -np.inf)  # since the last onset or offset
@@ -207,10 +280,10 @@ class Changes:
         # One by one: the sum of the same cells must not depend on the block they are in.
         change = np.zeros((n, cells.shape[1]))
         for i in range(half):
-            change += cells[half + i : half + i + n]
+            change += cells[half + i : half + i + n] * (i < self._halves)
         earlier = np.zeros_like(change)
         for i in range(half):
-            earlier += cells[i : i + n]
+            earlier += cells[i : i + n] * (half - i <= self._halves)
         change -= earlier
         before, here, after = change[:-2], change[1:-1], change[2:]
         # On a plateau, a sound begins at the end and ends at the beginning.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from inspect import signature
 from typing import Any, Literal
 
@@ -18,18 +17,15 @@ from sklearn.utils.validation import check_is_fitted
 from sktagger._utils.text import listed, short
 from sktagger.audio._clip_items import is_file, split_rate
 from sktagger.audio.reading import Section
-from sktagger.audio.unreadable import Unreadable
+from sktagger.recordings._score_source import ScoreSource, detection_windows
 from sktagger.recordings.events import EventStream, events_table, find_events
 from sktagger.taggers import TunedThresholdTagger
-from sktagger.taggers._recordings import check_windows
 from sktagger.targets import clip_names
 from sktagger.thresholds.tuner import ThresholdTuner
 
 __all__ = [
     "detect_events",
-    "detection_windows",
     "resolve_detection",
-    "scores_in_time",
     "tagger_and_thresholds",
 ]
 
@@ -40,8 +36,8 @@ def detect_events(
     *,
     threshold: float | Mapping[Any, float] | ArrayLike | Literal["tuned"] = "tuned",
     low: float | Mapping[Any, float] | ArrayLike | None = None,
-    smoothing: Literal["median", "change"] | None = None,
-    filter_length: float | None = None,
+    smoothing: Literal["median", "change", "boundary"] | None = None,
+    filter_length: float | Mapping[Any, float] | ArrayLike | None = None,
     merge_absolute: float = 0.2,
     merge_relative: float = 2.0,
     min_length: float = 0.0,
@@ -70,9 +66,9 @@ def detect_events(
         tagger, or 0.5 if it has none.
     low : float, mapping, array-like of shape (n_events,) or None, default=None
         See :func:`find_events`, as for the following parameters.
-    smoothing : {"median", "change"} or None, default=None
+    smoothing : {"median", "change", "boundary"} or None, default=None
         How scores are smoothed.
-    filter_length : float or None, default=None
+    filter_length : float, mapping, array-like of shape (n_events,) or None, default=None
         Length of the median or step filter in seconds.
     merge_absolute, merge_relative : float, default=0.2, 2.0
         When segments between changes are merged.
@@ -138,30 +134,30 @@ def detect_events(
         "score": score,
         "step": step,
     }
-    inner, options, window, hop = resolve_detection(tagger, threshold, given, window, hop)
+    scores, options = resolve_detection(tagger, threshold, given, window, hop)
     if _is_single(source):
-        return _detect(inner, source, options, window, hop, sample_rate)
-    X = source
-    tables = [find_events(scores, **options) for scores in scores_in_time(inner, X, window, hop)]
-    column, names = clip_names(X, len(tables))
+        return _detect(scores, source, options, sample_rate)
+    tables = [find_events(of_clip, **options) for of_clip in scores.tables(source)]
+    column, names = clip_names(source, len(tables))
     for name, table in zip(names, tables, strict=True):
         table.insert(0, column, pd.Series([name] * len(table), table.index, type(name)))
     return pd.concat(tables, ignore_index=True)
 
 
-def _detect(tagger, source, options, window, hop, sample_rate):
+def _detect(scores, source, options, sample_rate):
     """Find the events in one recording, with few of its scores in memory."""
-    stream = EventStream(tagger.classes_, **options)
+    events = scores.tagger.classes_
+    stream = EventStream(events, **options)
     found = []
-    for onset, offset, scores in tagger.iter_scores(source, window, hop, sample_rate=sample_rate):
-        found += stream.push(onset, offset, scores)
-    return events_table([*found, *stream.finish()], tagger.classes_)
+    for onset, offset, row in scores.along(source, sample_rate):
+        found += stream.push(onset, offset, row)
+    return events_table([*found, *stream.finish()], events)
 
 
 def resolve_detection(
     tagger: Any, threshold: Any, options: Mapping[str, Any], window: Any, hop: Any
-) -> tuple[Any, dict[str, Any], float | None, float | None]:
-    """Return what detects events: a tagger, the parameters of `EventStream`, and the windows.
+) -> tuple[ScoreSource, dict[str, Any]]:
+    """Return what detects events: scores in time, and the parameters of `EventStream`.
 
     Parameters
     ----------
@@ -174,10 +170,8 @@ def resolve_detection(
 
     Returns
     -------
-    inner : estimator
-        It has `predict_segments`.
+    scores : ScoreSource
     options : dict
-    window, hop : float or None
 
     Raises
     ------
@@ -200,9 +194,9 @@ def resolve_detection(
                     "`detector.tagger` as tagger, with the options that you want of "
                     "`detector.options_`."
                 )
-        return inner, {**options, **tuned}, *detection_windows(inner, "auto", None)
+        return tagger._tuned_scores(), {**options, **tuned}
     resolved = {"threshold": 0.5 if thresholds is None else thresholds, **options}
-    return inner, resolved, *detection_windows(inner, window, hop)
+    return ScoreSource(inner, *detection_windows(inner, window, hop)), resolved
 
 
 def _is_default(value, default):
@@ -268,67 +262,6 @@ def tagger_and_thresholds(tagger: Any, threshold: Any = "tuned") -> tuple[Any, A
         # The columns of a pipeline's scores are those of its tagger.
         thresholds = dict(zip(inner.classes_, thresholds, strict=True))
     return inner, thresholds if isinstance(threshold, str) else threshold
-
-
-def detection_windows(tagger: Any, window: Any, hop: Any) -> tuple[float | None, float | None]:
-    """Return the windows whose scores are used; None: the segments of the network.
-
-    Parameters
-    ----------
-    tagger : AudioTagger
-    window, hop : float, "auto" or None
-        See :func:`detect_events`.
-
-    Returns
-    -------
-    window, hop : float or None
-    """
-    if isinstance(window, str) and window == "auto":
-        network = getattr(tagger, "network_", None)
-        if hop is not None:
-            raise ValueError(f"hop={hop!r} has no effect with window='auto'. Give window, too.")
-        if network is None or network.uses_onsets or network.get_grid().context is not None:
-            return None, None
-        return 2.0, 1.0
-    check_windows(window, hop)
-    return window, hop
-
-
-def scores_in_time(
-    tagger: Any, X: Any, window: float | None = None, hop: float | None = None
-) -> list[pd.DataFrame]:
-    """Return the scores in time of each clip, as `predict_segments` does.
-
-    Parameters
-    ----------
-    tagger : estimator
-        With scores in time.
-    X : container of clips
-        See Notes of :class:`sktagger.AudioTagger`.
-    window, hop : float or None
-        See :func:`detection_windows`.
-
-    Returns
-    -------
-    list of DataFrame of shape (n_segments, n_events)
-        Without rows for clips that cannot be read, if the tagger leaves them out.
-    """
-    if window is None:
-        return tagger.predict_segments(X)
-    unreadable = Unreadable(tagger.on_error, "source", len(X))
-    clips = X.itertuples(index=False, name=None) if isinstance(X, pd.DataFrame) else X
-    tables = []
-    for number, clip in enumerate(clips):
-        rows = unreadable.read(number, partial(_scores_of, tagger, clip, window, hop)) or []
-        times = pd.MultiIndex.from_tuples([row[:2] for row in rows], names=["onset", "offset"])
-        scores = np.array([row[2] for row in rows], np.float32).reshape(-1, len(tagger.classes_))
-        tables.append(pd.DataFrame(scores, times, tagger.classes_))
-    unreadable.summarize("have no events")
-    return tables
-
-
-def _scores_of(tagger, clip, window, hop):
-    return list(tagger.iter_scores(clip, window, hop))
 
 
 def _ends_in_thresholds(pipeline: Pipeline) -> bool:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from sktagger._utils.text import listed
 from sktagger.recordings._options import Options
-from sktagger.recordings._segments import Changes, Median, Runs, Segment
+from sktagger.recordings._segments import Boundaries, Changes, Median, Runs, Segment, make_smoother
 from sktagger.recordings._time_grid import TimeGrid
 
 __all__ = ["Event", "EventStream", "events_table", "find_events"]
@@ -41,7 +41,8 @@ class Event(NamedTuple):
 class EventStream:
     """Find events in scores that come one after the other, in constant memory.
 
-    The events are those that :func:`find_events` finds in a table of all scores.
+    The events are those that :func:`find_events` finds in a table of all scores. Only
+    ``smoothing="boundary"`` needs all scores in memory, and gives the events at the end.
 
     Parameters
     ----------
@@ -51,9 +52,9 @@ class EventStream:
         See :func:`find_events`, as for the following parameters.
     low : float, mapping, array-like of shape (n_events,) or None, default=None
         Threshold of the cells to which an event extends.
-    smoothing : {"median", "change"} or None, default=None
+    smoothing : {"median", "change", "boundary"} or None, default=None
         How scores are smoothed.
-    filter_length : float or None, default=None
+    filter_length : float, mapping, array-like of shape (n_events,) or None, default=None
         Length of the median or step filter in seconds.
     merge_absolute, merge_relative : float, default=0.2, 2.0
         When segments between changes are merged.
@@ -94,8 +95,8 @@ class EventStream:
         *,
         threshold: float | Mapping[Any, float] | ArrayLike = 0.5,
         low: float | Mapping[Any, float] | ArrayLike | None = None,
-        smoothing: Literal["median", "change"] | None = None,
-        filter_length: float | None = None,
+        smoothing: Literal["median", "change", "boundary"] | None = None,
+        filter_length: float | Mapping[Any, float] | ArrayLike | None = None,
         merge_absolute: float = 0.2,
         merge_relative: float = 2.0,
         min_length: float = 0.0,
@@ -123,7 +124,7 @@ class EventStream:
             )
         self._grid = TimeGrid(self.events, step)
         self._finder: Runs | Changes | None = None
-        self._median: Median | None = None
+        self._smoother: Median | Boundaries | None = None
         self._kept: dict[int, Segment] = {}  # of each event, the last one, which may still grow
         self._n_cells = 0
         self._is_finished = False
@@ -173,7 +174,7 @@ class EventStream:
             found += self._find(block)
         if self._finder is None:
             return []
-        rest = self._median.finish() if self._median else None
+        rest = self._smoother.finish() if self._smoother else None
         if rest is not None:
             found += self._join(self._finder.push(rest))
         found += self._join(self._finder.finish())
@@ -186,8 +187,8 @@ class EventStream:
         if self._finder is None:
             self._make_steps()
         assert self._finder is not None
-        if self._median is not None:
-            block = self._median.push(block)
+        if self._smoother is not None:
+            block = self._smoother.push(block)
         yield from self._join(self._finder.push(block))
         if self._kept:
             earliest = self._finder.earliest()
@@ -204,8 +205,7 @@ class EventStream:
                 options.merge_relative,
             )
             return
-        if options.smoothing == "median":
-            self._median = Median(options.half_filter(step))
+        self._smoother = make_smoother(options.smoothing, options.half_filter(step))
         self._finder = Runs(options.threshold, options.low)
 
     def _join(self, segments: Iterable[Segment]) -> Iterator[Segment]:
@@ -248,8 +248,8 @@ def find_events(
     *,
     threshold: float | Mapping[Any, float] | ArrayLike = 0.5,
     low: float | Mapping[Any, float] | ArrayLike | None = None,
-    smoothing: Literal["median", "change"] | None = None,
-    filter_length: float | None = None,
+    smoothing: Literal["median", "change", "boundary"] | None = None,
+    filter_length: float | Mapping[Any, float] | ArrayLike | None = None,
     merge_absolute: float = 0.2,
     merge_relative: float = 2.0,
     min_length: float = 0.0,
@@ -274,13 +274,15 @@ def find_events(
         Hysteresis: an event extends to the neighboring cells with scores above this threshold.
         Where it is above `threshold`, it counts as equal. None: as `threshold`. It has no effect
         with ``smoothing="change"``.
-    smoothing : {"median", "change"} or None, default=None
+    smoothing : {"median", "change", "boundary"} or None, default=None
         "median": a median over `filter_length` before the threshold. "change": events lie between
-        changes of the score [1]_, so that their times do not depend on the threshold: see Notes.
-    filter_length : float or None, default=None
-        Length of the median, or of the step filter that finds changes, in seconds. It is rounded to
-        an odd number of cells for medians, and to an even one for changes. None: 0.48 s and at
-        least 3 cells for medians, 0.64 s and at least 2 cells for changes.
+        changes of the score [1]_, so that their times do not depend on the threshold. "boundary":
+        an event lasts from its first onset to its last offset in the recording [2]_. See Notes.
+    filter_length : float, mapping, array-like of shape (n_events,) or None, default=None
+        Length of the median, or of the step filter that finds changes, in seconds, for all events
+        or for each one. It is rounded to an odd number of cells for medians, and to an even one
+        for changes. None: 0.48 s and at least 3 cells for medians, 0.64 s and at least 2 cells for
+        changes, 0 for boundaries.
     merge_absolute, merge_relative : float, default=0.2, 2.0
         With ``smoothing="change"``, segments are merged if the score in the gap between them is at
         most `merge_absolute` below that of the higher segment, and not below that score divided by
@@ -322,10 +324,21 @@ def find_events(
     `merge_absolute` and `merge_relative` tell. The mean score of a merged segment includes its
     gaps.
 
+    For medians, the first and the last score are repeated beyond the ends of the recording. [2]_
+    has zeros there instead, which differs within half a filter of the ends.
+
+    For boundaries, the step filter gives the rise of the score at each cell: the mean of half a
+    `filter_length` from the cell on, minus that before it, with silence beyond the ends; with a
+    length of 0, the score itself. The score of a cell is the highest rise up to the cell, or the
+    highest one from it on in reversed time, whichever is lower.
+
     References
     ----------
     .. [1] J. Ebbers, F. G. Germain, G. Wichern and J. Le Roux, "Sound event bounding boxes",
        Interspeech 2024, arXiv:2406.04212.
+    .. [2] J. Ebbers and R. Haeb-Umbach, "Forward-backward convolutional recurrent neural networks
+       and tag-conditioned convolutional neural networks for weakly labeled semi-supervised sound
+       event detection", DCASE Workshop 2020.
 
     Examples
     --------

@@ -102,7 +102,7 @@ class StrongLabelTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     Attributes
     ----------
     estimator_ : AudioTagger
-        The trained second stage.
+        The trained second stage, which can be saved and used alone.
     classes_ : ndarray of shape (n_events,)
         Events in the order of the columns of scores.
     events_ : list of DataFrame of length n_clips

@@ -28,6 +28,7 @@ from sktagger.taggers._datasets import make_dataset
 from sktagger.taggers._parameters import TaggerParameters
 from sktagger.taggers._recordings import RecordingMixin
 from sktagger.taggers._scoring import (
+    Computation,
     check_finite_scores,
     compute_batches,
     scores_of_clips,
@@ -339,18 +340,25 @@ class BaseTagger(RecordingMixin, ClassifierMixin, TransformerMixin, TaggerParame
         return make_dataset(self, clips, network, *labels, container=container)
 
     def _score_dataset(
-        self, dataset: ClipDataset, consequence: str, *, segments: bool = False
+        self,
+        dataset: ClipDataset,
+        consequence: str,
+        *,
+        segments: bool = False,
+        computation: Computation | None = None,
     ) -> Iterator[tuple[np.ndarray, Any]]:
         """Yield the positions of clips and the network's output for them.
 
-        `consequence` completes the warning about clips that cannot be read.
+        `consequence` completes the warning about clips that cannot be read. `computation` replaces
+        that of the scores.
         """
         move_to_device(self, self.net_)
         grid = self._network.get_grid()
         batches = PlainBatches(dataset, self.batch_size, self._n_threads(), grid, chunked=segments)
         module = self.module_.eval()
-        scores = scores_of_segments(module) if segments else scores_of_clips(module)
-        for rows, output in compute_batches(scores, batches, self.verbose):
+        if computation is None:
+            computation = scores_of_segments(module) if segments else scores_of_clips(module)
+        for rows, output in compute_batches(computation, batches, self.verbose):
             check_finite_scores(output[0] if segments else output, f"clip {min(rows)}", self)
             yield rows, output
         dataset.unreadable.summarize(consequence)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -78,6 +78,21 @@ def scores_and_embeddings_of_segments(module: NetworkModule) -> Computation:
 def scores_of_segments(module: NetworkModule) -> Computation:
     """Compute the result of ``module.segment_scores``."""
     return Computation(module.segment_scores, module.segment_scores, _all_segments)
+
+
+def scores_of_settings(modules: Sequence[NetworkModule]) -> Computation:
+    """Compute the scores of segments by modules that differ in settings of their last layers only.
+
+    The result has the scores of the first module, then those of the second, and so on, in its
+    second axis.
+    """
+
+    def compute(**inputs):
+        features = modules[0].segment_features("embedding", **inputs)
+        scores = [module.segment_scores_and_embeddings(*features)[0] for module in modules]
+        return torch.cat(scores, 1), features[1]
+
+    return Computation(compute, compute, _all_segments)
 
 
 def outputs_of_clips(module: NetworkModule, layer: str, pooling: str) -> Computation:
