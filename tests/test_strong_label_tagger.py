@@ -16,6 +16,8 @@ from sktagger.recordings import (
     detect_events,
     find_events,
     pseudo_labels,
+    read_results,
+    tag_files,
 )
 
 SETTINGS = {"max_epochs": 4, "batch_size": 4, "random_state": 0, "verbose": 0}
@@ -136,6 +138,31 @@ def test_detector_takes_the_second_stage(strong, tones):
         find_events(strong.predict_segments(X[:1])[0], threshold=0.3).drop(columns="score"),
     )
     assert len(detect_events(detector, X[:2]).columns) == 5
+
+
+def test_detector_tunes_the_windows_of_a_second_stage_that_has_some(detector, tones):
+    X, Y, events = tones
+    second = AudioTagger(FBCRNN(sample_rate=2000), **SETTINGS)
+    strong = StrongLabelTagger(detector, second).fit(X, Y)
+    tuned = EventDetector(strong, score_windows=[5, 11]).fit(X, events)
+    assert len(tuned.predict(X)) == 8
+
+
+def test_archives_are_tagged_by_the_second_stage(strong, tones, write_audio, tmp_path):
+    path = write_audio("a.wav", tones[0][0] / 3, 2000)
+    tag_files(strong, [path], tmp_path / "results", kind="events", threshold=0.3)
+    found = read_results(tmp_path / "results")
+    expected = detect_events(strong, path, threshold=0.3)
+    assert sorted(found["event"]) == sorted(expected["event"])
+
+
+def test_it_must_be_fitted(detector, tones):
+    tagger = StrongLabelTagger(detector)
+    for call in (tagger.predict_proba, tagger.predict_segments, tagger.predict):
+        with pytest.raises(NotFittedError):
+            call(tones[0])
+    with pytest.raises(NotFittedError):
+        detect_events(tagger, tones[0][0])
 
 
 def test_copies_share_a_frozen_detector(detector, tones):

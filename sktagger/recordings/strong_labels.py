@@ -133,6 +133,7 @@ class StrongLabelTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     (50, 1)
     """
 
+    _delegates = True  # detectors use `estimator_` in its place
     _parameter_constraints = {  # noqa: RUF012
         "detector": [HasMethods(["fit", "predict"])],
         "estimator": [HasMethods(["fit", "predict_segments"]), None],
@@ -284,11 +285,6 @@ class StrongLabelTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     def network_(self) -> Network:
         """The settings of the trained network, with defaults resolved."""
         return self.estimator_.network_
-
-    @property
-    def on_error(self) -> str:
-        """What the second stage does with clips that cannot be read."""
-        return self.estimator_.on_error
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
