@@ -122,7 +122,16 @@ def test_loss_of_certain_scores_is_finite():
     assert outputs.isfinite().all()
 
 
-def test_onsets_are_needed(tmp_path):
+def test_checkpoint_of_these_names_is_read(tmp_path):
+    module = CRNN().build(2)
+    torch.save({"model": module.state_dict()}, tmp_path / "ckpt.pth")
+    tagger = AudioTagger.from_checkpoint(tmp_path / "ckpt.pth", classes=["a", "b"])
+    assert isinstance(tagger.network, CRNN)
+    for name, tensor in tagger.module_.state_dict().items():
+        assert torch.equal(tensor, module.state_dict()[name])
+
+
+def test_onsets_are_needed():
     X, Y, events = make_tones(4)
     tagger = AudioTagger(SMALL, **SETTINGS)
     for given in (None, events[:0], [events[:0]] * 4):

@@ -237,8 +237,11 @@ def tagger_and_thresholds(tagger: Any, threshold: Any = "tuned") -> tuple[Any, A
         )
     thresholds = None
     inner = tagger
-    while not hasattr(inner, "predict_segments"):
-        if isinstance(inner, FrozenEstimator):
+    while getattr(inner, "_delegates", False) or not hasattr(inner, "predict_segments"):
+        if getattr(inner, "_delegates", False):
+            check_is_fitted(inner)
+            inner = inner.estimator_
+        elif isinstance(inner, FrozenEstimator):
             inner = inner.estimator
         elif isinstance(inner, TunedThresholdTagger):
             check_is_fitted(inner)

@@ -102,7 +102,7 @@ class StrongLabelTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     Attributes
     ----------
     estimator_ : AudioTagger
-        The trained second stage.
+        The trained second stage, which can be saved and used alone.
     classes_ : ndarray of shape (n_events,)
         Events in the order of the columns of scores.
     events_ : list of DataFrame of length n_clips
@@ -133,6 +133,7 @@ class StrongLabelTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     (50, 1)
     """
 
+    _delegates = True  # detectors use `estimator_` in its place
     _parameter_constraints = {  # noqa: RUF012
         "detector": [HasMethods(["fit", "predict"])],
         "estimator": [HasMethods(["fit", "predict_segments"]), None],
@@ -284,11 +285,6 @@ class StrongLabelTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     def network_(self) -> Network:
         """The settings of the trained network, with defaults resolved."""
         return self.estimator_.network_
-
-    @property
-    def on_error(self) -> str:
-        """What the second stage does with clips that cannot be read."""
-        return self.estimator_.on_error
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
