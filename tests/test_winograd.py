@@ -15,7 +15,7 @@ def make(n_in, n_out, height, width, n_clips=2):
     return x, weight, bias
 
 
-SIZES = [(1, 1), (1, 9), (2, 3), (4, 4), (5, 8), (16, 13), (8, 50)]
+SIZES = [(1, 1), (1, 9), (2, 3), (4, 4), (5, 8), (16, 13), (8, 50), (9, 520)]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -67,7 +67,8 @@ def test_gradients_of_what_needs_none_are_left_out():
 
 
 def test_where_it_is_used():
-    x, weight, _ = make(64, 128, 4, 4)
+    x, weight, _ = make(64, 128, 4, 64)
+    assert not can_use_winograd(x[..., :63], weight)
     assert can_use_winograd(x, weight)
     assert not can_use_winograd(x.double(), weight.double())
     assert not can_use_winograd(x.bfloat16(), weight.bfloat16())

@@ -18,6 +18,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 _N_OUT, _N_IN = 4, 6  # rows and columns of a tile of outputs, and of the inputs it depends on
+_N_TILES = (
+    128  # at least so many are transformed at a time, which the cache of the CPU has room for
+)
 
 # The transforms along one axis of inputs, weights and outputs, for the points 0, 1, -1, 2, -2, inf.
 _INPUT = [
@@ -43,7 +46,7 @@ def can_use_winograd(x: Tensor, weight: Tensor) -> bool:
     Returns
     -------
     bool
-        With few channels, the transforms take longer than what they save.
+        With few channels or frames, the transforms take longer than what they save.
     """
     return (
         x.device.type == "cpu"
@@ -52,6 +55,7 @@ def can_use_winograd(x: Tensor, weight: Tensor) -> bool:
         and weight.shape[2:] == (3, 3)
         and min(weight.shape[:2]) >= 64
         and max(weight.shape[:2]) >= 128
+        and x.shape[3] >= 64
     )
 
 
@@ -98,18 +102,17 @@ def _convolve(x, weight):
     n_clips, _, height, width = x.shape
     n_out, n_in = weight.shape[:2]
     to_weight, to_input, to_output = (_both_axes(m) for m in (_WEIGHT, _INPUT, _OUTPUT))
-    # in float64, because the weights are few, and all outputs depend on them
-    flat = weight.double().permute(2, 3, 1, 0).reshape(9, n_in * n_out)
-    weights = (to_weight.double() @ flat / 24**2).to(x.dtype).view(_N_IN**2, n_in, n_out)
+    flat = weight.permute(2, 3, 1, 0).reshape(9, n_in * n_out)
+    weights = (to_weight @ flat / 24**2).view(_N_IN**2, n_in, n_out)
     n_rows, n_columns = -(-height // _N_OUT), -(-width // _N_OUT)
     shape = n_clips, n_out, n_rows * _N_OUT, n_columns * _N_OUT
     y = torch.empty(shape, dtype=x.dtype, memory_format=torch.channels_last)
     by_tile = y.permute(0, 2, 3, 1).view(n_clips, n_rows, _N_OUT, n_columns, _N_OUT, n_out)
-    for clip, row, tiles in _rows_of_tiles(x, n_rows, n_columns, 1, _N_IN):
-        inputs = (to_input @ tiles).view(_N_IN**2, n_columns, n_in)
-        products = torch.bmm(inputs, weights).view(_N_IN**2, n_columns * n_out)
-        outputs = (to_output @ products).view(_N_OUT, _N_OUT, n_columns, n_out)
-        by_tile[clip, row] = outputs.transpose(1, 2)
+    for clip, rows, tiles in _rows_of_tiles(x, n_rows, n_columns, 1, _N_IN):
+        inputs = (to_input @ tiles).view(_N_IN**2, -1, n_in)
+        products = torch.bmm(inputs, weights).flatten(1)
+        outputs = (to_output @ products).view(_N_OUT, _N_OUT, -1, n_columns, n_out)
+        by_tile[clip, rows] = outputs.permute(2, 0, 3, 1, 4)
     if shape[2:] != (height, width):
         y = y[:, :, :height, :width].contiguous(memory_format=torch.channels_last)
     return y
@@ -125,8 +128,8 @@ def _gradient_of_weight(x, grad):
         _rows_of_tiles(grad, n_rows, n_columns, 0, _N_OUT),
         strict=True,
     ):
-        inputs = (to_input @ of_x).view(_N_IN**2, n_columns, n_in)
-        outputs = (to_output.T @ of_y).view(_N_IN**2, n_columns, n_out)
+        inputs = (to_input @ of_x).view(_N_IN**2, -1, n_in)
+        outputs = (to_output.T @ of_y).view(_N_IN**2, -1, n_out)
         total.baddbmm_(inputs.transpose(1, 2), outputs)
     of_weight = to_weight.T @ total.view(_N_IN**2, n_in * n_out) / 24**2
     return of_weight.view(3, 3, n_in, n_out).permute(3, 2, 0, 1)
@@ -134,10 +137,10 @@ def _gradient_of_weight(x, grad):
 
 def _rows_of_tiles(
     x: Tensor, n_rows: int, n_columns: int, padding: int, size: int
-) -> Iterator[tuple[int, int, Tensor]]:
-    """Yield the tiles (size**2, n_columns * n_channels) of each row of tiles of each clip.
+) -> Iterator[tuple[int, slice, Tensor]]:
+    """Yield some rows of tiles of a clip at a time.
 
-    A row at a time fits the cache of the CPU.
+    These are the clip, the rows, and the tiles (size**2, n_tiles * n_channels).
     """
     height, width = x.shape[2:]
     below, right = n_rows * _N_OUT - height, n_columns * _N_OUT - width
@@ -145,9 +148,11 @@ def _rows_of_tiles(
     if padding or below or right:
         x = F.pad(x, (0, 0, padding, padding + right, padding, padding + below))
     tiles = x.unfold(1, size, _N_OUT).unfold(2, size, _N_OUT)
+    step = -(-_N_TILES // n_columns)
     for clip, of_clip in enumerate(tiles):
-        for row, of_row in enumerate(of_clip):
-            yield clip, row, of_row.permute(2, 3, 0, 1).reshape(size**2, -1)
+        for first in range(0, n_rows, step):
+            rows = slice(first, first + step)
+            yield clip, rows, of_clip[rows].permute(3, 4, 0, 1, 2).reshape(size**2, -1)
 
 
 def _both_axes(matrix):
