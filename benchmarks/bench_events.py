@@ -158,10 +158,10 @@ def ways(tagger, n_candidates=None):
     pooling = tagger.network_.time_pooling  # windows have an odd number of segments
     median["score_windows"] = [n // pooling | 1 for n in WINDOWS[:n_candidates]]
     boundary = {"smoothing": "boundary", "filter_length": STEPS[:n_candidates], "per_event": True}
-    for masking in (False, True, "tune"):
-        what = {False: "", True: ", masked", "tune": ", mask tuned"}[masking]
+    for masking in (False, True):
+        what = ", masked" if masking else ""
         own = {"tag_masking": masking}
-        if masking is True:
+        if masking:
             found.append((f"weak labels, no smoothing{what}", own, False))
         for name, options in (("windows and medians", median), ("boundaries", boundary)):
             found += [

@@ -474,7 +474,7 @@ def test_segments_of_fbcrnn_are_at_the_times_of_the_sound(fbcrnn):
         middle = int((segment + 0.5) * step * 16000)
         changed[middle : middle + 2] += [0.5, -0.5]  # the mean stays
         (after,) = fbcrnn.predict_segments([changed])
-        differs = np.flatnonzero((after - before).abs().max(axis=1) > 1e-7)
+        differs = np.flatnonzero((after - before).abs().max(axis=1) > 1e-6)
         assert abs(differs[0] + differs[-1] - 2 * segment) <= 1
 
 
@@ -502,3 +502,19 @@ def test_detector_of_fbcrnn(fbcrnn, tmp_path):
     with torch.no_grad():
         whole = adjust_network(fbcrnn, score_window=None)
     same(boundary.predict_scores(X), whole.predict_segments(X))
+
+
+def test_decisions_about_long_clips_are_for_parts_of_30_s(tagger):
+    """An event is in a clip if it is in one of its parts."""
+    there, absent = (sound([0.9] * 700, pilots=(level, 0.0)) for level in (0.8, 0.1))
+    early = np.concatenate([there[:20000], absent[20000:]])  # of 35 s, the first 20 s
+    detector = EventDetector(tagger, tag_masking=True)
+    detector.fit([early, absent] * 3, [["low"], []] * 3)
+    assert 0.1 < detector.clip_thresholds_[0] < 0.8
+    (scores,) = detector.predict_scores([early])
+    # the last part is that of 5 to 35 s
+    assert (scores["low"] > 0.5).all()
+    assert not detector.predict_scores([absent])[0]["low"].any()
+    long = np.concatenate([early, absent])  # parts of 0 to 30, 30 to 60 and 40 to 70 s
+    (scores,) = detector.predict_scores([long])
+    np.testing.assert_array_equal(scores["low"] > 0.5, np.arange(1400) * STEP < 30)

@@ -324,8 +324,7 @@ def find_events(
     `merge_absolute` and `merge_relative` tell. The mean score of a merged segment includes its
     gaps.
 
-    For medians, the first and the last score are repeated beyond the ends of the recording. [2]_
-    has zeros there instead, which differs within half a filter of the ends.
+    For medians, the first and the last score are repeated beyond the ends; [2]_ has zeros there.
 
     For boundaries, the step filter gives the rise of the score at each cell: the mean of half a
     `filter_length` from the cell on, minus that before it, with silence beyond the ends; with a
