@@ -69,7 +69,7 @@ class ScoreSource(NamedTuple):
 
     def along(self, source: Any, sample_rate: int | None = None) -> Iterator[Scores]:
         """Yield scores along a recording, see :meth:`sktagger.AudioTagger.iter_scores`."""
-        options = {"sample_rate": sample_rate}
+        options = {} if sample_rate is None else {"sample_rate": sample_rate}
         if self.mask is None:
             return self.tagger.iter_scores(source, self.window, self.hop, **options)
         if hasattr(source, "__next__") and not hasattr(source, "read"):
