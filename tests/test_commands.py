@@ -432,7 +432,7 @@ def test_networks_without_a_published_training_have_no_reference_recipe(scenes, 
 
 
 def test_networks_that_need_onsets_are_refused_before_anything_is_written(scenes, tmp_path):
-    with pytest.raises(ValueError, match="^--network: CRNN learns from onsets"):
+    with pytest.raises(ValueError, match=r"^--network: CRNN learns from onsets"):
         train(scenes.path, storage_root=tmp_path / "new", network="CRNN")
     assert not (tmp_path / "new").exists()
 
