@@ -431,6 +431,12 @@ def test_networks_without_a_published_training_have_no_reference_recipe(scenes, 
         train(scenes.path, storage_root=tmp_path, recipe="reference", network="panns")
 
 
+def test_networks_that_need_onsets_are_refused_before_anything_is_written(scenes, tmp_path):
+    with pytest.raises(ValueError, match=r"^--network: CRNN learns from onsets"):
+        train(scenes.path, storage_root=tmp_path / "new", network="CRNN")
+    assert not (tmp_path / "new").exists()
+
+
 def test_train_command_prints_the_directory_last(scenes, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("STORAGE_ROOT", str(tmp_path / "from_environment"))
     settings = [f"--set={name}={value}" for name, value in SETTINGS.items()]

@@ -240,6 +240,12 @@ def train(
         plan = _settings.make_config(**plan, tagger=layers)
     place = "config" if resume is None else directory / "config.json"
     tagger = _settings.make_tagger(plan, place)
+    learner = tagger._get_network()
+    if learner.needs_onsets:
+        raise ValueError(
+            f"--network: {type(learner).__name__} learns from onsets and offsets, which databases "
+            "do not have. Train an FBCRNN, and then, in Python, a StrongLabelTagger."
+        )
     tagger.set_params(memory=(settings or {}).get("memory"))
     X, Y = db.to_xy(plan["training_set"], min_length=plan["min_length"], on_error=tagger.on_error)
     if resume is not None:
