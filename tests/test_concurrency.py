@@ -70,7 +70,7 @@ def test_joblib_gives_the_same_scores(fitted, clips, backend):
     expected = fitted.predict_proba(clips)
     with joblib.parallel_config(backend):
         jobs = (delayed(fitted.predict_proba)(clips) for _ in range(3))
-        for scores in Parallel(n_jobs=2, timeout=60)(jobs):
+        for scores in Parallel(n_jobs=2, timeout=600)(jobs):
             np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-6)
 
 
@@ -85,7 +85,7 @@ def test_process_gives_the_same_scores(fitted, clips, method):
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"no {method} here")
     with multiprocessing.get_context(method).Pool(1) as pool:
-        scores = pool.apply_async(fitted.predict_proba, [clips]).get(timeout=60)
+        scores = pool.apply_async(fitted.predict_proba, [clips]).get(timeout=600)
     np.testing.assert_allclose(scores, fitted.predict_proba(clips), rtol=0, atol=1e-6)
 
 
