@@ -129,6 +129,10 @@ def not_a_number_of_one(self, scores, n_segments):
     return torch.where(n_segments[:, None] == 1, torch.nan, pooled) if self.training else pooled
 
 
+def of_pool(self, stft, n_frames, **distortions):
+    return self.pool(*self.segment_scores(stft, n_frames, **distortions))
+
+
 def of_most(self, stft, n_frames, **distortions):
     return self.segment_scores(stft, n_frames, **distortions)[0].amax(-1)
 
@@ -392,6 +396,7 @@ FAULTS = [
         with_module(
             clip_outputs=NetworkModule.clip_outputs,
             pool_segments=lambda self, layer, x, n: x.sum(-1) / n[:, None],
+            forward=of_pool,
         ),
         "scores of clips, pooled from segments",
     ),

@@ -666,7 +666,7 @@ def test_chunks_change_nothing(reference_state, spectra, monkeypatch, train):
     stft, lengths = spectra([130, 128, 110, 70, 65])
     results = []
     for n_values in (1, 2**22):
-        monkeypatch.setattr("sktagger.networks._walnet_layers._CHUNK_VALUES", n_values)
+        monkeypatch.setattr("sktagger.networks._chunks._CHUNK_VALUES", n_values)
         net = make_walnet(5, sample_rate=16000, n_fft=512)
         net.load_state_dict(reference_state)
         net.double().train(train)

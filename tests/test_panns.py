@@ -215,7 +215,7 @@ def test_chunks_change_nothing(spectra, monkeypatch):
     module, inputs = build(network), spectra(network, LENGTHS)
     together = module(*inputs)
     for n_values in (1, 3 * 4 * 64 * 150):
-        monkeypatch.setattr("sktagger.networks._panns_modules._CHUNK_VALUES", n_values)
+        monkeypatch.setattr("sktagger.networks._chunks._CHUNK_VALUES", n_values)
         assert_close(module(*inputs), together, atol=1e-6)
 
 

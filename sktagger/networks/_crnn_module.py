@@ -210,23 +210,6 @@ class CRNNModule(NetworkModule):
         features, n_segments = self.segment_features(None, stft, n_frames, **distortions)
         return self.segment_scores_and_embeddings(features, n_segments)[1], n_segments
 
-    def forward(self, stft: Tensor, n_frames: Tensor, **distortions: Tensor) -> Tensor:
-        """Score each clip.
-
-        Parameters
-        ----------
-        stft, n_frames : Tensor
-            See :meth:`NetworkModule.segment_scores`.
-        **distortions : Tensor
-            See :meth:`NetworkModule.segment_scores`.
-
-        Returns
-        -------
-        Tensor of shape (n_clips, n_events), float32, in [0, 1]
-            See :meth:`scores_and_embeddings`.
-        """
-        return self.pool_segments(None, *self.segment_features(None, stft, n_frames, **distortions))
-
     def pool_activity(self, activity: Tensor, length: int) -> Tensor:
         """Compute which segments are active from the frames that are.
 

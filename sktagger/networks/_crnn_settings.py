@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from numbers import Integral, Real
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from sklearn.base import clone
@@ -16,6 +16,9 @@ from sktagger.networks._fbcrnn_layers import LAYOUTS, N_MELS
 from sktagger.networks._features import mel_filterbank
 from sktagger.networks._protocol import Network, NetworkInput
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 _FIRST = "cnn.cnn_2d.convs.0.conv.weight"
 _FILTERS = "feature_extractor.mel_transform.fbanks"
 
@@ -23,7 +26,8 @@ _FILTERS = "feature_extractor.mel_transform.fbanks"
 class CRNNSettings(Network):
     """Settings of a network of convolutions and recurrent layers.
 
-    A subclass has the settings `depth`, `width`, `time_pooling`, `sample_rate` and `fmin`.
+    A subclass has the settings `depth`, `width`, `time_pooling`, `sample_rate` and `fmin`. It
+    states a tensor by which its weights differ from those of others.
     """
 
     depth: Literal["shallow", "deep"]
@@ -31,6 +35,7 @@ class CRNNSettings(Network):
     time_pooling: int
     sample_rate: int
     fmin: float
+    _own_tensor: ClassVar[str]
 
     uses_onsets: ClassVar[bool] = True
     _parameter_constraints: ClassVar[dict[str, list]] = {
@@ -85,6 +90,43 @@ class CRNNSettings(Network):
         """
         return clone(self)
 
+    @classmethod
+    def identify(cls, state: Mapping[str, Any], file_name: str = "") -> Self | None:
+        """Find the settings of weights that pb_sed trained.
+
+        Parameters
+        ----------
+        state : dict of str to Tensor
+            Not trusted: it may come from any file.
+        file_name : str, default=""
+            Name of the file, for messages.
+
+        Returns
+        -------
+        Network or None
+            None if these are not weights of this network.
+
+        Raises
+        ------
+        ValueError
+            If they are weights of this network, but of unknown settings.
+        """
+        first = state.get(_FIRST)
+        if not isinstance(first, Tensor) or first.ndim != 4 or cls._own_tensor not in state:
+            return None
+        n_layers = _count_layers(state)
+        depths = {len(layout.kernels_2d): depth for depth, layout in LAYOUTS.items()}
+        width = len(first) // 16
+        if n_layers not in depths or width not in (1, 2) or first.shape[1] != 1:
+            raise ValueError(
+                f"{file_name!r} holds weights of the network {cls.__name__}, but this variant is "
+                f"not supported: it has {n_layers} 2-d convolutions, the first with {len(first)} "
+                f"output and {first.shape[1]} input channels. Known are "
+                f"{' and '.join(map(str, depths))} convolutions, with 16 or 32 output channels and "
+                "1 input channel."
+            )
+        return cls(depth=depths[n_layers], width=width)
+
     def explain_mismatch(self, state: Mapping[str, Any]) -> str:
         """Compare depth, width and mel filters, which depend on the sample rate and fmin.
 
@@ -120,47 +162,16 @@ class CRNNSettings(Network):
             f"sample_rate={self.sample_rate} and fmin={self.fmin}"
         )
 
-
-def identify_cnn(
-    network: str, head: str, state: Mapping[str, Any], file_name: str
-) -> dict[str, Any] | None:
-    """Find depth and width of weights that pb_sed trained.
-
-    Parameters
-    ----------
-    network : str
-        Name of the network.
-    head : str
-        Name of a tensor by which this network differs from others.
-    state : dict of str to Tensor
-        Not trusted: it may come from any file.
-    file_name : str
-        Name of the file, for messages.
-
-    Returns
-    -------
-    dict or None
-        `depth` and `width`. None if these are not weights of the network.
-
-    Raises
-    ------
-    ValueError
-        If they are weights of this network, but of unknown settings.
-    """
-    first = state.get(_FIRST)
-    if not isinstance(first, Tensor) or first.ndim != 4 or head not in state:
-        return None
-    n_layers = _count_layers(state)
-    depths = {len(layout.kernels_2d): depth for depth, layout in LAYOUTS.items()}
-    width = len(first) // 16
-    if n_layers not in depths or width not in (1, 2) or first.shape[1] != 1:
-        raise ValueError(
-            f"{file_name!r} holds weights of the network {network}, but this variant is not "
-            f"supported: it has {n_layers} 2-d convolutions, the first with {len(first)} output "
-            f"and {first.shape[1]} input channels. Known are {' and '.join(map(str, depths))} "
-            "convolutions, with 16 or 32 output channels and 1 input channel."
-        )
-    return {"depth": depths[n_layers], "width": width}
+    def _module_settings(self) -> dict[str, Any]:
+        """Return the arguments that the torch modules of subclasses have in common."""
+        return {
+            "depth": self.depth,
+            "width": self.width,
+            "sample_rate": self.sample_rate,
+            "n_fft": self.get_input().stft.n_fft,
+            "fmin": self.fmin,
+            "time_pooling": self.time_pooling,
+        }
 
 
 def _count_layers(state):

@@ -8,20 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sktagger.networks._chunks import chunk_size
 from sktagger.networks._init import skip_init
 from sktagger.networks._masking import Frames
-from sktagger.networks._norm_pool import NormPoolReLU
+from sktagger.networks._norm_pool import LOWEST, NormPoolReLU
 from sktagger.networks._winograd import can_use_winograd, winograd_conv
 
 EPS = 1e-3  # added to variances
 N_MELS = 128
 POOLED_MELS = 8  # mel bands after the poolings
 CONTEXT = 12  # frames before and after a frame that its features depend on
-
-# A batch passes the 2-d layers in chunks of at most this many values of their first output. For
-# larger tensors, the CPU allocator asks the system for memory each time, which takes long.
-_CHUNK_VALUES = 2**22
-_LOWEST = -1e30  # never the maximum; unlike -inf, it gives 0 if multiplied by 0
 
 
 class Layout(NamedTuple):
@@ -180,7 +176,7 @@ class _Stack(nn.Module):
             if i in pools:
                 size = pools[i]
                 if size[1] > 1:  # padding must not be the maximum
-                    chunks = [v.fill_(x, _LOWEST) for x, v in zip(chunks, frames, strict=True)]
+                    chunks = [v.fill_(x, LOWEST) for x, v in zip(chunks, frames, strict=True)]
                 chunks = [F.max_pool2d(x, size, ceil_mode=True) for x in chunks]
                 if size[1] > 1:
                     frames = [valid.halved() for valid in frames]
@@ -244,8 +240,7 @@ class CNN(nn.Module):
         if tags is not None:
             x = torch.cat([x, tags[:, :, None, None].expand(-1, -1, *x.shape[2:])], 1)
         x = x.contiguous(memory_format=torch.channels_last)
-        first = self.cnn_2d.convs[0].conv.out_channels * x.shape[2] * x.shape[3]
-        size = max(1, _CHUNK_VALUES // first) if x.device.type == "cpu" else len(x)
+        size = chunk_size(x, self.cnn_2d.convs[0].conv.out_channels)
         chunks, parts = self.cnn_2d(list(x.split(size)), frames.split(size), self.pools)
         x, frames = torch.cat(chunks), Frames.joined(parts)
         if tags is not None:

@@ -59,7 +59,8 @@ def weak_likelihoods(forward: Tensor, backward: Tensor, frames: Frames) -> Tenso
         See :class:`FrameCrossEntropy`.
     """
     scores = torch.maximum(forward, backward)
-    return torch.stack([_mean_log(scores, frames), _mean_log(1 - scores, frames)], -1)
+    likelihoods = scores, 1 - scores
+    return torch.stack([mean_over_frames(x.log(), frames) for x in likelihoods], -1)
 
 
 def boundary_likelihoods(
@@ -103,12 +104,19 @@ def frame_likelihoods(scores: Tensor, frames: Frames, activity: Tensor) -> Tenso
         Mean logarithm of the probability.
     """
     logs = activity * scores.log() + (1 - activity) * (1 - scores).log()
-    return _mean(logs, frames)
+    return mean_over_frames(logs, frames)
 
 
-def _mean_log(probabilities, frames):
-    return _mean(probabilities.log(), frames)
+def mean_over_frames(x: Tensor, frames: Frames) -> Tensor:
+    """Compute the mean over the valid frames of each clip.
 
+    Parameters
+    ----------
+    x : Tensor of shape (n_clips, n_events, n_frames)
+    frames : Frames
 
-def _mean(logs, frames):
-    return frames.filled(logs).sum(-1) / (frames.n_frames[:, None] + 1e-6)
+    Returns
+    -------
+    Tensor of shape (n_clips, n_events)
+    """
+    return frames.filled(x).sum(-1) / (frames.n_frames[:, None] + 1e-6)

@@ -80,12 +80,19 @@ class FBCRNNModule(CRNNModule):
         """Compute the input of the head of each direction, twice (n_clips, n_hidden, n_frames)."""
         x = features.permute(2, 0, 1)
         reverse = reverse_order(frames.n_frames, len(x))
-        states = run_both(x, reverse, self._grus())
-        directions = self.rnn_fwd, self.rnn_bwd
+        return self._head_inputs(run_both(x, reverse, self._grus()), frames)
+
+    def _head_inputs(self, states, frames):
+        """Compute them from the states (n_frames, n_clips, n_hidden) of each direction."""
         return [
             direction.output(state.permute(1, 2, 0), frames)
-            for direction, state in zip(directions, states, strict=True)
+            for direction, state in zip(self.recurrent, states, strict=True)
         ]
+
+    def _frame_scores(self, hidden, frames):
+        """Compute the scores of each direction, twice (n_clips, n_events, n_frames)."""
+        scores = self.classifier(*(x.transpose(1, 2) for x in hidden))
+        return [frames.fill_(x.transpose(1, 2)) for x in scores]
 
     def frame_scores(self, features: Tensor, n_segments: Tensor) -> tuple[Tensor, Tensor]:
         """Score each frame from the frames before and after it.
@@ -104,9 +111,8 @@ class FBCRNNModule(CRNNModule):
             [1e-5, 1 - 1e-5]. 0 beyond the segments of a clip.
         """
         frames = Frames.of(n_segments, features.shape[-1])
-        hidden = self._hidden(features, frames)
-        forward, backward = self.classifier(*(x.transpose(1, 2) for x in hidden))
-        return frames.fill_(forward.transpose(1, 2)), frames.fill_(backward.transpose(1, 2))
+        forward, backward = self._frame_scores(self._hidden(features, frames), frames)
+        return forward, backward
 
     def window_scores(
         self, features: Tensor, n_segments: Tensor, width: int, step: int = 1
@@ -138,11 +144,7 @@ class FBCRNNModule(CRNNModule):
         x = features.permute(2, 0, 1)
         states = run_windows(x, self._grus(), width, step, n_windows)
         frames = Frames.of(-(-n_segments // step), n_windows)
-        parts = [
-            direction.output(state.permute(1, 2, 0), frames)
-            for direction, state in zip((self.rnn_fwd, self.rnn_bwd), states, strict=True)
-        ]
-        return torch.cat(parts, 1), frames
+        return torch.cat(self._head_inputs(states, frames), 1), frames
 
     def _grus(self):
         return self.rnn_fwd.rnn, self.rnn_bwd.rnn
@@ -180,8 +182,7 @@ class FBCRNNModule(CRNNModule):
         frames = Frames.of(n_segments, features.shape[-1])
         if self.score_window is None:
             hidden = self._hidden(features, frames)
-            scores = self.classifier(*(x.transpose(1, 2) for x in hidden))
-            return frames.fill_(torch.minimum(*scores).transpose(1, 2)), torch.cat(hidden, 1)
+            return torch.minimum(*self._frame_scores(hidden, frames)), torch.cat(hidden, 1)
         widths = self._windows()
         scores = features.new_zeros(len(features), self.n_events, features.shape[-1])
         for width in sorted(set(widths)):

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
-from sktagger.networks._masking import Frames, normalizes
-
-if TYPE_CHECKING:
-    from sktagger.networks._protocol import Network
+from sktagger.networks._masking import Frames
+from sktagger.networks._module_parts import ModuleParts
 
 
-class NetworkModule(nn.Module):
+class NetworkModule(ModuleParts):
     """The torch module of a network. It takes STFTs of clips and returns scores of events.
 
     Neither padding nor the other clips of a batch may change the scores of a clip.
@@ -40,102 +34,6 @@ class NetworkModule(nn.Module):
 
     pools_embeddings = False
     linear_head = True
-
-    def __init__(self, n_events: int):
-        super().__init__()
-        self.n_events = n_events
-        self.precision = "float32"
-        self.head_name = ""
-
-    @property
-    def head(self) -> nn.Module:
-        """The last layer."""
-        return self.get_submodule(self.head_name)
-
-    @property
-    def norms(self) -> list[nn.Module]:
-        """Parts with running statistics, which are frozen where they are in evaluation mode."""
-        return [part for part in self.modules() if normalizes(part)]
-
-    @property
-    def front_end(self) -> list[nn.Module]:
-        """Parts without gradient. If a stage is frozen, their statistics are frozen, too."""
-        return []
-
-    @property
-    def stages(self) -> list[nn.Module]:
-        """Parts before the head, in order. The first n of them can be frozen."""
-        raise NotImplementedError
-
-    def reset_parameters(self, random_state: int = 0) -> None:
-        """Draw initial weights.
-
-        Parameters
-        ----------
-        random_state : int, default=0
-            Seed. The global generator of PyTorch is neither used nor changed.
-        """
-        raise NotImplementedError
-
-    def seed_dropout(self, *seed: int) -> None:
-        """Set what dropout draws for the next batch.
-
-        Parameters
-        ----------
-        *seed : int
-            Any number of integers of at least 0.
-        """
-        parts = [part for part in self.modules() if isinstance(part, nn.Dropout)]
-        seeds = np.random.SeedSequence(seed).generate_state(len(parts))
-        for part, own in zip(parts, seeds.tolist(), strict=True):
-            part.seed = own
-
-    def set_precision(self, precision: str) -> None:
-        """Set the number format that hidden layers compute in.
-
-        Parameters
-        ----------
-        precision : {"float32", "bfloat16"}
-            Features, statistics, head, scores, weights and gradients are always float32.
-        """
-        self.precision = precision
-
-    def adjust(self, network: Network) -> None:
-        """Set the settings in `adjustable` to those of a network.
-
-        Parameters
-        ----------
-        network : Network
-            Its other settings must be those that the module was built with.
-        """
-        for name in network.adjustable:
-            setattr(self, name, getattr(network, name))
-
-    def set_head(self, weight: Tensor, bias: Tensor) -> None:
-        """Set the weights of the head.
-
-        Parameters
-        ----------
-        weight : Tensor of shape (n_events, n_features), float32
-        bias : Tensor of shape (n_events,), float32
-        """
-        state = self.head.state_dict()
-        values = {"weight": weight.view_as(state["weight"]), "bias": bias}
-        self.head.load_state_dict(values)
-
-    def apply_head(self, embeddings: Tensor) -> Tensor:
-        """Compute the logits of embeddings.
-
-        Parameters
-        ----------
-        embeddings : Tensor of shape (n_clips, n_features, n_segments), float32
-
-        Returns
-        -------
-        Tensor of shape (n_clips, n_events, n_segments), float32
-        """
-        weight = self.head.weight.flatten(1)
-        return F.linear(embeddings.transpose(1, 2), weight, self.head.bias).transpose(1, 2)
 
     def segment_embeddings(
         self, stft: Tensor, n_frames: Tensor, **distortions: Tensor
@@ -404,4 +302,4 @@ class NetworkModule(nn.Module):
         -------
         Tensor of shape (n_clips, n_events), float32, in [0, 1]
         """
-        return self.pool(*self.segment_scores(stft, n_frames, **distortions))
+        return self.pool_segments(None, *self.segment_features(None, stft, n_frames, **distortions))

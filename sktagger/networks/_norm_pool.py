@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from sktagger.networks._masking import Frames, PowerBatchNorm
 
-_LOWEST = -1e30  # never the maximum; unlike -inf, it gives 0 if multiplied by 0
+LOWEST = -1e30  # never the maximum; unlike -inf, it gives 0 if multiplied by 0
 
 
 class NormPoolReLU(PowerBatchNorm):
@@ -135,7 +135,7 @@ class _NormPoolReLUFunction(torch.autograd.Function):
         for x, valid in zip(chunks, frames, strict=True):
             pooled = (x,)
             if pool:  # a pair of frames can have one of padding, which must not be the maximum
-                valid.fill_(x, _LOWEST)
+                valid.fill_(x, LOWEST)
                 pooled = F.max_pool2d(x, 2, ceil_mode=True, return_indices=True)
             y = F.batch_norm(pooled[0], mean, variance, gamma, beta, training=False, eps=eps)
             y = (valid.halved() if pool else valid).fill_(y).relu_()

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sktagger.networks._chunks import chunk_size
 from sktagger.networks._features import frame_mask
 from sktagger.networks._init import skip_init
 from sktagger.networks._masking import Frames, MaskedBatchNorm2d
@@ -14,10 +15,7 @@ from sktagger.networks._panns_layers import ConvBlock, Layout
 from sktagger.networks._pooling import Dropout, PoolingModule
 from sktagger.networks._slaney import LogMelPower
 
-# In evaluation, a batch passes the first blocks, whose outputs are large, in chunks of at most this
-# many values. For larger tensors, the CPU allocator asks the system for memory each time.
-_CHUNK_VALUES = 2**22
-_N_CHUNKED = 2  # blocks
+_N_CHUNKED = 2  # blocks that a batch passes in chunks in evaluation
 
 
 class PANNsModule(PoolingModule):
@@ -148,9 +146,8 @@ class PANNsModule(PoolingModule):
         dtype = torch.bfloat16 if self.precision == "bfloat16" else x.dtype
         first, others = self.conv_blocks[:_N_CHUNKED], self.conv_blocks[_N_CHUNKED:]
         # batch norm in training and dropout need the batch as a whole
-        whole = x.device.type != "cpu" or any(p.training for b in first for p in b.modules())
-        n_values = first[0].n_channels * x[0].numel()
-        size = len(x) if whole else max(1, _CHUNK_VALUES // n_values)
+        whole = any(p.training for b in first for p in b.modules())
+        size = len(x) if whole else chunk_size(x, first[0].n_channels)
         chunks = [
             _apply(first, *chunk, dtype)
             for chunk in zip(x.split(size), frames.split(size), strict=True)
@@ -220,7 +217,6 @@ class DecisionLevelMaxModule(PANNsModule):
     pool_segments = NetworkModule.pool_segments
     segment_scores_and_embeddings = NetworkModule.segment_scores_and_embeddings
     scores_and_embeddings = NetworkModule.scores_and_embeddings
-    forward = NetworkModule.forward
 
     def pool(self, scores: Tensor, n_segments: Tensor) -> Tensor:
         """Compute the scores of clips: the maximum over their segments.

@@ -258,23 +258,6 @@ class PoolingModule(NetworkModule):
         pooled = self.pool_features(features, Frames.of(n_segments, features.shape[-1]))
         return self._outputs("logits", pooled).sigmoid(), self._outputs("embedding", pooled)
 
-    def forward(self, stft: Tensor, n_frames: Tensor, **distortions: Tensor) -> Tensor:
-        """Score each clip.
-
-        Parameters
-        ----------
-        stft, n_frames : Tensor
-            See :meth:`NetworkModule.segment_scores`.
-        **distortions : Tensor
-            See :meth:`NetworkModule.segment_scores`.
-
-        Returns
-        -------
-        Tensor of shape (n_clips, n_events), float32, in [0, 1]
-        """
-        features = self.segment_features(None, stft, n_frames, **distortions)
-        return self.pool_segments(None, *features)
-
 
 class Dropout(nn.Dropout):
     """Dropout that draws from a generator of its own.

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from sktagger.networks._crnn_module import CRNNModule, HiddenLayer, make_gru
+from sktagger.networks._fbcrnn_loss import mean_over_frames
 from sktagger.networks._init import skip_init
 from sktagger.networks._masking import Frames
 
@@ -117,7 +118,8 @@ class StrongCRNNModule(CRNNModule):
             Maximum of the scores, or mean of the outputs of the layer.
         """
         if layer != "logits":
-            return self.scores_and_embeddings(features, n_segments)[layer == "embedding"]
+            scores, embeddings = self.scores_and_embeddings(features, n_segments)
+            return scores if layer is None else embeddings
         logits = self.apply_head(self._embeddings(features, n_segments))
         logits = Frames.of(n_segments, logits.shape[-1]).filled(logits)
         return logits.sum(-1) / n_segments[:, None]
@@ -213,4 +215,4 @@ class _OutputNet(nn.Module):
 def _mean_likelihood(logits, activity, frames):
     """Compute the mean logarithm of the probability of what is active, (n_clips, n_events)."""
     losses = F.binary_cross_entropy_with_logits(logits, activity, reduction="none")
-    return -frames.filled(losses).sum(-1) / (frames.n_frames[:, None] + 1e-6)
+    return -mean_over_frames(losses, frames)

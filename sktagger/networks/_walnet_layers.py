@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from sktagger.networks._chunks import chunk_size
 from sktagger.networks._init import skip_init
 from sktagger.networks._masking import Frames
 from sktagger.networks._norm_pool import NormPoolReLU
@@ -26,11 +27,7 @@ LAYERS = (
     (1024, 2, False, False),
 )
 
-# A batch passes the first layers, whose outputs are large, in chunks of at most this many values.
-# For larger tensors, the CPU allocator asks the system for memory each time, which takes longer
-# than the arithmetic.
-_CHUNK_VALUES = 2**22
-_N_CHUNKED = 4  # layers
+_N_CHUNKED = 4  # layers that a batch passes in chunks
 
 
 class _ConvBlock(nn.Module):
@@ -83,8 +80,7 @@ class CNN(nn.Module):
 
     def hidden(self, x, frames, bfloat16=False):
         """Compute the output of the layer before the head, and its valid frames."""
-        n_values = LAYERS[0][0] * x[0].numel()
-        size = max(1, _CHUNK_VALUES // n_values) if x.device.type == "cpu" else len(x)
+        size = chunk_size(x, LAYERS[0][0])
         chunks, frames = x.split(size), frames.split(size)
         hidden = self.convs[:-1]
         with torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16):

@@ -6,12 +6,11 @@ domestic environments", DCASE Challenge 2022, whose second stage it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from torch import nn
 
-from sktagger.networks._crnn_settings import CRNNSettings, identify_cnn
+from sktagger.networks._crnn_settings import CRNNSettings
 from sktagger.networks._fbcrnn_loss import FrameCrossEntropy
 from sktagger.networks._protocol import ScoreGrid
 from sktagger.networks._strong_crnn_module import StrongCRNNModule
@@ -58,6 +57,7 @@ class CRNN(CRNNSettings):
     head_name: str = "rnn.output_net.convs.1.conv"
     criterion: ClassVar[type[nn.Module]] = FrameCrossEntropy
     needs_onsets: ClassVar[bool] = True
+    _own_tensor: ClassVar[str] = f"{head_name}.weight"
 
     def __init__(
         self,
@@ -84,37 +84,8 @@ class CRNN(CRNNSettings):
         """
         return ScoreGrid(self.time_pooling, self.time_pooling, None)
 
-    @classmethod
-    def identify(cls, state: Mapping[str, Any], file_name: str = "") -> CRNN | None:
-        """Find the settings of weights that pb_sed trained.
-
-        Parameters
-        ----------
-        state : dict of str to Tensor
-            Not trusted: it may come from any file.
-        file_name : str, default=""
-            Not used.
-
-        Returns
-        -------
-        CRNN or None
-            None if these are not weights of CRNN.
-
-        Raises
-        ------
-        ValueError
-            If they are weights of this network, but of unknown settings.
-        """
-        settings = identify_cnn(cls.__name__, f"{cls.head_name}.weight", state, file_name)
-        return None if settings is None else cls(**settings)
-
     def _make(self, n_events: int) -> StrongCRNNModule:
         return StrongCRNNModule(
             n_events,
-            depth=self.depth,
-            width=self.width,
-            sample_rate=self.sample_rate,
-            n_fft=self.get_input().stft.n_fft,
-            fmin=self.fmin,
-            time_pooling=self.time_pooling,
+            **self._module_settings(),
         )

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from sktagger._utils.text import short
 from sktagger._utils.validation import Interval
-from sktagger.networks._crnn_settings import CRNNSettings, identify_cnn
+from sktagger.networks._crnn_settings import CRNNSettings
 from sktagger.networks._fbcrnn_layers import CONTEXT
 from sktagger.networks._fbcrnn_loss import FrameCrossEntropy
 from sktagger.networks._fbcrnn_module import FBCRNNModule
@@ -82,6 +82,7 @@ class FBCRNN(CRNNSettings):
     head_name: str = "classifier"
     adjustable: ClassVar[tuple[str, ...]] = ("score_window", "boundary_weight")
     criterion: ClassVar[type[nn.Module]] = FrameCrossEntropy
+    _own_tensor: ClassVar[str] = f"{_HEADS[0]}.weight"
     _parameter_constraints: ClassVar[dict[str, list]] = {
         **CRNNSettings._parameter_constraints,
         "score_window": [Interval(Integral, 1, None, closed="left"), "array-like", None],
@@ -138,30 +139,6 @@ class FBCRNN(CRNNSettings):
         reach = step * (int(np.max(self.score_window)) // 2)
         return ScoreGrid(step, step, reach + CONTEXT + (step - 1) * (CONTEXT - 2))
 
-    @classmethod
-    def identify(cls, state: Mapping[str, Any], file_name: str = "") -> FBCRNN | None:
-        """Find the settings of weights that pb_sed trained.
-
-        Parameters
-        ----------
-        state : dict of str to Tensor
-            Not trusted: it may come from any file.
-        file_name : str, default=""
-            Not used.
-
-        Returns
-        -------
-        FBCRNN or None
-            None if these are not weights of FBCRNN.
-
-        Raises
-        ------
-        ValueError
-            If they are weights of this network, but of unknown settings.
-        """
-        settings = identify_cnn(cls.__name__, f"{_HEADS[0]}.weight", state, file_name)
-        return None if settings is None else cls(**settings)
-
     def convert(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
         """Join the heads of both directions, which pb_sed stores apart.
 
@@ -196,12 +173,7 @@ class FBCRNN(CRNNSettings):
             )
         return FBCRNNModule(
             n_events,
-            depth=self.depth,
-            width=self.width,
-            sample_rate=self.sample_rate,
-            n_fft=self.get_input().stft.n_fft,
-            fmin=self.fmin,
-            time_pooling=self.time_pooling,
+            **self._module_settings(),
             score_window=window,
             boundary_weight=self.boundary_weight,
         )
