@@ -7,12 +7,11 @@ import torch
 from _fbcrnn_reference import pb_sed_shapes
 from _tones import make_tones
 from sklearn.metrics import roc_auc_score
-from torch import nn
 
 from sktagger import AudioTagger, Augmentation
-from sktagger.networks import CRNN, FBCRNN
+from sktagger.networks import CRNN, FBCRNN, Frames
 from sktagger.networks._check_tools import make_stfts, make_trained
-from sktagger.networks._fbcrnn_layers import CNN, LAYOUTS
+from sktagger.networks._fbcrnn_layers import norm_relu
 
 SMALL = CRNN(sample_rate=2000)
 SETTINGS = {"max_epochs": 1, "batch_size": 4, "random_state": 0, "verbose": 0}
@@ -27,10 +26,8 @@ def count(module):
 def test_numbers_of_weights_are_the_published_ones(depth, width, n_weights, n_with_tags):
     module = CRNN(depth=depth, width=width).build(10)
     assert count(module) == n_weights
-    # tags would be further inputs of both stacks of convolutions and of the GRU
-    gru = nn.GRU(256 * width + 10, 256 * width, 2, bidirectional=True)
-    with_tags = count(CNN(LAYOUTS[depth], width, n_tags=10)) + count(gru)
-    assert n_weights - count(module.cnn) - count(module.rnn.rnn) + with_tags == n_with_tags
+    conditioned = CRNN(depth=depth, width=width, tag_conditioned=True).build(10)
+    assert count(conditioned) - count(conditioned.first_stage) == n_with_tags
 
 
 @pytest.mark.parametrize("depth", ["shallow", "deep"])
@@ -101,6 +98,77 @@ def test_loss_is_the_cross_entropy_of_frames_of_known_events(time_pooling):
             y = scores[clip, event, segment].double().item()
             expected[clip, event] -= np.log(y if frames.any() else 1 - y) / n
     np.testing.assert_allclose(loss.numpy(), expected, rtol=1e-4)
+
+
+def make_conditioned():
+    """A module whose first stage finds each of two events in one of two clips."""
+    network = CRNN(sample_rate=2000, tag_conditioned=True)
+    stft, n_frames = make_stfts(network, [23, 17])
+    module, first = make_trained(network, 2), make_trained(FBCRNN(sample_rate=2000), 2)
+    with torch.no_grad():
+        module.set_first_stage(first.state_dict(), first(stft, n_frames).mean(0))
+    return module, first, stft, n_frames
+
+
+@torch.no_grad()
+def test_tags_are_inputs_of_both_stacks_and_of_the_recurrent_layers():
+    module, _, stft, n_frames = make_conditioned()
+    tags = torch.tensor([[0.0, 1.0], [1.0, 1.0]])
+    features, n_segments = module.segment_features(None, stft, n_frames, tags)
+    x = module.features(stft, n_frames)
+    for row, n in enumerate(n_frames.tolist()):
+        constant = tags[row, :, None, None].expand(2, 128, n)
+        first = module.cnn.cnn_2d.convs[0].conv(torch.cat([x[row, :, :, :n], constant])[None])
+        chunks, frames = [first], [Frames.of(n_frames[row : row + 1], n)]
+        for i, layer in enumerate(module.cnn.cnn_2d.convs):
+            chunks = layer(chunks, frames) if i else chunks
+            if i in module.cnn.pools:
+                chunks = [torch.max_pool2d(x, (2, 1)) for x in chunks]
+        chunks = norm_relu(module.cnn.cnn_2d.output_norm, chunks, frames)
+        flat = torch.cat([chunks[0].flatten(1, 2), tags[row, None, :, None].expand(1, 2, n)], 1)
+        for i, layer in enumerate(module.cnn.cnn_1d.convs):
+            if i:
+                flat = norm_relu(layer.norm, [flat[:, :, None]], frames)[0][:, :, 0]
+            flat = layer.conv(flat)
+        flat = norm_relu(module.cnn.cnn_1d.output_norm, [flat[:, :, None]], frames)[0][0, :, 0]
+        torch.testing.assert_close(features[row, :256, :n], flat, atol=1e-4, rtol=1e-4)
+        assert torch.equal(features[row, 256:, :n], tags[row, :, None].expand(2, n))
+    scores, _ = module.segment_scores(stft, n_frames, tags=tags)
+    expected, _ = module.segment_scores_and_embeddings(features, n_segments)
+    torch.testing.assert_close(scores, expected)
+
+
+@torch.no_grad()
+def test_tags_are_those_that_the_first_stage_finds():
+    module, first, stft, n_frames = make_conditioned()
+    tags = module.predict_tags(stft, n_frames)
+    assert tags.sum(0).tolist() == [1, 1]
+    scores = first(stft, n_frames)
+    assert torch.equal(tags > 0, scores == scores.amax(0))
+    assert torch.equal(module(stft, n_frames), module(stft, n_frames, tags=tags))
+    assert not torch.equal(module(stft, n_frames), module(stft, n_frames, tags=1 - tags))
+    module.set_first_stage(first.state_dict(), torch.tensor([0.0, 1.0]))
+    assert module.predict_tags(stft, n_frames).tolist() == [[1, 0], [1, 0]]
+
+
+def test_training_leaves_the_first_stage_as_it_is():
+    module, first, stft, n_frames = make_conditioned()
+    module.requires_grad_(True).train()
+    scores, _ = module.training_outputs(stft, n_frames, tags=torch.ones(2, 2))
+    scores.sum().backward()
+    assert not any(part.training for part in module.first_stage.modules())
+    assert all(weight.grad is None for weight in module.first_stage.parameters())
+    assert not any(weight.requires_grad for weight in module.first_stage.parameters())
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(module.first_stage.state_dict()[name], tensor)
+    assert module.cnn.cnn_2d.convs[0].conv.weight.grad[:, 1:].any()
+
+
+def test_a_first_stage_is_needed():
+    X, Y, events = make_tones(4)
+    tagger = AudioTagger(CRNN(sample_rate=2000, tag_conditioned=True), **SETTINGS)
+    with pytest.raises(ValueError, match=r"tag_conditioned=True\) takes tags .*StrongLabelTagger"):
+        tagger.fit(X, Y, events=events)
 
 
 def test_event_of_unknown_times_has_no_gradient():

@@ -41,6 +41,7 @@ SMALL = [
     FBCRNN(sample_rate=8000, depth="deep", score_window=6),
     CRNN(sample_rate=8000),
     CRNN(sample_rate=8000, depth="deep", time_pooling=2),
+    CRNN(sample_rate=8000, tag_conditioned=True),
     OddNet(),
     TinyNet(),
 ]

@@ -1,15 +1,18 @@
 """Pseudo strong labels, and the tagger that is trained with them."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from _tones import make_tones
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 
 from sktagger import AudioTagger, TunedThresholdTagger, WALNetTagger
-from sktagger.networks import CRNN, FBCRNN
+from sktagger.networks import CRNN, FBCRNN, StrongCRNNModule, WALNet
 from sktagger.recordings import (
     EventDetector,
     StrongLabelTagger,
@@ -19,6 +22,7 @@ from sktagger.recordings import (
     read_results,
     tag_files,
 )
+from sktagger.training.callbacks import Checkpoint
 
 SETTINGS = {"max_epochs": 4, "batch_size": 4, "random_state": 0, "verbose": 0}
 SECOND = AudioTagger(CRNN(sample_rate=2000), **SETTINGS)
@@ -200,3 +204,125 @@ def test_wrong_detectors_are_named(detector, tones):
     weak = WALNetTagger(sample_rate=2000, **SETTINGS)
     with pytest.raises(ValueError, match="events is given, but WALNet learns from weak labels"):
         StrongLabelTagger(detector, weak).fit(X, Y)
+
+
+TAGGED = CRNN(sample_rate=2000, tag_conditioned=True)
+
+
+@pytest.fixture(scope="module")
+def conditioned(detector, tones):
+    X, Y, events = tones
+    masking = EventDetector(detector.tagger, tag_masking=True).fit(X, events)
+    return StrongLabelTagger(masking, AudioTagger(TAGGED, **SETTINGS)).fit(X, Y)
+
+
+def test_first_stage_becomes_a_part_of_a_second_one_that_takes_tags(conditioned, tones):
+    X, *_ = tones
+    first, module = conditioned.detector.tagger, conditioned.estimator_.module_
+    for name, tensor in first.module_.state_dict().items():
+        assert torch.equal(module.first_stage.state_dict()[name], tensor)
+    thresholds = conditioned.detector.clip_thresholds_
+    np.testing.assert_allclose(module.tag_thresholds, thresholds, rtol=1e-6)
+    given = []
+    predict_tags = module.predict_tags
+    module.predict_tags = lambda *inputs: given.append(predict_tags(*inputs)) or given[-1]
+    conditioned.predict_segments(X)
+    del module.predict_tags
+    expected = first.predict_proba(X) > thresholds
+    np.testing.assert_array_equal(np.sort(torch.cat(given), 0), np.sort(expected, 0))
+
+
+def test_tags_are_labels_in_training_and_predictions_in_validation(detector, tones, monkeypatch):
+    X, Y, _ = tones
+    given = {True: [], False: []}
+    features = StrongCRNNModule.segment_features
+
+    def record(self, layer, stft, n_frames, tags=None, **distortions):
+        given[self.training].append(tags)
+        return features(self, layer, stft, n_frames, tags, **distortions)
+
+    monkeypatch.setattr(StrongCRNNModule, "segment_features", record)
+    second = AudioTagger(TAGGED, **SETTINGS | {"augmentation": None, "max_epochs": 1})
+    StrongLabelTagger(detector, second).fit(X, Y, X_val=X, Y_val=1 - Y)
+    tags = torch.cat(given[True])
+    assert tags.dtype == torch.float32
+    assert sorted(tags.tolist()) == sorted(Y.to_numpy().tolist())
+    assert given[False]
+    assert all(tags is None for tags in given[False])
+
+
+def test_thresholds_of_tags_are_those_by_which_the_tagger_predicts(detector, tones):
+    X, Y, events = tones
+    second = AudioTagger(TAGGED, **SETTINGS | {"max_epochs": 1})
+    tuned = TunedThresholdTagger(detector.tagger, cv="prefit").fit(X, Y)
+    for tagger, expected in ((detector.tagger, [0.5, 0.5]), (tuned, tuned.thresholds_)):
+        strong = StrongLabelTagger(EventDetector(tagger).fit(X, events), second).fit(X, Y)
+        np.testing.assert_allclose(strong.estimator_.module_.tag_thresholds, expected, rtol=1e-6)
+    partly = EventDetector(tuned, tag_masking=True).fit(X, events)
+    partly.clip_thresholds_[1] = -np.inf  # as if masks had not helped
+    strong = StrongLabelTagger(partly, second).fit(X, Y)
+    expected = [partly.clip_thresholds_[0], tuned.thresholds_[1]]
+    np.testing.assert_allclose(strong.estimator_.module_.tag_thresholds, expected, rtol=1e-6)
+
+
+def test_second_stage_with_tags_is_saved_pickled_and_trained_further(conditioned, tones, tmp_path):
+    X, Y, events = tones
+    second, path = conditioned.estimator_, tmp_path / "second.sktagger"
+    expected = second.predict_proba(X)
+    second.save(path)
+    loaded = AudioTagger.load(path)
+    np.testing.assert_array_equal(loaded.predict_proba(X), expected)
+    assert loaded.network.tag_conditioned
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(second)).predict_proba(X), expected)
+    going_on = clone(second).set_params(init_from=path, max_epochs=1)
+    going_on.fit(X, Y, events=events)
+    for name, tensor in second.module_.first_stage.state_dict().items():
+        assert torch.equal(going_on.module_.first_stage.state_dict()[name], tensor)
+    for other in (["b", "a"], ["a", "c"]):
+        renamed = pd.DataFrame(Y.to_numpy(), columns=other)
+        moved = events.assign(event=events["event"].map(dict(zip("ab", other, strict=True))))
+        with pytest.raises(
+            ValueError, match=r"the events 'a', 'b', but this tagger has .* same or"
+        ):
+            going_on.fit(X, renamed, events=moved)
+    with pytest.raises(ValueError, match=r"inputs of CRNN\(.*cannot have other events"):
+        second.map_classes({"c": "a"})
+
+
+def test_long_recordings_have_the_tags_of_windows(conditioned):
+    clip = np.random.default_rng(0).normal(0, 0.1, 2000 * 110).astype(np.float32)
+    module, given = conditioned.estimator_.module_, []
+    predict_tags = module.predict_tags
+    module.predict_tags = lambda *inputs: given.append(predict_tags(*inputs)) or given[-1]
+    (table,) = conditioned.predict_segments([clip])
+    del module.predict_tags
+    assert len(table) == 5500
+    assert len(given) > 5
+
+
+def test_checkpoint_goes_on_with_the_same_first_stage_only(detector, tones, tmp_path):
+    X, Y, events = tones
+    checkpoint = Checkpoint(tmp_path, on_mismatch="raise")
+    second = AudioTagger(TAGGED, **SETTINGS | {"max_epochs": 1, "callbacks": [checkpoint]})
+    StrongLabelTagger(detector, second).fit(X, Y)
+    again = StrongLabelTagger(detector, second).fit(X, Y)
+    assert again.estimator_.n_iter_ == 2  # was read from the checkpoint
+    other = EventDetector(detector.tagger, tag_masking=True).fit(X, events)
+    with pytest.raises(ValueError, match="first_stage"):
+        StrongLabelTagger(other, second).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (FBCRNN(sample_rate=2000, time_pooling=2), "has an FBCRNN with time_pooling=2. Train"),
+        (WALNet(sample_rate=2000), "has a WALNet. Train an FBCRNN with the same depth"),
+    ],
+    ids=str,
+)
+def test_first_stage_must_fit_a_second_one_that_takes_tags(tones, network, message):
+    X, Y, _ = tones
+    first = AudioTagger(network, **SETTINGS | {"max_epochs": 1}).fit(X, Y)
+    strong = StrongLabelTagger(EventDetector(first).fit(X, Y), AudioTagger(TAGGED, **SETTINGS))
+    with pytest.raises(ValueError, match=message):
+        strong.fit(X, Y)

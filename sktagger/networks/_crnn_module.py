@@ -37,6 +37,8 @@ class CRNNModule(NetworkModule):
         Lower end of the mel axis in Hz.
     time_pooling : {1, 2}
         Number of frames of a segment.
+    n_tags : int, default=0
+        Number of events whose tags are further inputs of the convolutions.
     """
 
     pools_embeddings = True
@@ -51,13 +53,15 @@ class CRNNModule(NetworkModule):
         n_fft: int,
         fmin: float,
         time_pooling: int,
+        n_tags: int = 0,
     ):
         super().__init__(n_events)
         self.n_bins = n_fft // 2 + 1
         self.time_pooling = time_pooling
         self.feature_extractor = LogMel(sample_rate, n_fft, N_MELS, fmin)
         self.feature_extractor.norm.corrected = "power"
-        self.cnn = CNN(LAYOUTS[depth], width, time_pooling).to(memory_format=torch.channels_last)
+        cnn = CNN(LAYOUTS[depth], width, time_pooling, n_tags)
+        self.cnn = cnn.to(memory_format=torch.channels_last)
 
     @property
     def front_end(self) -> list[nn.Module]:
@@ -140,7 +144,12 @@ class CRNNModule(NetworkModule):
         return self.feature_extractor(stft, n_frames, **distortions)
 
     def segment_features(
-        self, layer: str | None, stft: Tensor, n_frames: Tensor, **distortions: Tensor
+        self,
+        layer: str | None,
+        stft: Tensor,
+        n_frames: Tensor,
+        tags: Tensor | None = None,
+        **distortions: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Compute the features of each frame, on which the recurrent layers work.
 
@@ -150,6 +159,8 @@ class CRNNModule(NetworkModule):
             Any layer: all are computed from the same features.
         stft, n_frames : Tensor
             See :meth:`NetworkModule.segment_scores`.
+        tags : Tensor of shape (n_clips, n_tags), float32, or None, default=None
+            Further inputs of the convolutions, in modules that have them.
         **distortions : Tensor
             See :meth:`NetworkModule.segment_scores`.
 
@@ -163,7 +174,7 @@ class CRNNModule(NetworkModule):
         x = self.features(stft, n_frames, **distortions)
         bfloat16 = self.precision == "bfloat16"
         with torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16):
-            features, frames = self.cnn(x, Frames.of(n_frames, x.shape[-1]))
+            features, frames = self.cnn(x, Frames.of(n_frames, x.shape[-1]), tags)
         return features.to(self.classifier.weight.dtype), frames.n_frames
 
     def segment_scores(

@@ -238,13 +238,18 @@ class CNN(nn.Module):
             Their frames: fewer if time is pooled.
         """
         if tags is not None:
-            x = torch.cat([x, tags[:, :, None, None].expand(-1, -1, *x.shape[2:])], 1)
+            x = _join_tags(x, tags, frames)
         x = x.contiguous(memory_format=torch.channels_last)
         size = chunk_size(x, self.cnn_2d.convs[0].conv.out_channels)
         chunks, parts = self.cnn_2d(list(x.split(size)), frames.split(size), self.pools)
         x, frames = torch.cat(chunks), Frames.joined(parts)
         if tags is not None:
-            x = x.flatten(1, 2)[:, :, None]
-            x = torch.cat([x, tags[:, :, None, None].expand(-1, -1, 1, x.shape[3])], 1)
+            x = _join_tags(x.flatten(1, 2)[:, :, None], tags, frames)
         chunks, parts = self.cnn_1d([x], [frames])
         return chunks[0][:, :, 0], parts[0]
+
+
+def _join_tags(x, tags, frames):
+    """Append the tags as channels, which are 0 beyond the frames of a clip, as `x` is."""
+    tags = tags[:, :, None, None].expand(-1, -1, *x.shape[2:])
+    return torch.cat([x, frames.filled(tags)], 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,6 +57,18 @@ class ModuleParts(nn.Module):
         ----------
         random_state : int, default=0
             Seed. The global generator of PyTorch is neither used nor changed.
+        """
+        raise NotImplementedError
+
+    def set_first_stage(self, state: Mapping[str, Tensor], thresholds: Tensor) -> None:
+        """Set the trained network that predicts tags, if :attr:`Network.needs_tags`.
+
+        Parameters
+        ----------
+        state : dict of str to Tensor
+            Its weights and statistics.
+        thresholds : Tensor of shape (n_events,), float32
+            An event is in a clip if its score is above its threshold.
         """
         raise NotImplementedError
 

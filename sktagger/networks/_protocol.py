@@ -114,6 +114,11 @@ class Network(BaseEstimator):
         Whether the loss can use onsets and offsets of events.
     needs_onsets : bool
         Whether it cannot do without them: an event in a clip without known times has no part in it.
+    needs_tags : bool
+        Whether the module takes tags as an input: `tags` of shape (n_clips, n_events). Training
+        gives those of the labels. Without them, the module predicts them itself, by a first stage
+        that :meth:`NetworkModule.set_first_stage` sets. Its weights depend on the events, so that
+        they fit taggers of the same events in the same order only.
     audioset_order : bool
         Whether public weights with 527 outputs have the classes of AudioSet in its own order.
     layers : tuple of str
@@ -133,6 +138,7 @@ class Network(BaseEstimator):
     criterion: ClassVar[type[nn.Module]] = nn.BCELoss
     uses_onsets: ClassVar[bool] = False
     needs_onsets: ClassVar[bool] = False
+    needs_tags: bool = False
     audioset_order: ClassVar[bool] = False
     layers: tuple[str, ...] = ("embedding", "logits")
     prefers_bfloat16: ClassVar[bool] = True

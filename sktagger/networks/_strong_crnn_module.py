@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -9,8 +12,12 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from sktagger.networks._crnn_module import CRNNModule, HiddenLayer, make_gru
 from sktagger.networks._fbcrnn_loss import mean_over_frames
+from sktagger.networks._fbcrnn_module import FBCRNNModule
 from sktagger.networks._init import skip_init
 from sktagger.networks._masking import Frames
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class StrongCRNNModule(CRNNModule):
@@ -30,6 +37,7 @@ class StrongCRNNModule(CRNNModule):
     fmin : float, default=50.0
         Lower end of the mel axis in Hz.
     time_pooling : {1, 2}, default=1
+    tag_conditioned : bool, default=False
     """
 
     pools_embeddings = False
@@ -45,9 +53,24 @@ class StrongCRNNModule(CRNNModule):
         n_fft: int = 1024,
         fmin: float = 50.0,
         time_pooling: int = 1,
+        tag_conditioned: bool = False,
     ):
-        super().__init__(n_events, depth, width, sample_rate, n_fft, fmin, time_pooling)
-        self.rnn = _Recurrent(n_events, self.cnn.n_features)
+        sizes = depth, width, sample_rate, n_fft, fmin, time_pooling
+        n_tags = n_events if tag_conditioned else 0
+        super().__init__(n_events, *sizes, n_tags)
+        self.rnn = _Recurrent(n_events, self.cnn.n_features, n_tags)
+        if tag_conditioned:
+            names = "depth", "width", "sample_rate", "n_fft", "fmin", "time_pooling"
+            settings: dict = dict(zip(names, sizes, strict=True))
+            self.first_stage = FBCRNNModule(n_events, **settings)
+            # until a trained first stage is set, any event may occur in any clip
+            self.register_buffer("tag_thresholds", torch.zeros(n_events))
+        self.tag_conditioned = tag_conditioned
+
+    @property
+    def front_end(self) -> list[nn.Module]:
+        """The features and the first stage, which have no gradient."""
+        return [*super().front_end, *([self.first_stage] if self.tag_conditioned else [])]
 
     @property
     def recurrent(self) -> list[nn.Module]:
@@ -58,6 +81,133 @@ class StrongCRNNModule(CRNNModule):
     def classifier(self) -> nn.Module:
         """The last layer."""
         return self.rnn.output_net.head
+
+    def reset_parameters(self, random_state: int = 0) -> None:
+        """Draw initial weights, see :meth:`CRNNModule.reset_parameters`.
+
+        Parameters
+        ----------
+        random_state : int, default=0
+            Seed. With `tag_conditioned`, the first stage is drawn, too; :meth:`set_first_stage`
+            replaces it.
+        """
+        super().reset_parameters(random_state)
+        if self.tag_conditioned:
+            self.first_stage.reset_parameters(random_state)
+
+    def set_first_stage(self, state: Mapping[str, Tensor], thresholds: Tensor) -> None:
+        """Set the trained network whose tags are the further input.
+
+        Parameters
+        ----------
+        state : dict of str to Tensor
+            State of an :class:`FBCRNNModule` with the settings of this module.
+        thresholds : Tensor of shape (n_events,), float32
+            An event is in a clip if its score is above its threshold.
+        """
+        self.first_stage.load_state_dict(state)
+        self.tag_thresholds.copy_(thresholds)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode; the first stage stays in evaluation mode.
+
+        Parameters
+        ----------
+        mode : bool, default=True
+            False: evaluation mode.
+
+        Returns
+        -------
+        self
+        """
+        super().train(mode)
+        if self.tag_conditioned:
+            self.first_stage.eval()
+        return self
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Let weights be trained, or not; those of the first stage never are.
+
+        Parameters
+        ----------
+        requires_grad : bool, default=True
+            False: none is trained.
+
+        Returns
+        -------
+        self
+        """
+        super().requires_grad_(requires_grad)
+        if self.tag_conditioned:
+            self.first_stage.requires_grad_(False)
+        return self
+
+    def set_precision(self, precision: str) -> None:
+        """Set the number format that hidden layers compute in, see :class:`NetworkModule`.
+
+        Parameters
+        ----------
+        precision : {"float32", "bfloat16"}
+            Also that of the first stage.
+        """
+        super().set_precision(precision)
+        if self.tag_conditioned:
+            self.first_stage.set_precision(precision)
+
+    @torch.no_grad()
+    def predict_tags(self, stft: Tensor, n_frames: Tensor) -> Tensor:
+        """Predict by the first stage which events occur in clips.
+
+        Parameters
+        ----------
+        stft, n_frames : Tensor
+            See :meth:`NetworkModule.segment_scores`.
+
+        Returns
+        -------
+        Tensor of shape (n_clips, n_events), float32, in {0, 1}
+        """
+        return (self.first_stage(stft, n_frames) > self.tag_thresholds).float()
+
+    def segment_features(
+        self,
+        layer: str | None,
+        stft: Tensor,
+        n_frames: Tensor,
+        tags: Tensor | None = None,
+        **distortions: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Compute the features of each frame, see :meth:`CRNNModule.segment_features`.
+
+        Parameters
+        ----------
+        layer : str or None
+            Any layer: all are computed from the same features.
+        stft, n_frames : Tensor
+            See :meth:`NetworkModule.segment_scores`.
+        tags : Tensor of shape (n_clips, n_events), in {0, 1}, or None, default=None
+            Events that occur in the clips, if `tag_conditioned`. None: those that the first stage
+            predicts.
+        **distortions : Tensor
+            See :meth:`NetworkModule.segment_scores`.
+
+        Returns
+        -------
+        features : Tensor of shape (n_clips, n_features, n_segments), float32
+            0 beyond the segments of a clip. If `tag_conditioned`, the tags are the last ones.
+        n_segments : Tensor of shape (n_clips,), integer
+            Number of segments of each clip.
+        """
+        if not self.tag_conditioned:
+            return super().segment_features(layer, stft, n_frames, **distortions)
+        if tags is None:
+            tags = self.predict_tags(stft, n_frames)
+        features, n_segments = super().segment_features(
+            layer, stft, n_frames, tags=tags, **distortions
+        )
+        frames = Frames.of(n_segments, features.shape[-1])
+        tags = tags[:, :, None].expand(-1, -1, features.shape[-1])
+        return torch.cat([features, frames.filled(tags)], 1), n_segments
 
     def segment_scores_and_embeddings(
         self, features: Tensor, n_segments: Tensor
@@ -188,9 +338,9 @@ class StrongCRNNModule(CRNNModule):
 class _Recurrent(nn.Module):
     """The GRU, and the layers after it."""
 
-    def __init__(self, n_events, n_hidden):
+    def __init__(self, n_events, n_hidden, n_tags):
         super().__init__()
-        self.rnn = make_gru(n_hidden, n_hidden, bidirectional=True)
+        self.rnn = make_gru(n_hidden + n_tags, n_hidden, bidirectional=True)
         self.output_net = _OutputNet(n_events, n_hidden)
 
 

@@ -140,7 +140,7 @@ def check_settings(network: Network) -> None:
 
 
 def check_shapes_without_data(network: Network) -> None:
-    """Shapes are known without data, and only the head depends on the number of events."""
+    """Shapes are known without data, and without tags only the head depends on the events."""
     shapes_of = {n_events: network.shapes(n_events) for n_events in (1, N_EVENTS)}
     for n_events, shapes in shapes_of.items():
         module = network.build(n_events)
@@ -162,7 +162,7 @@ def check_shapes_without_data(network: Network) -> None:
             require(same, f"{name} has not one row per event")
         else:
             same = other is not None and tensor.shape == other.shape
-            require(same, f"{name} depends on the number of events")
+            require(same or network.needs_tags, f"{name} depends on the number of events")
     for state in (
         {},
         {f"{network.head_name}.weight": "x"},

@@ -41,6 +41,10 @@ class CRNN(CRNNSettings):
         In Hz.
     fmin : float, default=50.0
         Lower end of the mel axis in Hz. The upper end is half the sample rate.
+    tag_conditioned : bool, default=False
+        Whether the events that occur in the clip are a further input, as published for events with
+        exact onsets. In training, they come from the labels, afterwards from the FBCRNN of the
+        first stage, which becomes a part of the module. It has the same settings and events.
 
     Examples
     --------
@@ -58,6 +62,10 @@ class CRNN(CRNNSettings):
     criterion: ClassVar[type[nn.Module]] = FrameCrossEntropy
     needs_onsets: ClassVar[bool] = True
     _own_tensor: ClassVar[str] = f"{head_name}.weight"
+    _parameter_constraints: ClassVar[dict[str, list]] = {
+        **CRNNSettings._parameter_constraints,
+        "tag_conditioned": ["boolean"],
+    }
 
     def __init__(
         self,
@@ -67,12 +75,19 @@ class CRNN(CRNNSettings):
         time_pooling: int = 1,
         sample_rate: int = 16000,
         fmin: float = 50.0,
+        tag_conditioned: bool = False,
     ):
         self.depth = depth
         self.width = width
         self.time_pooling = time_pooling
         self.sample_rate = sample_rate
         self.fmin = fmin
+        self.tag_conditioned = tag_conditioned
+
+    @property
+    def needs_tags(self) -> bool:  # type: ignore[override]
+        """Whether the module takes the tags of clips as an input."""
+        return bool(self.tag_conditioned)
 
     def get_grid(self) -> ScoreGrid:
         """Return the positions of segment scores in time.
@@ -88,4 +103,5 @@ class CRNN(CRNNSettings):
         return StrongCRNNModule(
             n_events,
             **self._module_settings(),
+            tag_conditioned=bool(self.tag_conditioned),
         )

@@ -7,16 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
+from sktagger._utils.text import short
 from sktagger._utils.validation import HasMethods, check_lengths, check_params
 from sktagger.audio.clip_input import list_clips, reusable
-from sktagger.networks import CRNN, Network
+from sktagger.networks import CRNN, FBCRNN, Network
+from sktagger.recordings.detection import tagger_and_thresholds
 from sktagger.recordings.detector import EventDetector
 from sktagger.taggers import AudioTagger
 from sktagger.targets import event_columns, match_events
+from sktagger.training.callbacks import copy_state
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -89,6 +94,11 @@ class StrongLabelTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     This is the second stage of a published system [1]_: a tagger that was trained on weak labels,
     and a detector that was tuned for it, find onsets and offsets in the training clips, see
     :func:`pseudo_labels`. Then another tagger is trained with them, also on clips without labels.
+
+    If its network takes tags as an input, such as ``CRNN(tag_conditioned=True)``, the tagger of the
+    first stage must be an AudioTagger with an FBCRNN of the same settings and events. It becomes a
+    part of the second stage. An event is a tag of a clip if its score is above the threshold by
+    which the detector masks events, or else by which the tagger predicts them.
 
     Parameters
     ----------
@@ -170,11 +180,14 @@ class StrongLabelTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            If a parameter, the clips or the labels are not as described, or the detector finds no
-            event at all.
+            If a parameter, the clips or the labels are not as described, the detector finds no
+            event at all, or the network takes tags and the first stage does not fit it.
         """
         check_params(self)
         X = reusable(X)
+        estimator = clone(AudioTagger(CRNN()) if self.estimator is None else self.estimator)
+        if getattr(getattr(estimator, "network", None), "needs_tags", False):
+            estimator._first_stage = _first_stage(_find_detector(self.detector), estimator.network)
         Y, events = pseudo_labels(self.detector, X, y)
         if unlabeled is not None:
             unlabeled = reusable(unlabeled, "unlabeled")
@@ -187,8 +200,7 @@ class StrongLabelTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
                 f"detector finds no event in any of the {len(events)} clips that occurs in its "
                 "clip. Lower its thresholds, or give clips with events that it knows."
             )
-        estimator = AudioTagger(CRNN()) if self.estimator is None else self.estimator
-        self.estimator_ = clone(estimator).fit(X, Y, events=events, **fit_params)
+        self.estimator_ = estimator.fit(X, Y, events=events, **fit_params)
         self.events_ = events
         self.classes_ = self.estimator_.classes_
         return self
@@ -305,6 +317,30 @@ def _find_detector(detector: Any) -> EventDetector:
         )
     check_is_fitted(inner)
     return inner
+
+
+def _first_stage(detector: EventDetector, network: Network) -> tuple[dict[str, Tensor], Tensor]:
+    """Return the weights of the detector's network, and the thresholds of its tags."""
+    tagger, thresholds = tagger_and_thresholds(detector.tagger)
+    first = getattr(tagger, "network_", None)
+    names = ("depth", "width", "time_pooling", "sample_rate", "fmin")
+    differ = [
+        f"{name}={getattr(first, name)!r}"
+        for name in names
+        if isinstance(first, FBCRNN) and getattr(first, name) != getattr(network, name)
+    ]
+    if not isinstance(first, FBCRNN) or differ:
+        what = f"an FBCRNN with {', '.join(differ)}" if differ else f"a {type(first).__name__}"
+        raise ValueError(
+            f"estimator: {short(network)} takes tags as an input, but the first stage that has to "
+            f"predict them has {what}. Train an FBCRNN with the same {', '.join(names)}, or set "
+            "tag_conditioned=False."
+        )
+    values = np.array([(thresholds or {}).get(event, 0.5) for event in tagger.classes_])
+    if detector.clip_thresholds_ is not None:  # -inf: the event is not masked
+        masks = np.isfinite(detector.clip_thresholds_)
+        values = np.where(masks, detector.clip_thresholds_, values)
+    return copy_state(tagger.module_), torch.as_tensor(values, dtype=torch.float32)
 
 
 def _rows(X: Any, name: str) -> list[Any]:

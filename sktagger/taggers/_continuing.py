@@ -20,6 +20,11 @@ def check_beginning(tagger: BaseTagger, network: Network) -> None:
             f"freeze={tagger.freeze!r} with init_from=None would keep random weights. Set "
             "init_from to trained weights, or set freeze=None."
         )
+    if network.needs_tags and tagger.init_from is None and tagger._first_stage is None:
+        raise ValueError(
+            f"{short(network)} takes tags of clips as an input, which a trained first stage "
+            "predicts. Train it with sktagger.recordings.StrongLabelTagger, or give init_from."
+        )
     if tagger._resolve("head_init", network) == "linear":
         check_can_fit_head(network)
 

@@ -309,6 +309,8 @@ class FittingTagger(TrainingTagger):
             weights = self._read_init_from(network)
             start_from(module, network, classes, weights)
             goes_on = weights.classes is not None and set(weights.classes) == set(classes.tolist())
+        if self._first_stage is not None:
+            module.set_first_stage(*self._first_stage)
         if self._resolve("head_init", network) == "random":
             return module, False
         return module, not (goes_on and self.head_init == "auto")

@@ -260,6 +260,11 @@ def map_classes(tagger: TaggerT, mapping: Mapping[Any, Any], multilabel: bool | 
             f"mapping is {short(mapping)}, but it must be a dict from each own event to an event "
             "of this tagger."
         )
+    if tagger.network_.needs_tags:
+        raise ValueError(
+            f"Tags of events are inputs of {short(tagger.network_)}, so it cannot have other "
+            "events. Map those of its first stage, and train the second one again."
+        )
     row = {event: k for k, event in enumerate(tagger.classes_.tolist())}
     for own, event in mapping.items():
         if not isinstance(event, Hashable) or event not in row:

@@ -13,6 +13,9 @@ from sktagger.batching.devices import resolve_device
 from sktagger.networks import Network, WALNet
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
     from typing_extensions import Self
 
 AUGMENTATIONS = {
@@ -40,6 +43,8 @@ class TaggerParameters(BaseEstimator):
 
     _network_parameters: ClassVar[tuple[str, ...]] = ("network",)
     _raises_interrupt = False
+    # weights and thresholds of the network that predicts tags, if the network to train takes some
+    _first_stage: tuple[Mapping[str, Tensor], Tensor] | None = None
 
     def _get_network(self) -> Network:
         """Return the settings of the network."""

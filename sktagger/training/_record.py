@@ -111,6 +111,9 @@ def describe_training(
     for name in ("lr", *_ADDED):
         settings[name] = plain(tagger._resolve(name, network))
     settings["init_from"] = name_source(tagger.init_from)
+    if tagger._first_stage is not None:
+        state, thresholds = tagger._first_stage
+        settings["first_stage"] = f"{_digest_state({**state, 'thresholds': thresholds}):x}"
     fixed = isinstance(tagger.random_state, int | np.integer)
     clips = {"training": _digests(*train)}
     if validation is not None:
@@ -290,5 +293,8 @@ def name_source(init_from) -> str | None:
         name = str(path).encode("utf-8", "backslashreplace").decode()
         # a training that continues does not need the file, which may be gone
         return f"{name} ({_digest(path.read_bytes()):x})" if path.is_file() else name
-    state = init_from.module_.state_dict()
-    return f"a tagger ({_digest(*(x.cpu().numpy().tobytes() for x in state.values())):x})"
+    return f"a tagger ({_digest_state(init_from.module_.state_dict()):x})"
+
+
+def _digest_state(state):
+    return _digest(*(x.cpu().numpy().tobytes() for x in state.values()))

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from torch import Tensor, nn
 
+from sktagger._utils.text import quoted
 from sktagger.networks import Network, NetworkModule, check_state
 
 __all__ = ["Weights", "check_weights", "compare_settings", "freeze_stages", "start_from"]
@@ -59,6 +60,12 @@ def start_from(
         If the weights are those of another network or of other settings, or are not finite.
     """
     check_weights(network, weights)
+    if network.needs_tags and weights.classes != classes.tolist():
+        raise ValueError(
+            f"init_from: {weights.source} was trained with {_describe(weights.classes)}, but this "
+            f"tagger has {_describe(classes.tolist())}. Tags of events are inputs of its network, "
+            "so both must have the same events in the same order."
+        )
     fresh = module.state_dict()
     module.load_state_dict({**weights.state, **_match_head(fresh, network, weights, classes)})
 
@@ -159,6 +166,10 @@ def _check_settings(weights, network):
             "The weights fit the settings of their training only: set these to the values of the "
             "source."
         )
+
+
+def _describe(classes):
+    return "unknown events" if classes is None else f"the events {quoted(classes)}"
 
 
 def _match_head(fresh, network, weights, classes):

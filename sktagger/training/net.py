@@ -101,6 +101,8 @@ class TaggerNet(NeuralNet):
         Whether each clip has one event. Then the cross entropy of labels is added to the loss.
     frozen : sequence of Module, default=()
         Parts of the network that stay in evaluation mode during training.
+    needs_tags : bool, default=False
+        Whether the network gets the events of the clips as an input in training.
     **kwargs
         See :class:`skorch.NeuralNet`.
 
@@ -125,6 +127,7 @@ class TaggerNet(NeuralNet):
         event_weight: np.ndarray | None = None,
         single_label: bool = False,
         frozen: Sequence[nn.Module] = (),
+        needs_tags: bool = False,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("criterion__reduction", "none")
@@ -133,6 +136,7 @@ class TaggerNet(NeuralNet):
         self.event_weight = event_weight
         self.single_label = single_label
         self.frozen = frozen
+        self.needs_tags = needs_tags
 
     def initialize_callbacks(self) -> Self:
         """Initialize the callbacks; raise ValueError if one needs all clips as arrays."""
@@ -332,8 +336,10 @@ class TaggerNet(NeuralNet):
         losses, scores = [], []
         for part in parts:
             part_inputs = to_device(select_clips(inputs, part), self.device, self.sizes_)
-            y_pred, outputs = self.module_.training_outputs(**part_inputs)
             y_true = tuple(target[part] for target in targets)
+            if training and self.needs_tags:
+                part_inputs["tags"] = (y_true[0] > 0.5).to(self.device, torch.float32)
+            y_pred, outputs = self.module_.training_outputs(**part_inputs)
             share = len(part_inputs["n_frames"]) / n_clips
             loss = self._loss(y_pred, outputs, y_true) * share
             if training:

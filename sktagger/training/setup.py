@@ -167,6 +167,7 @@ def make_net(
         event_weight=event_weight,
         single_label=single_label,
         frozen=frozen,
+        needs_tags=network.needs_tags,
         optimizer=torch.optim.AdamW,
         optimizer__weight_decay=tagger.weight_decay,
         lr=lr,
