@@ -7,6 +7,7 @@ and the evaluation clips are used once. PSDS needs sed_scores_eval: pip install 
     python benchmarks/bench_events.py walnet                      # 3 seeds
     python benchmarks/bench_events.py fine-tuned --weights FILE   # of EfficientAT or PANNs
     python benchmarks/bench_events.py fbcrnn --work DIR           # hours, which DIR keeps
+    python benchmarks/bench_events.py fbcrnn --work DIR --second-stage crnn
     python benchmarks/bench_events.py walnet --quick              # seconds, no file
 
 Data as in bench_accuracy.py: $SKTAGGER_DATA, which contains the folder scenes. `--data made` makes
@@ -15,6 +16,11 @@ scenes of synthetic sounds instead: the defaults of make_scenes.
 FBCRNN has more ways: windows and medians of each event, tuned on onsets as published, with
 decisions about clips or without, and the boundaries of each event. `--set` changes parameters of
 the tagger.
+
+With `--second-stage`, the FBCRNN finds onsets and offsets in the training clips, as its windows and
+medians find them that are tuned on the onsets of the validation clips, with decisions about clips.
+From these and the weak labels, another tagger learns: a CRNN, one that gets tags, too, or an FBCRNN
+(self-training). It has the size, learning rate and augmentation of the first stage.
 
 With `--work DIR`, a training that was interrupted continues from its checkpoint when the same
 command runs again, and one that has ended is not repeated. Neither are rows that are in the
@@ -45,8 +51,8 @@ from sklearn.base import clone
 from sktagger import AudioTagger, ThresholdTuner, WALNetTagger, load_database
 from sktagger.datasets import make_scenes, read_strong_labels
 from sktagger.metrics import event_f1, segment_f1
-from sktagger.networks import FBCRNN
-from sktagger.recordings import EventDetector, find_events, write_events
+from sktagger.networks import CRNN, FBCRNN
+from sktagger.recordings import EventDetector, StrongLabelTagger, find_events, write_events
 from sktagger.recordings._score_source import detection_windows, scores_in_time
 from sktagger.recordings._tuning import smoothed_cells
 from sktagger.training.callbacks import Checkpoint
@@ -56,6 +62,7 @@ METRICS = ("segment_f1", "event_f1")
 WINDOWS = (51, 41, 31, 21, 11)  # frames, as published for FBCRNN
 MEDIANS = tuple(0.02 * n for n in (101, 81, 61, 51, 41, 31, 21, 11))  # seconds
 STEPS = (2.0, 1.6, 1.2, 1.0, 0.8, 0.6, 0.4, 0.2, 0.0)  # seconds, of boundaries
+SIZES = ("depth", "width", "time_pooling", "sample_rate", "fmin")  # of both stages
 MEASURES = ("segment F1", "event F1", "PSDS1", "PSDS2")
 
 
@@ -152,23 +159,37 @@ def ways(tagger, n_candidates=None):
             (f"onsets ({metric}), {what}", {**options, "metric": metric}, True)
             for metric in METRICS
         ]
-    if not isinstance(tagger.network_, FBCRNN):
+    if not tagger.network_.uses_onsets:
         return found
-    median = {"smoothing": "median", "filter_length": MEDIANS[:n_candidates]}
-    pooling = tagger.network_.time_pooling  # windows have an odd number of segments
-    median["score_windows"] = [n // pooling | 1 for n in WINDOWS[:n_candidates]]
-    boundary = {"smoothing": "boundary", "filter_length": STEPS[:n_candidates], "per_event": True}
+    of_events = {"medians": medians_of_events(n_candidates)}
+    if isinstance(tagger.network_, FBCRNN):
+        steps = STEPS[:n_candidates]
+        boundary = {"smoothing": "boundary", "filter_length": steps, "per_event": True}
+        windows = windows_and_medians(tagger.network_, n_candidates)
+        of_events = {"windows and medians": windows, "boundaries": boundary}
     for masking in (False, True):
         what = ", masked" if masking else ""
         own = {"tag_masking": masking}
         if masking:
             found.append((f"weak labels, no smoothing{what}", own, False))
-        for name, options in (("windows and medians", median), ("boundaries", boundary)):
+        for name, options in of_events.items():
             found += [
                 (f"onsets ({metric}), {name}{what}", {**options, **own, "metric": metric}, True)
                 for metric in METRICS
             ]
     return found
+
+
+def medians_of_events(n_candidates=None):
+    """Return the parameters of an EventDetector that chooses the median filter of each event."""
+    return {"smoothing": "median", "filter_length": MEDIANS[:n_candidates], "per_event": True}
+
+
+def windows_and_medians(network, n_candidates=None):
+    """Return the parameters of one that also chooses the windows of each event."""
+    # windows have an odd number of segments
+    windows = [n // network.time_pooling | 1 for n in WINDOWS[:n_candidates]]
+    return {**medians_of_events(n_candidates), "score_windows": windows}
 
 
 def run(tagger, folder, done=(), n_candidates=None):
@@ -208,25 +229,49 @@ def make_tagger(system, weights, epochs, seed, params):
 
 
 def fit(tagger, folder, work=None):
-    """Train a tagger on weak labels; the epoch with the best validation mAP is kept.
+    """Train a tagger on weak labels; in the folder `work`, it has checkpoints and is kept."""
+    # of a clone, Ctrl-C ends the benchmark, too
+    return keep(
+        work, lambda callbacks: train(clone(tagger.set_params(callbacks=callbacks)), folder)
+    )
 
-    In the folder `work`, it has checkpoints, and is kept when it is trained.
-    """
-    kept = None if work is None else work / "tagger.joblib"
-    if kept is not None and kept.exists():
-        return joblib.load(kept)
+
+def fit_second(stage, first, folder, epochs, work=None, n_candidates=None):
+    """Train a second stage on what the first one finds; `work` as for :func:`fit`."""
+    network, events = first.network_, [str(event) for event in first.classes_]
+    X_val, _, onsets, _ = read(folder, "validate", events)
+    options = {**windows_and_medians(network, n_candidates), "metric": "event_f1"}
+
+    def fit(callbacks):
+        detector = EventDetector(first, tag_masking=True, **options).fit(X_val, onsets)
+        second = clone(first).set_params(max_epochs=epochs, callbacks=callbacks)
+        if stage != "fbcrnn":
+            sizes = {name: getattr(network, name) for name in SIZES}
+            second.set_params(network=CRNN(**sizes, tag_conditioned=stage == "crnn-tags"))
+        return train(StrongLabelTagger(detector, second), folder).estimator_
+
+    return keep(work, fit)
+
+
+def train(tagger, folder):
+    """Train on the training clips; the epoch with the best validation mAP is kept."""
     db = load_database(folder / "scenes.json")
     X, Y = db.to_xy("balanced_train")
     X_val, Y_val = db.to_xy("validate", events=Y.columns)
-    if kept is not None:
-        tagger.set_params(callbacks=[("checkpoint", Checkpoint(work, on_mismatch="raise"))])
-    # of a clone, Ctrl-C ends the benchmark, too
-    trained = clone(tagger).fit(X, Y, X_val=X_val, Y_val=Y_val)
-    if kept is not None:
-        trained.set_params(callbacks=None)
-        joblib.dump(trained, kept.with_suffix(".part"))
-        kept.with_suffix(".part").replace(kept)
-    return trained
+    return tagger.fit(X, Y, X_val=X_val, Y_val=Y_val)
+
+
+def keep(work, fit):
+    """Call a function that trains a tagger with callbacks, unless the folder has its result."""
+    if work is None:
+        return fit(None)
+    kept = work / "tagger.joblib"
+    if kept.exists():
+        return joblib.load(kept)
+    tagger = fit([("checkpoint", Checkpoint(work, on_mismatch="raise"))]).set_params(callbacks=None)
+    joblib.dump(tagger, kept.with_suffix(".part"))
+    kept.with_suffix(".part").replace(kept)
+    return tagger
 
 
 def rows_done(path, about):
@@ -235,6 +280,12 @@ def rows_done(path, about):
         return set()
     rows = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
     return {row["events from"] for row in rows if about.items() <= row.items()}
+
+
+def work_folder(work, about):
+    """Return the folder of a training in `work`; None: nothing is kept."""
+    name = "{data}, {system}, {epochs} epochs, seed {seed}".format(**about)
+    return None if work is None else work / re.sub(r"[^\w.=-]+", "_", name)
 
 
 def read_setting(text):
@@ -276,16 +327,24 @@ def main():
         metavar="NAME=JSON",
         help="parameters of the tagger, such as network__time_pooling=2",
     )
+    parser.add_argument(
+        "--second-stage",
+        choices=["crnn", "crnn-tags", "fbcrnn"],
+        help="network of a second tagger, which learns from the events that the first one finds",
+    )
+    parser.add_argument("--second-epochs", type=int, default=15)
     parser.add_argument("--work", type=Path, help="folder that keeps checkpoints and taggers")
     parser.add_argument("--results", type=Path, default=HERE / "results_events.jsonl")
     parser.add_argument("--quick", action="store_true", help="a few made scenes")
     args = parser.parse_args()
     if args.system == "fine-tuned" and not args.weights:
         parser.error("fine-tuned needs --weights")
+    if args.second_stage and args.system != "fbcrnn":
+        parser.error("--second-stage is for fbcrnn")
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         if args.quick:
-            args.data, args.epochs, args.seeds = "made", 1, [0]
+            args.data, args.epochs, args.second_epochs, args.seeds = "made", 1, 1, [0]
             args.results = folder / "results.jsonl"
             sizes = {"n_train": 12, "n_validate": 8, "n_eval": 8, "duration": 3.0}
             make_scenes(made, **sizes, sample_rate=8000, random_state=0, verbose=False)
@@ -305,14 +364,17 @@ def main():
         for seed in args.seeds:
             about = {"data": args.data, "system": system, "epochs": args.epochs, "seed": seed}
             tagger = make_tagger(args.system, args.weights, args.epochs, seed, dict(args.set))
-            work = None
-            if args.work is not None:
-                name = f"{args.data}, {system}, {args.epochs} epochs, seed {seed}"
-                work = args.work / re.sub(r"[^\w.=-]+", "_", name)
-            tagger = fit(tagger, folder, work)
+            tagger = fit(tagger, folder, work_folder(args.work, about))
+            n_candidates = 2 if args.quick else None
+            if args.second_stage:
+                second = f"second stage {args.second_stage}, {args.second_epochs} epochs"
+                about["system"] += f", {second}"
+                work = work_folder(args.work, about)
+                given = args.second_stage, tagger, folder, args.second_epochs
+                tagger = fit_second(*given, work, n_candidates)
             done = rows_done(args.results, about)
             with args.results.open("a", encoding="utf-8") as file:
-                for row in run(tagger, folder, done, 2 if args.quick else None):
+                for row in run(tagger, folder, done, n_candidates):
                     print(json.dumps(about | row), flush=True)
                     file.write(json.dumps(about | row) + "\n")
                     file.flush()

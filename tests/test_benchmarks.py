@@ -22,6 +22,7 @@ QUICK = {
     "bench_distillation.py": ("--quick", "labels + decisions"),
     "bench_events.py walnet": ("--quick", "onsets (event_f1), change"),
     "bench_events.py fbcrnn": ("--quick", "onsets (event_f1), boundaries, masked"),
+    "bench_events.py fbcrnn --second-stage crnn-tags": ("--quick", "(event_f1), medians, masked"),
     "bench_fbcrnn.py": ("--quick", "windows of 51 frames"),
     "bench_few_labels.py": ("--quick", "from scratch"),
     "bench_metrics.py": ("--clips 200 --events 20 --repeats 1", "scikit-learn"),
