@@ -80,7 +80,8 @@ def test_evaluate_writes_the_four_files_and_the_tagger(experiment, scenes):
     directory, validation, test = evaluate(experiment)
     assert directory.parent == experiment / "eval"
     assert {path.name for path in directory.iterdir()} == {
-        "overall.json", "event_wise.json", "fp.json", "fn.json", "tagger.safetensors",
+        "overall.json", "event_wise.json", "fp.json", "fn.json", "report.html",
+        "tagger.safetensors",
     }  # fmt: skip
     best = load_checkpoint(experiment / "checkpoints" / "latest.safetensors")["history"]
     assert validation.overall["mAP"] == pytest.approx(

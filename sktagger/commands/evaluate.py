@@ -42,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what to do if a data set has events that the tagger was not trained on; 'ignore' "
         "leaves these events out and counts them in unknown_events.json (default: error)",
     )
+    parser.add_argument(
+        "--no-report",
+        dest="report",
+        action="store_false",
+        help="do not write report.html, the page of results and errors",
+    )
 
 
 def main(args: argparse.Namespace) -> None:
@@ -56,6 +62,7 @@ def main(args: argparse.Namespace) -> None:
         device=args.device,
         on_error=args.on_error,
         unknown_events=args.unknown_events,
+        report=args.report,
     )
     from sktagger.reports.files import results_table
 
@@ -63,6 +70,8 @@ def main(args: argparse.Namespace) -> None:
     for name, evaluation in zip(names, (validation, test), strict=True):
         if evaluation.unknown_events:
             print(f"Left out: {_describe_unknown(name, evaluation.unknown_events)}")
+    if args.report and not (directory / "report.html").exists():
+        print("No report.html: it needs packages. Install them: pip install sktagger[report]")
     print(directory)
 
 
@@ -76,6 +85,7 @@ def evaluate(
     device: str = "auto",
     on_error: str | None = None,
     unknown_events: str = "error",
+    report: bool = True,
 ) -> tuple[Path, Evaluation, Evaluation]:
     """Tune thresholds on the validation set, evaluate both sets, and write the result files.
 
@@ -98,14 +108,18 @@ def evaluate(
     unknown_events : {"error", "ignore"}, default="error"
         What to do if a data set has events that the tagger was not trained on. "ignore" leaves
         these events out: their clips count as clips without them.
+    report : bool, default=True
+        Whether to write ``report.html``, see :func:`sktagger.reports.write_report`, if the packages
+        are installed that it needs (``pip install sktagger[report]``).
 
     Returns
     -------
     directory : Path
         ``<experiment>/eval/<timestamp>``. It contains ``overall.json``, ``event_wise.json``,
-        ``fp.json``, ``fn.json``, and ``tagger.safetensors``, the tagger with its thresholds, for
-        :meth:`sktagger.TunedThresholdTagger.load`. If clips were left out, ``skipped.json`` lists
-        their ids; if events were left out, ``unknown_events.json`` has their numbers of clips.
+        ``fp.json``, ``fn.json``, ``report.html``, and ``tagger.safetensors``, the tagger with its
+        thresholds, for :meth:`sktagger.TunedThresholdTagger.load`. If clips were left out,
+        ``skipped.json`` lists their ids; if events were left out, ``unknown_events.json`` has their
+        numbers of clips.
     validation, test : sktagger.reports.files.Evaluation
 
     Raises
@@ -121,13 +135,15 @@ def evaluate(
 
     experiment = _experiment.find_experiment(experiment)
     config = _experiment.read_config(experiment)
-    db = load_database(config["database"] if database is None else database)
+    db_path = config["database"] if database is None else database
+    db = load_database(db_path)
     names = validation_set, test_set
     for name in names:
         db.events(name)  # raises an error if there is no such data set
 
     # importing PyTorch takes seconds, so everything that can fail without it was checked before
     from sktagger.reports.files import evaluate_scores, write_evaluation, write_json
+    from sktagger.reports.page import can_write_report, write_report
     from sktagger.taggers import persistence
     from sktagger.thresholds.tuner import ThresholdTuner
 
@@ -144,8 +160,8 @@ def evaluate(
         raise ValueError(
             f"{error} Use --unknown-events ignore to leave such events out. {' '.join(found)}"
         ) from error
-    scores_val, Y_val, skipped_val = _score(tagger, *sets[0])
-    scores_test, Y_test, skipped_test = _score(tagger, *sets[1])
+    _, scores_val, Y_val, skipped_val = _score(tagger, *sets[0])
+    X_test, scores_test, Y_test, skipped_test = _score(tagger, *sets[1])
     if strategy is None:
         strategy = "best" if config["recipe"] == "reference" else "expected"
     thresholds = ThresholdTuner(strategy=strategy).fit(scores_val, Y_val).thresholds_
@@ -162,6 +178,19 @@ def evaluate(
     if skipped_val or skipped_test:
         skipped = {"validation": skipped_val, "test": skipped_test}
         write_json(skipped, directory / "skipped.json")
+    if report and can_write_report():
+        write_report(
+            directory / "report.html",
+            Y_test,
+            scores_test,
+            thresholds,
+            X=X_test,
+            tagger=tagger,
+            validation=(Y_val, scores_val),
+            names=names,
+            title=f"{experiment.name}: clips {test_set!r}",
+            about={"Experiment": experiment, "Database": db_path, "Thresholds": strategy},
+        )
     return directory, validation, test
 
 
@@ -178,9 +207,11 @@ def _describe_unknown(name, unknown):
 
 
 def _score(tagger, X, Y):
-    """Return scores and events of the clips that can be read, and the ids of the others."""
+    """Return clips, scores and events of those that can be read, and the ids of the others."""
+    from sklearn.utils import _safe_indexing
+
     from sktagger.metrics._scored import scored
 
     scores = tagger.predict_proba(X)
     kept = scored(scores)
-    return scores[kept], Y[kept], list(Y.index[~kept])
+    return _safe_indexing(X, kept.nonzero()[0]), scores[kept], Y[kept], list(Y.index[~kept])
