@@ -52,6 +52,8 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
+        # tests of the report page, in an installed Chromium
+        "browser": ["playwright>=1.49"],
         "completion": ["argcomplete>=3.1"],
         # other implementations of the metrics of events, for tests; they need a C compiler, and
         # sed_eval imports pkg_resources, which newer versions of setuptools lack

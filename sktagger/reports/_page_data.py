@@ -291,7 +291,7 @@ def _distribution(truth, values, span):
 
 
 def _find_bins(values, span, n_bins):
-    """Return the bin of each value. A value on an edge is in the upper one, whatever the rounding."""
+    """Return the bin of each value; on an edge, the upper one, whatever the rounding."""
     places = n_bins * (values - span[0]) / (span[1] - span[0])
     return np.minimum((places + 1e-9).astype(np.int64), n_bins - 1)
 

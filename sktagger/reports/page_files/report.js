@@ -233,10 +233,10 @@
     const first = list.children.length, last = Math.min(shown.length, first + PAGE);
     for (let place = first; place < last; place++) {
       const i = shown[place], missed = D.errors.kind[i] === 1, clip = D.errors.clip[i];
-      const silent = !D.clips.media[clip];
+      const inside = D.clips.media[clip] === 1;
       list.append(make("div", { class: "item", role: "option", id: `error-${place}`, "aria-selected": "false", onclick: () => select(place) },
         make("span", { class: missed ? "kind missed" : "kind", text: missed ? "missed " : "found " }), D.events[D.errors.event[i]].name,
-        make("small", { class: silent ? "silent" : "", text: `${D.clips.name[clip]} · score ${D.errors.score[i]}` })));
+        make("small", { class: inside ? "" : "linked", text: `${D.clips.name[clip]} · score ${D.errors.score[i]}` })));
     }
     if (last < shown.length) {
       list.append(make("button", { class: "more", type: "button", text: `Show more (${shown.length - last} left)`, onclick: addItems }));
