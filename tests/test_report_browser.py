@@ -134,8 +134,8 @@ def test_first_error_plays_and_the_cursor_runs(report, open_page):
 def test_click_on_the_picture_moves_to_that_time(report, open_page):
     page = open_page(report)
     wait_until(lambda: page.evaluate("document.getElementById('player').readyState") >= 1)
-    box = page.locator(".timeline img").bounding_box()
-    page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 20)
+    picture = page.locator(".timeline img")
+    picture.click(position={"x": picture.bounding_box()["width"] / 2, "y": 20})
     wait_until(lambda: abs(position(page) - 1.5) < 0.15)
 
 

@@ -115,6 +115,25 @@ class EfficientATModule(PoolingModule):
                 if part.bias is not None:
                     part.bias.zero_()
 
+    @property
+    def mel_filters(self) -> Tensor:
+        """Filters of the mel bands, (n_bins, n_mels), float32."""
+        return self.front.filters
+
+    def input_features(self, stft: Tensor, n_frames: Tensor) -> Tensor:
+        """Compute the features that the first layer gets, see :class:`NetworkModule`.
+
+        Parameters
+        ----------
+        stft, n_frames : Tensor
+            See :meth:`NetworkModule.segment_scores`.
+
+        Returns
+        -------
+        Tensor of shape (n_clips, n_mels, n_frames), float32
+        """
+        return self.front(stft, n_frames)[:, 0]
+
     def feature_maps(
         self, stft: Tensor, n_frames: Tensor, **distortions: Tensor
     ) -> tuple[Tensor, Frames]:

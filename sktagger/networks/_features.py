@@ -125,6 +125,8 @@ def mel_filterbank(
 class _MelTransform(nn.Module):
     """Power spectrum -> logarithm of mel bands, by the filters in ``fbanks``."""
 
+    fbanks: Tensor
+
     def __init__(self, sample_rate, n_fft, n_mels, fmin):
         super().__init__()
         self.sizes = (sample_rate, n_fft, n_mels, fmin)

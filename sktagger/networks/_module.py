@@ -35,6 +35,29 @@ class NetworkModule(ModuleParts):
     pools_embeddings = False
     linear_head = True
 
+    @property
+    def mel_filters(self) -> Tensor:
+        """Filters of the mel bands of :meth:`input_features`, (n_bins, n_mels), float32.
+
+        A network without these two has no pictures of spectrograms.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not tell its mel filters.")
+
+    def input_features(self, stft: Tensor, n_frames: Tensor) -> Tensor:
+        """Compute the features that the first layer gets, for pictures.
+
+        Parameters
+        ----------
+        stft, n_frames : Tensor
+            See :meth:`segment_scores`.
+
+        Returns
+        -------
+        Tensor of shape (n_clips, n_mels, n_frames), float32
+            Log-mel features. Bands lie in the order of their frequency.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not tell its features.")
+
     def segment_embeddings(
         self, stft: Tensor, n_frames: Tensor, **distortions: Tensor
     ) -> tuple[Tensor, Tensor]:

@@ -81,6 +81,25 @@ class PANNsModule(PoolingModule):
             elif isinstance(part, nn.BatchNorm2d):
                 part.reset_parameters()
 
+    @property
+    def mel_filters(self) -> Tensor:
+        """Filters of the mel bands, (n_bins, n_mels), float32."""
+        return self.log_mel.filters
+
+    def input_features(self, stft: Tensor, n_frames: Tensor) -> Tensor:
+        """Compute the features that the first layer gets, see :class:`NetworkModule`.
+
+        Parameters
+        ----------
+        stft, n_frames : Tensor
+            See :meth:`NetworkModule.segment_scores`.
+
+        Returns
+        -------
+        Tensor of shape (n_clips, n_mels, n_frames), float32
+        """
+        return self.features(stft, n_frames)
+
     def features(
         self,
         stft: Tensor,

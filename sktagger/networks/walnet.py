@@ -260,6 +260,25 @@ class WALNetModule(NetworkModule):
                 block.conv.weight.copy_(drawn)
                 block.conv.bias.zero_()
 
+    @property
+    def mel_filters(self) -> Tensor:
+        """Filters of the mel bands, (n_bins, n_mels), float32."""
+        return self.feature_extractor.mel_transform.fbanks
+
+    def input_features(self, stft: Tensor, n_frames: Tensor) -> Tensor:
+        """Compute the features that the first layer gets, see :class:`NetworkModule`.
+
+        Parameters
+        ----------
+        stft, n_frames : Tensor
+            See :meth:`NetworkModule.segment_scores`.
+
+        Returns
+        -------
+        Tensor of shape (n_clips, n_mels, n_frames), float32
+        """
+        return self.features(stft, n_frames)[:, 0]
+
     def features(self, stft: Tensor, n_frames: Tensor, **distortions: Tensor) -> Tensor:
         """Compute the normalized log-mel features.
 

@@ -18,11 +18,14 @@ import soxr
 from sktagger._utils.progress import TaskProgress
 from sktagger.audio.clips import ArrayClips, FileClips, Gap
 from sktagger.audio.reading import to_mono
+from sktagger.taggers._spectrogram import Spectrogram, compute_spectrogram
 
 _MPEG_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000)  # Hz; higher ones take more space
 _RATE_WITHOUT_TAGGER = 24000  # Hz
 _N_LANES = 6  # events whose scores in time are drawn
 _COMPRESSION = 0.6  # of MP3, in [0, 1]
+_QUALITY = 60  # of WebP, from 0 to 100
+_LEAST_GAP = 0.09  # between labels of the frequency axis
 _BATCH = 16  # clips that are scored at once
 
 
@@ -133,7 +136,7 @@ class Renderer:
         }
         if scores is not None and len(scores):
             content |= _lanes(scores, events, start / rate, stop / rate)
-            content |= self._picture(waveform, start, stop)
+            content |= self._picture(index, waveform, start, stop)
         return content
 
     def _excerpt(self, n_samples, scores, events):
@@ -147,8 +150,15 @@ class Renderer:
         start = int(np.clip(place - length / 2, 0, n_samples - length))
         return start, start + length
 
-    def _picture(self, waveform, start, stop):
-        return {}
+    def _picture(self, index, waveform, start, stop):
+        """Return the picture of an excerpt, and labels of its frequency axis."""
+        if self.tagger.network_.get_input().scale == "raw":
+            waveform = to_mono(self.clips.load(index, self.sample_rate), "raw")
+        try:
+            spectrogram = compute_spectrogram(self.tagger, waveform[start:stop])
+        except NotImplementedError:
+            return {}
+        return draw_spectrogram(spectrogram, (stop - start) / self.sample_rate)
 
 
 def _lanes(scores, events, start, stop):
@@ -162,6 +172,58 @@ def _lanes(scores, events, start, stop):
         + [round(float(offsets[0] - onsets[0]), 4)],
         "lanes": [[int(e), values[:, e].round().astype(int).tolist()] for e in events[:_N_LANES]],
     }
+
+
+def draw_spectrogram(spectrogram: Spectrogram, duration: float) -> dict:
+    """Draw a spectrogram as wide as a clip is long, one pixel for each frame and band.
+
+    Parameters
+    ----------
+    spectrogram : Spectrogram
+    duration : float
+        Length of the clip in seconds.
+
+    Returns
+    -------
+    dict
+        "image" (WebP in base64), and "hz", pairs of a place from 0 (below) to 1 and a label.
+    """
+    from matplotlib import colormaps
+    from PIL import Image
+
+    values, times, frequencies = spectrogram
+    step = times[1] - times[0] if len(times) > 1 else duration
+    n_columns = max(1, round(duration / step))
+    # a column has the frame whose center is nearest; what no frame covers, as at edges, is dark
+    centers = (np.arange(n_columns) + 0.5) * duration / n_columns
+    frames = np.clip(np.round((centers - times[0]) / step), 0, len(times) - 1).astype(int)
+    low, high = np.quantile(values, [0.01, 0.999])
+    shades = ((values[::-1, frames] - low) / max(high - low, 1e-6)).clip(0, 1)
+    pixels = (255 * colormaps["magma"](shades)[..., :3]).round().astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "WEBP", quality=_QUALITY, method=4)
+    return {
+        "image": base64.b64encode(buffer.getvalue()).decode(),
+        "hz": _frequency_ticks(frequencies),
+    }
+
+
+def _frequency_ticks(frequencies):
+    """Return places between 0 and 1 on the axis of mel bands, and labels, which do not overlap."""
+    known = np.isfinite(frequencies)
+    bands = np.flatnonzero(known)
+    ticks: list[list] = []
+    for exponent in range(1, 6):
+        for digit in (1, 2, 5):
+            hz = digit * 10**exponent
+            if not frequencies[known][0] <= hz <= frequencies[known][-1]:
+                continue
+            band = np.interp(hz, frequencies[known], bands)
+            place = (float(band) + 0.5) / len(frequencies)
+            if not ticks or place - ticks[-1][0] > _LEAST_GAP:
+                label = f"{hz // 1000} kHz" if hz >= 1000 else f"{hz} Hz"
+                ticks.append([round(place, 4), label])
+    return ticks
 
 
 def encode_mp3(waveform: np.ndarray, sample_rate: int) -> str:

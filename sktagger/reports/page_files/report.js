@@ -2,10 +2,11 @@
 (() => {
   const read = (id) => JSON.parse(document.getElementById(id).textContent);
   const D = read("data");
-  let media = null; // parsed when it is first needed
+  let media = null; // read when needed
   const $ = (selector, root = document) => root.querySelector(selector);
+  const all = (selector, root = document) => root.querySelectorAll(selector);
   const SVG = "http://www.w3.org/2000/svg";
-  const PAGE = 100; // errors that are added to the list at once
+  const PAGE = 100; // errors added at once
 
   function make(tag, attributes = {}, ...children) {
     const drawn = ["svg", "path", "line", "text", "rect", "g", "circle", "title"].includes(tag);
@@ -22,8 +23,8 @@
   const threshold = (x) => (x === null ? "–" : typeof x === "string" ? (x === "inf" ? "never" : "always") : x.toFixed(3));
   const folded = (text) => text.normalize("NFKD").toLowerCase();
 
-  // -- events --------------------------------------------------------------------------------
-  let chosen = null; // the event that curves and errors are of; null: all
+  // events
+  let chosen = null; // event of curves and errors; null: all
   let order = ["AP", -1];
 
   function cell(event, [key, , kind]) {
@@ -40,8 +41,8 @@
       }
       return td;
     }
-    if (kind === "d") return make("td", { text: value === null ? "–" : typeof value === "string" ? "∞" : value.toFixed(2) });
-    return make("td", { text: kind === "threshold" ? threshold(value) : value === null ? "–" : String(value) });
+    const text = { d: () => (typeof value === "string" ? "∞" : value.toFixed(2)), threshold: () => threshold(value), count: () => String(value) }[kind];
+    return make("td", { text: value === null ? "–" : text() });
   }
   const number = (x) => (x === "inf" ? Infinity : x === "-inf" ? -Infinity : x);
 
@@ -76,11 +77,11 @@
 
   function choose(event) {
     chosen = event;
-    for (const place of document.querySelectorAll(".selected-event")) {
+    for (const place of all(".selected-event")) {
       place.textContent = event === null ? "all events" : D.events[event].name;
     }
-    for (const button of document.querySelectorAll(".all-events")) button.hidden = event === null;
-    for (const row of document.querySelectorAll("#event-table tbody tr")) {
+    for (const button of all(".all-events")) button.hidden = event === null;
+    for (const row of all("#event-table tbody tr")) {
       row.className = Number($("button", row).dataset.event) === event ? "on" : "";
     }
     showCurves();
@@ -97,8 +98,8 @@
   });
   $("#event-filter").addEventListener("input", showEvents);
 
-  // -- charts --------------------------------------------------------------------------------
-  const [W, H, LEFT, BOTTOM, TOP, RIGHT] = [320, 220, 40, 34, 8, 10];
+  // charts
+  const [W, H, LEFT, BOTTOM, TOP, RIGHT] = [320, 220, 48, 34, 8, 10];
 
   function ticksOf(low, high) {
     const step = 10 ** Math.floor(Math.log10((high - low) / 2));
@@ -151,9 +152,8 @@
       place.replaceChildren(make("p", { class: "hint", text: "No clip has this event, so that its curves are undefined." }));
       return;
     }
-    const all = chosen === null;
     const figures = [chart("Precision and recall", {
-      lines: [{ points: pairs(curves.recall, curves.precision) }], xlabel: "recall", ylabel: all ? "mean precision" : "precision",
+      lines: [{ points: pairs(curves.recall, curves.precision) }], xlabel: "recall", ylabel: chosen === null ? "mean precision" : "precision",
     })];
     if (curves.threshold) {
       const at = D.events[chosen] && D.events[chosen].threshold;
@@ -199,7 +199,7 @@
     place.replaceChildren(...figures);
   }
 
-  // -- errors --------------------------------------------------------------------------------
+  // errors
   const list = $("#error-list"), player = $("#player");
   let shown = [], current = -1, playing = null;
 
@@ -244,8 +244,8 @@
   }
 
   function select(place, scroll = true) {
-    while (place >= list.querySelectorAll(".item").length && $(".more", list)) addItems();
-    const before = document.getElementById(`error-${current}`), item = document.getElementById(`error-${place}`);
+    while (place >= all(".item", list).length && $(".more", list)) addItems();
+    const before = $(`#error-${current}`), item = $(`#error-${place}`);
     if (before) before.setAttribute("aria-selected", "false");
     if (!item) return;
     item.setAttribute("aria-selected", "true");
@@ -273,9 +273,9 @@
     const found = D.clips.found[clip], truth = new Set(D.clips.labels[clip]), predicted = new Set(found.map(([e]) => e));
     const labels = [...truth].map((e) => make("span", { class: predicted.has(e) ? "chip" : "chip missed", text: D.events[e].name + (predicted.has(e) ? "" : " (missed)") }));
     const events = found.map(([e, score]) => make("span", { class: truth.has(e) ? "chip" : "chip wrong", text: `${D.events[e].name} ${score}${truth.has(e) ? "" : " (not labeled)"}` }));
-    const none = () => make("span", { class: "undefined", text: "none" });
-    parts.push(make("div", { class: "chips" }, make("strong", { text: "Labels" }), ...(labels.length ? labels : [none()])),
-      make("div", { class: "chips" }, make("strong", { text: "Found" }), ...(events.length ? events : [none()])));
+    const none = make("span", { class: "undefined", text: "none" });
+    const chips = (title, of) => make("div", { class: "chips" }, make("strong", { text: title }), ...(of.length ? of : [none.cloneNode(true)]));
+    parts.push(chips("Labels", labels), chips("Found", events));
     $("#error").replaceChildren(...parts);
   }
 
@@ -294,7 +294,7 @@
       const timeline = make("div", { class: "timeline", onclick: seek }, make("div", { style: "position:relative" },
         make("img", { src: `data:image/webp;base64,${image}`, alt }),
         ...hz.map(([place, text]) => make("span", { class: "hz", style: `top:${100 - 100 * place}%;left:-46px`, text }))));
-      for (const [e, scores] of lanes) {
+      for (const [e, scores] of [...lanes].sort((a, b) => (b[0] === event) - (a[0] === event))) {
         timeline.append(make("div", { class: "lane-name", text: `${D.events[e].name}${e === event ? " (this error)" : ""}` }), lane(scores, grid, duration, D.events[e].threshold, e === event));
       }
       const seconds = make("div", { class: "seconds" });
@@ -357,7 +357,7 @@
     } else return;
     press.preventDefault();
   });
-  for (const input of document.querySelectorAll("input[name=kind]")) input.addEventListener("change", listErrors);
+  for (const input of all("input[name=kind]")) input.addEventListener("change", listErrors);
   $("#clip-filter").addEventListener("input", listErrors);
 
   showEvents();
