@@ -2,6 +2,7 @@ import errno
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from sktagger.commands.demo import demo
 from sktagger.commands.evaluate import evaluate
 from sktagger.commands.train import train
 from sktagger.metrics import segment_f1
+from sktagger.reports import page
 from sktagger.training.callbacks import Checkpoint, load_checkpoint, save_checkpoint
 
 SETTINGS = {"sample_rate": 8000, "batch_size": 4, "max_epochs": 2, "random_state": 0}
@@ -94,6 +96,35 @@ def test_evaluate_writes_the_four_files_and_the_tagger(experiment, scenes):
     events = json.loads((directory / "event_wise.json").read_text())
     assert [events[event]["threshold"] for event in Y] == tuned.thresholds_.tolist()
     assert [events[event]["test"]["support"] for event in Y] == Y.sum().tolist()
+
+
+def test_evaluate_without_packages_of_the_report(experiment, monkeypatch, capsys):
+    monkeypatch.setattr(page, "_PACKAGES", ("no_such_package",))
+    main(["evaluate", str(experiment)])
+    printed = capsys.readouterr().out
+    assert (
+        "No report.html: it needs packages. Install them: pip install sktagger[report]" in printed
+    )
+    directory = Path(printed.splitlines()[-1])
+    assert (directory / "fp.json").exists()
+    assert not (directory / "report.html").exists()
+    monkeypatch.undo()
+    main(["evaluate", str(experiment), "--no-report"])
+    printed = capsys.readouterr().out
+    assert "report" not in printed
+    assert not (Path(printed.splitlines()[-1]) / "report.html").exists()
+
+
+def test_report_is_about_the_experiment(experiment, scenes):
+    directory, _, test = evaluate(experiment)
+    text = (directory / "report.html").read_text(encoding="utf-8")
+    assert f"<title>{experiment.name}: clips &#39;eval&#39;</title>" in text
+    assert f"{len(test.false_positives)} events found that are not labeled" in text
+    assert "Thresholds were tuned on &#39;validate&#39;" in text
+    assert 'id="training"' in text
+    media = json.loads(re.search(r'id="media">(.*?)</script>', text)[1])
+    assert len(media) == len({clip for clip, _ in test.false_positives + test.false_negatives})
+    assert all(part["image"] and part["lanes"] for part in media.values())
 
 
 def test_experiment_loads_as_a_tagger(experiment, scenes):

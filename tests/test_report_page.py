@@ -313,6 +313,8 @@ def test_page_needs_no_network(write, files, tagger):
 
 
 def test_history_and_settings_are_those_of_the_tagger(write, tagger, files):
+    _, data, _ = write(tagger=tagger, n_bootstraps=0, history=tagger.history_.iloc[:1])
+    assert data["history"]["x"] == [tagger.history_["n_epochs"].iloc[0]]
     text, data, _ = write(tagger=tagger, n_bootstraps=0, about={"Use": "rain & bells"})
     history = tagger.history_
     assert data["history"]["x"] == history["n_epochs"].tolist()

@@ -23,6 +23,8 @@ from sktagger.commands._settings import make_tagger
 from sktagger.targets import are_events
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from sktagger import AudioTagger
 
 
@@ -84,6 +86,31 @@ def check_events(directory: Path, events: Sequence[str]) -> None:
             f"started ({others[0]}). Restore the database, or start a new training with "
             "--set init_from=CHECKPOINT."
         )
+
+
+def read_history(directory: Path) -> pd.DataFrame | None:
+    """Read the training history of an experiment, one row per validation interval.
+
+    Parameters
+    ----------
+    directory : Path
+
+    Returns
+    -------
+    DataFrame or None
+        None if only the best checkpoint is left.
+
+    Raises
+    ------
+    ValueError
+        If the checkpoint is damaged.
+    """
+    from sktagger.taggers._base import history_table
+    from sktagger.training._checkpoints import load_checkpoint
+    from sktagger.training._file_kinds import find_checkpoint
+
+    latest = find_checkpoint(directory / "checkpoints", "latest")
+    return None if latest is None else history_table(load_checkpoint(latest)["history"])
 
 
 def load_tagger(directory: Path, *, device: str = "auto") -> AudioTagger:

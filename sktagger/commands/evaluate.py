@@ -186,6 +186,7 @@ def evaluate(
             thresholds,
             X=X_test,
             tagger=tagger,
+            history=_experiment.read_history(experiment),
             validation=(Y_val, scores_val),
             names=names,
             title=f"{experiment.name}: clips {test_set!r}",

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from sktagger._utils.text import printable
 from sktagger.reports._page_data import round_number
@@ -89,12 +90,13 @@ def describe_settings(tagger: Any) -> list[tuple[str, str]]:
     ]
 
 
-def describe_history(tagger: Any) -> dict[str, Any] | None:
+def describe_history(history: pd.DataFrame | None) -> dict[str, Any] | None:
     """Return the training history as curves.
 
     Parameters
     ----------
-    tagger : AudioTagger or None
+    history : DataFrame or None
+        One row per validation interval.
 
     Returns
     -------
@@ -102,7 +104,6 @@ def describe_history(tagger: Any) -> dict[str, Any] | None:
         `x` and `xlabel`; `loss`, a list of curves; `metric`, a curve or None; `best`, the `x` of
         the validation interval that was kept, or None. None: there is no history.
     """
-    history = None if tagger is None else tagger.history_
     if history is None or not len(history):
         return None
     in_epochs = "n_epochs" in history and history["n_epochs"].is_unique
@@ -119,7 +120,8 @@ def describe_history(tagger: Any) -> dict[str, Any] | None:
         if history["valid_mAP"].notna().any():
             best = x[int(np.nanargmax(history["valid_mAP"]))]
             if "valid_mAP_best" in history:  # of equal ones, not the first one
-                best = x[np.flatnonzero(history["valid_mAP_best"].fillna(False).astype(bool))[-1]]
+                kept = np.flatnonzero(history["valid_mAP_best"].fillna(False).astype(bool))
+                best = x[kept[-1]] if len(kept) else best
     return {
         "x": x,
         "xlabel": "epoch" if in_epochs else "iteration",

@@ -39,6 +39,7 @@ def write_report(
     *,
     X: Any = None,
     tagger: Any = None,
+    history: pd.DataFrame | None = None,
     validation: tuple[pd.DataFrame, np.ndarray] | None = None,
     names: tuple[str, str] = ("validate", "eval"),
     title: str | None = None,
@@ -73,6 +74,9 @@ def write_report(
     tagger : AudioTagger or None, default=None
         Fitted tagger with the events of `Y`, in their order: for scores in time, pictures, the
         training history and settings. None: the page is without these.
+    history : DataFrame or None, default=None
+        Training history, with the columns of ``tagger.history_``. None: that of the tagger, if it
+        has one; saved taggers do not.
     validation : tuple of (DataFrame, ndarray), or None, default=None
         `Y` and `scores` of the clips on which thresholds were tuned, for another row of results.
     names : tuple of (str, str), default=("validate", "eval")
@@ -124,6 +128,8 @@ def write_report(
     scores = np.asarray(scores)
     labels, predictions = Y.to_numpy() > 0, scores > thresholds
     tagger = _find_tagger(tagger, Y)
+    if history is None and tagger is not None:
+        history = tagger.history_
     limits = numbers.lwlrap_limits(Y, scores, *settings)
     overall = [numbers.overall_row(names[1], report, Y, scores, limits)]
     if validation is not None:
@@ -161,7 +167,7 @@ def write_report(
             "kind": errors["kind"].tolist(),
             "score": [numbers.round_number(x, 3) for x in errors["score"]],
         },
-        "history": describe_history(tagger),
+        "history": describe_history(history),
         "silent": _why_silent(X),
     }
     text = template.render(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -244,11 +244,7 @@ class BaseTagger(RecordingMixin, ClassifierMixin, TransformerMixin, TaggerParame
     @property
     def history_(self) -> pd.DataFrame:
         """One row per validation interval."""
-        rows = [
-            {key: value for key, value in row.items() if key in _HISTORY_COLUMNS}
-            for row in self.net_.history
-        ]
-        return pd.DataFrame(rows).reindex(columns=_HISTORY_COLUMNS).dropna(axis=1, how="all")
+        return history_table(self.net_.history)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Return the names of the columns of `transform`.
@@ -362,3 +358,11 @@ class BaseTagger(RecordingMixin, ClassifierMixin, TransformerMixin, TaggerParame
             check_finite_scores(output[0] if segments else output, f"clip {min(rows)}", self)
             yield rows, output
         dataset.unreadable.summarize(consequence)
+
+
+def history_table(history: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Make a table of the history of a net or of a checkpoint: one row per validation interval."""
+    rows = [
+        {key: value for key, value in row.items() if key in _HISTORY_COLUMNS} for row in history
+    ]
+    return pd.DataFrame(rows).reindex(columns=_HISTORY_COLUMNS).dropna(axis=1, how="all")
