@@ -458,6 +458,16 @@ def test_reference_recipe_of_fbcrnn_is_the_published_one(scenes, tmp_path, no_tr
     assert augmentation["mixup_domain"] == "waveform"
 
 
+def test_default_training_is_that_of_the_network(scenes, tmp_path, no_training):
+    settings = {"augmentation__noise": 0.1}
+    for name, kind in (("fbcrnn", "waveform"), ("panns", "stft")):
+        given = {"network": name, "settings": settings, "name": name}
+        directory = train(scenes.path, storage_root=tmp_path, **given)
+        tagger = json.loads((directory / "config.json").read_text())["tagger"]
+        assert tagger["augmentation"]["mixup_domain"] == kind
+        assert tagger["augmentation"]["noise"] == 0.1
+
+
 def test_networks_without_a_published_training_have_no_reference_recipe(scenes, tmp_path):
     with pytest.raises(ValueError, match=r"no reference training of PANNs; .* WALNet and FBCRNN"):
         train(scenes.path, storage_root=tmp_path, recipe="reference", network="panns")

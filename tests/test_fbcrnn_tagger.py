@@ -9,7 +9,7 @@ import torch
 from _fbcrnn_reference import pb_sed_state
 
 from sktagger import AudioTagger, Augmentation, WALNetTagger
-from sktagger.networks import FBCRNN
+from sktagger.networks import CRNN, FBCRNN, EfficientAT, WALNet
 from sktagger.training.callbacks import Checkpoint
 
 NETWORK = FBCRNN(sample_rate=8000, score_window=7)
@@ -199,3 +199,32 @@ def test_further_tensors_are_refused():
     state["rnn_fwd.more"] = torch.zeros(10**6)
     with pytest.raises(ValueError, match=r"rnn_fwd\.more"):
         AudioTagger.from_padertorch(state, classes=CLASSES)
+
+
+def test_default_training_depends_on_the_network(data, tmp_path):
+    rates = {WALNet: 2e-3, FBCRNN: 1e-3, CRNN: 1e-3, EfficientAT: 2e-3}
+    for network, rate in rates.items():
+        tagger = AudioTagger(network())
+        assert tagger._resolve("lr", network()) == rate
+        expected = Augmentation.fbcrnn_reference() if rate < 2e-3 else Augmentation()
+        assert tagger._resolve_augmentation().get_params() == expected.get_params()
+    trained = AudioTagger(NETWORK, **SETTINGS).fit(*data)
+    assert trained.net_.lr == 1e-3
+    same = AudioTagger(NETWORK, lr=1e-3, augmentation="fbcrnn_reference", **SETTINGS).fit(*data)
+    np.testing.assert_array_equal(same.predict_proba(data[0]), trained.predict_proba(data[0]))
+    trained.save(tmp_path / "t.sktagger")
+    going_on = AudioTagger(init_from=tmp_path / "t.sktagger")  # the network is that of the file
+    assert going_on._resolve_augmentation().mixup_domain == "waveform"
+
+
+def test_settings_of_the_default_augmentation_are_those_of_the_network():
+    tagger = AudioTagger(NETWORK).set_params(augmentation__noise=0.5)
+    assert (tagger.augmentation.noise, tagger.augmentation.mixup_domain) == (0.5, "waveform")
+    tagger = AudioTagger().set_params(network=NETWORK, augmentation__noise=0.5)
+    assert tagger.augmentation.mixup_domain == "waveform"
+    tagger = AudioTagger(NETWORK).set_params(network=None, augmentation__noise=0.5)
+    assert tagger.augmentation.mixup_domain == "stft"
+    tagger = AudioTagger(NETWORK, augmentation=None).set_params(
+        augmentation="reference", augmentation__noise=0.5
+    )
+    assert tagger.augmentation.mixup_domain == "stft"

@@ -315,6 +315,7 @@ def _make_base(estimator, found, layers):
     """
     from sktagger import STFT, AudioTagger, Augmentation, WALNetTagger
     from sktagger.networks import WALNet
+    from sktagger.taggers._parameters import AUGMENTATIONS
 
     if estimator is None:
         other = found is not None and not isinstance(found, WALNet)
@@ -322,7 +323,9 @@ def _make_base(estimator, found, layers):
         estimator = "AudioTagger" if other or named else "WALNetTagger"
     if estimator == "AudioTagger":
         network = WALNet(stft=STFT()) if found is None else found
-        return AudioTagger(network, augmentation=Augmentation())
+        given = [params["network"] for params in layers if params.get("network") is not None]
+        name = (given[-1] if given else network).default_augmentation
+        return AudioTagger(network, augmentation=AUGMENTATIONS[name]())
     settings = found.get_params(deep=False) if isinstance(found, WALNet) else {"stft": STFT()}
     return WALNetTagger(**settings, augmentation=Augmentation())
 

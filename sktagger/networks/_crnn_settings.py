@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from numbers import Integral, Real
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
@@ -38,6 +39,9 @@ class CRNNSettings(Network):
     _own_tensor: ClassVar[str]
 
     uses_onsets: ClassVar[bool] = True
+    # better than the defaults of WALNet in docs/recipe.md
+    default_augmentation: ClassVar[str] = "fbcrnn_reference"
+    from_scratch: ClassVar[Mapping[str, Any]] = MappingProxyType({"lr": 1e-3})
     _parameter_constraints: ClassVar[dict[str, list]] = {
         "depth": [StrOptions(set(LAYOUTS))],
         "width": [Options(Integral, {1, 2})],

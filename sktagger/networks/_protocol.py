@@ -126,9 +126,13 @@ class Network(BaseEstimator):
         to the output. The last one is "logits"; the one before it is the input of the head.
     prefers_bfloat16 : bool
         Whether bfloat16 is faster than float32 on CPUs with AMX.
+    default_augmentation : str
+        Name of what "default" stands for in a tagger's parameter `augmentation`.
+    from_scratch : dict
+        What "auto" stands for in a tagger's parameters `lr`, `freeze_norms` and `head_init`.
+        Missing ones are as for WALNet.
     fine_tuning : dict
-        What "auto" stands for in a tagger's parameters `lr`, `freeze_norms` and `head_init`, if
-        `init_from` is given. Missing ones are as in a training from scratch.
+        The same, if `init_from` is given. Missing ones are as in a training from scratch.
     """
 
     version: ClassVar[int] = 1
@@ -142,6 +146,8 @@ class Network(BaseEstimator):
     audioset_order: ClassVar[bool] = False
     layers: tuple[str, ...] = ("embedding", "logits")
     prefers_bfloat16: ClassVar[bool] = True
+    default_augmentation: ClassVar[str] = "default"
+    from_scratch: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     fine_tuning: Mapping[str, Any] = MappingProxyType({})
     _parameter_constraints: ClassVar[dict[str, list]] = {}
 

@@ -23,7 +23,7 @@ AUGMENTATIONS = {
     "reference": Augmentation.reference,
     "fbcrnn_reference": Augmentation.fbcrnn_reference,
 }
-# what "auto" stands for, unless a network's `fine_tuning` has another value
+# what "auto" stands for, unless a network's `from_scratch` or `fine_tuning` has another value
 _FROM_SCRATCH = {"lr": 2e-3, "freeze_norms": False, "head_init": "random"}
 _DEFAULTS: dict[str, type] = {"stft": STFT, "network": WALNet}  # used instead of None
 
@@ -114,6 +114,9 @@ class TaggerParameters(BaseEstimator):
                     f"augmentation={name!r} has no settings of its own; it must be one of "
                     f"{sorted(AUGMENTATIONS)} or an Augmentation before they can be set."
                 )
+            if name == "default":  # depends on the network
+                network = params.get("network", self._get_network()) or WALNet()
+                name = network.default_augmentation
             params = {**params, "augmentation": AUGMENTATIONS[name]()}
         return super().set_params(**params)
 
@@ -144,9 +147,11 @@ class TaggerParameters(BaseEstimator):
         if not (isinstance(value, str) and value == "auto"):
             return value
         fine_tuning = {} if self.init_from is None else network.fine_tuning
-        return {**_FROM_SCRATCH, **fine_tuning}[name]
+        return {**_FROM_SCRATCH, **network.from_scratch, **fine_tuning}[name]
 
     def _resolve_augmentation(self) -> Augmentation | None:
+        if self.augmentation == "default":
+            return AUGMENTATIONS[self._get_network().default_augmentation]()
         if isinstance(self.augmentation, str):
             return AUGMENTATIONS[self.augmentation]()
         return self.augmentation

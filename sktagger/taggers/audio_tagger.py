@@ -48,7 +48,7 @@ class AudioTagger(StoredTagger):
         the whole clip, it is scored at once.
     lr : float or "auto", default="auto"
         Learning rate of AdamW; its maximum, if a schedule changes it. "auto": 5e-4 if an
-        EfficientAT or PANNs is fine-tuned, else 2e-3.
+        EfficientAT or PANNs is fine-tuned, 1e-3 for FBCRNN and CRNN, else 2e-3.
     schedule : {"one_cycle", "step", "constant"}, default="one_cycle"
         "one_cycle": the learning rate rises to `lr` and falls to 0 at the end of training, see
         :class:`sktagger.training.callbacks.OneCycle`. "step": it rises to `lr` from 0, and is
@@ -56,9 +56,10 @@ class AudioTagger(StoredTagger):
         :class:`sktagger.training.callbacks.Step`. "constant": as published for WALNet; also what
         `partial_fit` uses, since it does not know the end of training.
     augmentation : Augmentation, str or None, default="default"
-        Distortions of the training clips. "default" is ``Augmentation()``, "reference" and
-        "fbcrnn_reference" are the published ``Augmentation.reference()`` and
-        ``Augmentation.fbcrnn_reference()``. None: training clips are not distorted.
+        Distortions of the training clips. "default" is ``Augmentation()``, for FBCRNN and CRNN
+        "fbcrnn_reference". "reference" and "fbcrnn_reference" are the published
+        ``Augmentation.reference()`` and ``Augmentation.fbcrnn_reference()``. None: training clips
+        are not distorted.
     loss : {"auto", "binary_cross_entropy"}, default="auto"
         "binary_cross_entropy": the loss of each event, as published. "auto": the same; for 1-D
         labels, plus the cross entropy of the normalized scores.
