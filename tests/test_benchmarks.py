@@ -28,6 +28,7 @@ QUICK = {
     "bench_metrics.py": ("--clips 200 --events 20 --repeats 1", "scikit-learn"),
     "bench_nearest.py": ("--quick", "precision at 10"),
     "bench_recordings.py -": ("--hours 0.02 --windows 10 --precisions float32", "times real time"),
+    "bench_review.py": ("--quick", "suspicious_labels"),
     "bench_robustness.py": ("--quick", "loudest 1 s"),
     "bench_speed.py": ("--quick", "sktagger --help"),
     "bench_splitter.py": ("--clips 500 --events 20", "GroupKFold"),
