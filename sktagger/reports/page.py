@@ -192,7 +192,7 @@ def write_report(
         data=_to_json(data),
         media=_to_json(media),
         css=_read("report.css"),
-        script=_read("report.js"),
+        script=read_script("report.js"),
     )
     with replacing(path) as file:
         file.write(text.encode("utf-8", "backslashreplace"))
@@ -288,6 +288,11 @@ def _load_template() -> Any:
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(_read("report.html.jinja"))
+
+
+def read_script(name: str) -> str:
+    """Return the script of a page, after what all pages with clips share."""
+    return "\n".join(['"use strict";', "(() => {", _read("clip.js"), _read(name), "})();"])
 
 
 def _read(name):
