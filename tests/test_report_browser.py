@@ -4,6 +4,7 @@ Needs playwright (``pip install -e ".[browser]"``) and Chromium. Screenshots are
 folder $SKTAGGER_SCREENSHOTS, if it is set.
 """
 
+import json
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ import pytest
 from sktagger import AudioTagger
 from sktagger.networks import WALNet
 from sktagger.reports import write_report
+from sktagger.review import write_review_page
 
 pytestmark = [
     pytest.mark.browser,
@@ -67,6 +69,7 @@ def report(tmp_path_factory):
     thresholds = np.append(np.median(scores[:, :3], axis=0), np.inf)
     options = {"n_bootstraps": 50, "max_bytes": 60_000, "verbose": 0}
     options |= {"validation": (Y, scores), "tagger": tagger, "X": X}
+    tagger.save(folder / "tagger.sktagger")
     write_report(folder / "report.html", Y, scores, thresholds, **options)
     return folder / "report.html"
 
@@ -76,7 +79,7 @@ def open_page(browser):
     """Open a page; at the end, require that nothing failed and nothing was requested."""
     contexts, problems = [], []
 
-    def open_path(path, **options):
+    def open_path(path, item="#error-list .item", **options):
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
         contexts.append(context)
         page = context.new_page()
@@ -85,7 +88,7 @@ def open_page(browser):
         page.on("requestfailed", lambda request: problems.append(f"failed: {request.url[:100]}"))
         page.on("request", lambda request: requests.append(request.url))
         page.goto(Path(path).as_uri())
-        page.wait_for_selector("#error-list .item")
+        page.wait_for_selector(item)
         return page
 
     requests = []
@@ -301,3 +304,46 @@ def test_large_evaluation_has_a_page_that_opens(tmp_path, open_page):
     page.keyboard.press("Home")
     page.click("#play")
     wait_until(lambda: position(page) > 0)
+
+
+@pytest.fixture(scope="module")
+def review_page(report):
+    """A page to review three clips of the report, with labels in doubt."""
+    folder = report.parent
+    X = [str(folder / f"clip #{i}.wav") for i in range(3)]
+    tagger = AudioTagger.load(folder / "tagger.sktagger")
+    write_review_page(
+        folder / "review.html", X, tagger.predict_proba(X), tagger,
+        clips=pd.DataFrame({"dataset": "eval", "path": X}, index=["a", "b", "c"]),
+        labels=[["Dog"], [], ["Dog", "Bell <b>"]], suspects=[["Dog"], ["Dog"], ["Bell <b>"]],
+        reasons=["1st", "2nd", "3rd"], verbose=0,
+    )  # fmt: skip
+    return folder / "review.html"
+
+
+def test_corrections_are_saved(review_page, open_page, tmp_path):
+    page = open_page(review_page, item="#clip-list .item")
+    screenshot(page, "review")
+    assert page.is_disabled("#save")
+    page.focus("#clip-list")
+    page.keyboard.press("1")  # the event in doubt, which is off now
+    page.keyboard.press("Enter")
+    assert page.locator("[aria-selected=true]").get_attribute("id") == "clip-1"
+    page.fill("#clip input[list]", "Owl")
+    page.keyboard.press("Enter")
+    page.click("#confirm")
+    assert "2 of 3 clips are confirmed, not saved yet" in page.text_content("#state")
+    with page.expect_download() as download:
+        page.click("#save")
+    content = json.loads(Path(download.value.path()).read_text(encoding="utf-8"))
+    assert (content["kind"], content["format"]) == ("sktagger corrections", 1)
+    first, second = content["clips"]
+    assert (first["id"], first["dataset"], first["events"]) == ("a", "eval", [])
+    assert (second["id"], second["events"]) == ("b", ["Owl"])
+    assert "not saved" not in page.text_content("#state")
+    page.focus("#clip-list")
+    page.keyboard.press("Space")
+    wait_until(lambda: position(page) > 0.1)
+    again = page.locator("#clip-0")
+    again.click()
+    assert not page.locator("#clip input[type=checkbox]").first.is_checked()

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 from sktagger import __version__
 from sktagger._utils.text import printable
-from sktagger.commands import check, demo, evaluate, import_, models, nearest, tag, train
+from sktagger.commands import check, demo, evaluate, import_, models, nearest, review, tag, train
 from sktagger.commands._completion import complete
 
 __all__ = ["COMMANDS", "build_parser", "main"]
@@ -29,6 +29,7 @@ COMMANDS = {
     "evaluate": evaluate,
     "tag": tag,
     "nearest": nearest,
+    "review": review,
     "models": models,
 }
 

@@ -28,6 +28,7 @@ KINDS = {
     "fsd50k": "FSD50K",
     "esc50": "ESC-50 or ESC-10",
     "urbansound8k": "UrbanSound8K",
+    "corrections": "corrections of labels that a page of `sktagger review` saved",
 }
 
 
@@ -143,6 +144,16 @@ _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "esc50": {"esc10": {"action": "store_true", "help": "only the 10 events of ESC-10"}},
     "urbansound8k": {},
+    "corrections": {
+        "database": {
+            "metavar": "FILE",
+            "help": "database of the clips, which does not change (default: none)",
+        },
+        "dataset": {
+            "metavar": "NAME",
+            "help": "data set of clips that are in no database (default: reviewed)",
+        },
+    },
 }
 
 

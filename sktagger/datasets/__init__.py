@@ -4,6 +4,7 @@ from sktagger.datasets._audioset import audioset_classes
 from sktagger.datasets._strong_labels import read_strong_labels
 from sktagger.datasets.annotations import read_audacity, read_raven
 from sktagger.datasets.audioset import read_audioset
+from sktagger.datasets.corrections import read_corrections
 from sktagger.datasets.database import Database, load_database
 from sktagger.datasets.folders import read_folders
 from sktagger.datasets.public_sets import read_esc50, read_fsd50k, read_urbansound8k
@@ -21,6 +22,7 @@ __all__ = [
     "make_scenes",
     "read_audacity",
     "read_audioset",
+    "read_corrections",
     "read_esc50",
     "read_folders",
     "read_fsd50k",

@@ -119,7 +119,7 @@ def write_report(
     ...     (Path(folder) / "report.html").read_text(encoding="utf-8")[:15]
     '<!DOCTYPE html>'
     """
-    template = _load_template()
+    template = load_template("report.html.jinja")
     path = expand_path(path)
     Y = _check_targets(Y)
     thresholds = np.broadcast_to(np.asarray(thresholds, float), Y.shape[1])
@@ -189,9 +189,9 @@ def write_report(
         history=data["history"] is not None,
         card=make_card(tagger, about),
         settings=describe_settings(tagger),
-        data=_to_json(data),
-        media=_to_json(media),
-        css=_read("report.css"),
+        data=to_json(data),
+        media=to_json(media),
+        css=read_file("report.css"),
         script=read_script("report.js"),
     )
     with replacing(path) as file:
@@ -223,6 +223,11 @@ def _find_tagger(tagger, Y):
             f"tagger has the events {quoted(tagger.classes_)}, but Y has {quoted(Y.columns)}. Both "
             "must have the same events in the same order. Pass Y[tagger.classes_]."
         )
+    return quiet_copy(tagger)
+
+
+def quiet_copy(tagger: Any) -> Any:
+    """Return a copy of a tagger that is silent and leaves out clips that it cannot read."""
     return copy.copy(tagger).set_params(on_error="skip", verbose=0)
 
 
@@ -277,7 +282,8 @@ def can_write_report() -> bool:
     return all(importlib.util.find_spec(name) for name in _PACKAGES)
 
 
-def _load_template() -> Any:
+def load_template(name: str) -> Any:
+    """Read a template; ImportError if a package is missing that pages need."""
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise ImportError(
@@ -287,20 +293,22 @@ def _load_template() -> Any:
     import jinja2
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.from_string(_read("report.html.jinja"))
+    return environment.from_string(read_file(name))
 
 
 def read_script(name: str) -> str:
     """Return the script of a page, after what all pages with clips share."""
-    return "\n".join(['"use strict";', "(() => {", _read("clip.js"), _read(name), "})();"])
+    return "\n".join(['"use strict";', "(() => {", read_file("clip.js"), read_file(name), "})();"])
 
 
-def _read(name):
+def read_file(name: str) -> str:
+    """Read a file of pages."""
     files = resources.files("sktagger.reports") / "page_files"
     return (files / name).read_text(encoding="utf-8")
 
 
-def _to_json(content):
+def to_json(content: Any) -> str:
+    """Write data as JSON inside of HTML."""
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character, escape in _ESCAPES.items():
         text = text.replace(character, escape)

@@ -51,7 +51,10 @@ function showClip(of, events, first, remark) {
       timeline.append(make("div", { class: "lane-name", text: `${events[e].name}${e === first ? ` (${remark})` : ""}` }), lane(scores, grid, duration, events[e].threshold, e === first));
     }
     const seconds = make("div", { class: "seconds" });
-    for (const t of ticksOf(start, start + duration)) seconds.append(make("span", { style: `left:${(100 * (t - start)) / duration}%`, text: `${t} s` }));
+    for (const t of ticksOf(start, start + duration)) {
+      const place = (t - start) / duration;
+      seconds.append(make("span", { style: place > 0.97 ? "right:0;transform:none" : `left:${100 * place}%`, text: `${t} s` }));
+    }
     timeline.append(seconds, cursor);
     playing.cursor = cursor;
     playing.timeline = timeline;
@@ -96,6 +99,6 @@ function moveCursor() {
   if (playing.cursor) playing.cursor.style.left = `calc(46px + (100% - 46px) * ${length ? now / length : 0})`;
   if (!player.paused) requestAnimationFrame(moveCursor);
 }
-const showState = () => { if (playing) playing.play.textContent = player.paused ? "▶ Play" : "❚❚ Pause"; moveCursor(); };
-for (const name of ["play", "pause", "ended", "loadedmetadata", "seeked"]) player.addEventListener(name, showState);
+const showPlaying = () => { if (playing) playing.play.textContent = player.paused ? "▶ Play" : "❚❚ Pause"; moveCursor(); };
+for (const name of ["play", "pause", "ended", "loadedmetadata", "seeked"]) player.addEventListener(name, showPlaying);
 
