@@ -160,7 +160,8 @@ def test_evaluation_of_a_fine_tuned_tagger(experiment, scenes, tmp_path):
     shutil.copytree(experiment, copy)
     directory, _, test = evaluate(copy)
     assert {path.name for path in directory.iterdir()} == {
-        "overall.json", "event_wise.json", "fp.json", "fn.json", "report.html", "tagger.safetensors",
+        "overall.json", "event_wise.json", "fp.json", "fn.json", "report.html",
+        "tagger.safetensors",
     }  # fmt: skip
     tuned = TunedThresholdTagger.load(copy)
     assert tuned.score(*scenes.to_xy("eval")) == pytest.approx(test.overall["mF1"])
