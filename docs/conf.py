@@ -27,6 +27,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "command_pages",
     "links_to_files",
+    "threshold_picture",
 ]
 exclude_patterns = ["_build", "_ext", "_templates", "sg_execution_times.rst"]
 templates_path = ["_templates"]

@@ -5,12 +5,13 @@ files that pages include lead to these pages, and all others to the repository.
 """
 
 import re
+from pathlib import Path
 
 REPOSITORY = "https://github.com/sktagger/sktagger/blob/main"
 PAGES = {
-    "../CHANGES.md": "changes.md",
-    "../CONTRIBUTING.md": "contributing.md",
-    "../SECURITY.md": "security.md",
+    "CHANGES.md": "changes.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
 }
 
 
@@ -26,14 +27,20 @@ def relink(app, docname, source):
     source : list of str
         Its text, which is replaced.
     """
+    page = Path(app.env.doc2path(docname))
+    top = Path(app.srcdir).parent
 
     def target(match):
         path, anchor = match.groups()
-        new = PAGES.get(path) or f"{REPOSITORY}/{path.removeprefix('../')}"
-        up = "" if new.startswith("http") else "../" * docname.count("/")
-        return f"]({up}{new}{anchor or ''})"
+        path = (page.parent / path).resolve()
+        if path.is_relative_to(app.srcdir):
+            return match.group()
+        name = path.relative_to(top).as_posix()
+        up = "../" * docname.count("/")
+        new = up + PAGES[name] if name in PAGES else f"{REPOSITORY}/{name}"
+        return f"]({new}{anchor or ''})"
 
-    if app.env.doc2path(docname).suffix == ".md":
+    if page.suffix == ".md":
         source[0] = re.sub(r"\]\((\.\./[^)#]*)(#[^)]*)?\)", target, source[0])
 
 
