@@ -33,7 +33,9 @@ exclude_patterns = ["_build", "_ext", "_templates", "sg_execution_times.rst"]
 templates_path = ["_templates"]
 default_role = "obj"
 suppress_warnings = ["config.cache"]  # functions among the settings
-nitpicky = False
+smartquotes = False  # quotes in docstrings are those of code
+toc_object_entries_show_parents = "hide"
+maximum_signature_line_length = 88
 
 # The reference
 autosummary_generate = True
@@ -74,4 +76,9 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {"changes": [], "index": []}
+# pages without pages below them
+SINGLE = (
+    "changes", "coming_from", "contributing", "errors", "first_steps", "index", "recipe",
+    "security", "threshold_theory", "what_happens_when",
+)  # fmt: skip
+html_sidebars = {page: [] for page in SINGLE}
