@@ -24,10 +24,11 @@ extensions = [
     "sphinx.ext.autosummary",
     "numpydoc",
     "myst_parser",
+    "pictures",  # before the gallery, which uses one
     "sphinx_gallery.gen_gallery",
     "command_pages",
     "links_to_files",
-    "threshold_picture",
+    "summaries",
 ]
 exclude_patterns = ["_build", "_ext", "_templates", "sg_execution_times.rst"]
 templates_path = ["_templates"]
@@ -58,6 +59,7 @@ sphinx_gallery_conf = {
     "backreferences_dir": "generated/examples",
     "doc_module": ("sktagger",),
     "abort_on_example_error": True,
+    "default_thumb_file": str(HERE / "generated" / "thumbnail.png"),
     "download_all_examples": False,
     "show_signature": False,
     "remove_config_comments": True,

@@ -14,7 +14,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from sktagger.commands import COMMANDS, build_parser
 
-WIDTH = 88  # of a usage, in characters
+WIDTH = 76  # of a usage, in characters
 
 
 def subparsers(parser):
@@ -101,7 +101,7 @@ class Command(SphinxDirective):
         found = [*self._parse([f"{parser.description}", "", *describe(parser)])]
         for kind, subparser in subparsers(parser).items():
             section = nodes.section(ids=[f"{name}-{kind}"])
-            section += nodes.title("", "", nodes.literal("", f"{name} {kind}"))
+            section += nodes.title("", f"{name} {kind}")
             section += self._parse([f"{subparser.description}", "", *describe(subparser)])
             found.append(section)
         return found

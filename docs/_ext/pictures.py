@@ -1,4 +1,4 @@
-"""The picture of the page on thresholds, drawn while the site is built."""
+"""Pictures that are drawn while the site is built: of thresholds, and of examples without any."""
 
 import matplotlib
 import numpy as np
@@ -91,12 +91,30 @@ def draw_picture():
     return figure
 
 
-def write_picture(app):
-    """Write the picture into the folder of generated files."""
-    path = app.srcdir / "generated" / "thresholds.png"
-    path.parent.mkdir(exist_ok=True)
-    figure = draw_picture()
-    figure.savefig(path, dpi=120, metadata={"Software": None})
+def draw_thumbnail():
+    """Draw a synthetic spectrogram: a siren over noise, and three knocks.
+
+    Returns
+    -------
+    Figure
+    """
+    time, mel = np.meshgrid(np.linspace(0, 1, 160), np.linspace(0, 1, 112))
+    siren = np.exp(-(((mel - 0.6 - 0.15 * np.sin(12 * time)) / 0.03) ** 2))
+    knocks = sum(np.exp(-np.maximum(time - t, 0) / 0.02) * (time > t) for t in (0.2, 0.5, 0.8))
+    level = siren + knocks * (1 - mel) + np.random.default_rng(0).normal(0, 0.12, time.shape)
+    figure = Figure(figsize=(4, 2.8))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(level, origin="lower", aspect="auto", cmap="magma")
+    axes.set_axis_off()
+    return figure
+
+
+def write_pictures(app):
+    """Write the pictures into the folder of generated files."""
+    folder = app.srcdir / "generated"
+    folder.mkdir(exist_ok=True)
+    for name, draw in (("thresholds", draw_picture), ("thumbnail", draw_thumbnail)):
+        draw().savefig(folder / f"{name}.png", dpi=120, metadata={"Software": None})
 
 
 def setup(app):
@@ -112,5 +130,5 @@ def setup(app):
     dict
         What Sphinx asks for.
     """
-    app.connect("builder-inited", write_picture)
+    app.connect("builder-inited", write_pictures)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
