@@ -55,6 +55,15 @@ setup(
         # tests of the report page, in an installed Chromium
         "browser": ["playwright>=1.49"],
         "completion": ["argcomplete>=3.1"],
+        # the documentation site; these versions build it without warnings, too
+        "docs": [
+            "matplotlib>=3.8",
+            "myst-parser>=4.0.1",
+            "numpydoc>=1.8",
+            "pydata-sphinx-theme>=0.16.1",
+            "sphinx>=8.1.3",
+            "sphinx-gallery>=0.18",
+        ],
         # other implementations of the metrics of events, for tests; they need a C compiler, and
         # sed_eval imports pkg_resources, which newer versions of setuptools lack
         "oracles": ["sed_eval>=0.2.1", "sed_scores_eval>=0.0.4", "setuptools<81"],

@@ -46,9 +46,8 @@ def write_events(
         :func:`detect_events` returns it.
     path : str or PathLike
         The file. For "sed_scores" and events with a column `file`, the folder of the files.
-    format : {"csv", "json", "parquet", "audacity", "raven", "kaleidoscope", "sed_scores"}, \
-            default="csv"
-        See Notes.
+    format : str, default="csv"
+        "csv", "json", "parquet", "audacity", "raven", "kaleidoscope" or "sed_scores"; see Notes.
     frequencies : (float, float), default=(0.0, 8000.0)
         Lower and upper frequency of all selections in Hz, for "raven", which draws boxes.
     lengths : mapping of file to float, float or None, default=None
