@@ -106,7 +106,7 @@ def test_commands_of_a_page_are_understood(page):
 
 
 def test_pages_are_found():
-    assert len(GUIDE) == 8
+    assert len(GUIDE) == 9
     assert all(code(page) for page in [FIRST, *GUIDE])
     index = (DOCS / "guide" / "index.rst").read_text(encoding="utf-8")
     assert {page.stem for page in GUIDE} <= set(index.split())

@@ -25,7 +25,7 @@ from sktagger.reports import _page_data as numbers
 from sktagger.reports._model_card import describe_history, describe_settings, make_card
 from sktagger.reports._page_media import Renderer, choose_clips, links_to_files, render_clips
 
-__all__ = ["can_write_report", "write_report"]
+__all__ = ["write_report"]
 
 _PACKAGES = ("jinja2", "matplotlib", "PIL")
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}  # of JSON inside of HTML
