@@ -29,6 +29,7 @@ extensions = [
     "command_pages",
     "links_to_files",
     "summaries",
+    "aliases",
 ]
 exclude_patterns = ["_build", "_ext", "_templates", "sg_execution_times.rst"]
 templates_path = ["_templates"]

@@ -9,6 +9,7 @@ import re
 import shlex
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
@@ -166,10 +167,34 @@ def test_public_names_are_in_the_reference(module):
         assert full_name in listed or (callable(value) and id(value) in objects), full_name
 
 
-def test_each_command_has_a_page():
-    source = (DOCS / "_ext" / "command_pages.py").read_text(encoding="utf-8")
-    assert "for name in COMMANDS:" in source
-    assert COMMANDS
+@pytest.fixture
+def command_pages(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS / "_ext")
+    return importlib.import_module("command_pages")
+
+
+def test_each_command_has_a_page(command_pages, tmp_path):
+    command_pages.write_pages(SimpleNamespace(srcdir=tmp_path))
+    pages = {path.stem: path.read_text(encoding="utf-8") for path in tmp_path.rglob("*.rst")}
+    assert set(pages) == set(COMMANDS)
+    assert all(f".. command:: {name}\n" in page for name, page in pages.items())
+
+
+def test_page_of_a_command_has_its_options_and_defaults(command_pages):
+    parser = command_pages.subparsers(build_parser())["demo"]
+    lines = command_pages.describe(parser)
+    assert "   sktagger demo [-h] [--directory DIR]" in lines
+    place = lines.index("``--directory DIR``")
+    assert lines[place + 1] == "   Folder for scenes and results (default: sktagger-demo)."
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_page_of_a_command_leaves_nothing_out(command_pages, name):
+    parser = command_pages.subparsers(build_parser())[name]
+    for one in (parser, *command_pages.subparsers(parser).values()):
+        text = "\n".join(command_pages.describe(one))
+        for option in set(re.findall(r"--[\w-]+", one.format_help())) - {"--help"}:
+            assert option in text
 
 
 # Error messages
