@@ -27,6 +27,7 @@ from sktagger.networks import Network, NetworkModule, check_state
 from sktagger.taggers._datasets import make_dataset
 from sktagger.taggers._parameters import TaggerParameters
 from sktagger.taggers._recordings import RecordingMixin
+from sktagger.taggers._score_table import ScoreTableMixin
 from sktagger.taggers._scoring import (
     Computation,
     check_finite_scores,
@@ -54,7 +55,9 @@ _HISTORY_COLUMNS = [
 ]
 
 
-class BaseTagger(RecordingMixin, ClassifierMixin, TransformerMixin, TaggerParameters):
+class BaseTagger(
+    RecordingMixin, ScoreTableMixin, ClassifierMixin, TransformerMixin, TaggerParameters
+):
     """Tagger without a constructor and without training.
 
     A subclass has the parameters of a :class:`sktagger.AudioTagger`. Its `fit` sets ``classes_``,

@@ -27,6 +27,7 @@ from sktagger.model_selection import (
 )
 from sktagger.networks import Network
 from sktagger.taggers import persistence
+from sktagger.taggers._score_table import ScoreTableMixin
 from sktagger.taggers._stored import estimators
 from sktagger.taggers.audio_tagger import AudioTagger
 from sktagger.taggers.out_of_fold import out_of_fold_scores
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["TunedThresholdTagger"]
 
 
-class TunedThresholdTagger(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+class TunedThresholdTagger(ScoreTableMixin, MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     """Tagger with per-event thresholds that are tuned on out-of-fold scores.
 
     Out-of-fold scores are those of clips that the estimator was not trained on. This is
