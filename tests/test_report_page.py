@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from sklearn.metrics import f1_score, precision_score, recall_score
 
-from sktagger import AudioTagger, WALNetTagger
+from sktagger import AudioTagger, TunedThresholdTagger, WALNetTagger
 from sktagger.metrics import event_report, lwlrap
 from sktagger.networks import WALNet
 from sktagger.reports import _page_data as numbers
@@ -74,6 +74,21 @@ def test_table_has_the_metrics_of_the_report(write, truth, scores):
     interval = f"{100 * macro['AP_low']:.1f} to {100 * macro['AP_high']:.1f}"
     assert f"<td>{100 * macro['AP']:.1f}<small>{interval}</small></td>" in text
     assert f"<td>{100 * lwlrap(truth, scores):.1f}<small>" in text
+
+
+def test_thresholds_with_names_are_matched_by_name(write, truth):
+    by_name = pd.Series({"Dog": 0.3, "Rain": 0.5, "Bell": 0.7})
+    _, data, _ = write(thresholds=by_name, n_bootstraps=0)
+    assert [row["threshold"] for row in data["events"]] == [0.5, 0.7, 0.3]
+    with pytest.raises(ValueError, match="1 NaN"):
+        write(thresholds=by_name.drop("Dog"), n_bootstraps=0)
+
+
+def test_tuned_tagger_shows_its_estimator(write, tagger, truth, files):
+    tuned = TunedThresholdTagger(tagger, cv="prefit").fit(files, truth)
+    _, data, media = write(X=files, tagger=tuned, n_bootstraps=0, max_bytes=20_000)
+    assert media
+    assert data["history"]["x"] == tagger.history_["n_epochs"].tolist()
 
 
 def test_undefined_metrics_have_no_value(write, truth, scores):

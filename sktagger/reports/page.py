@@ -24,6 +24,7 @@ from sktagger.audio.clip_input import check_clips, reusable
 from sktagger.reports import _page_data as numbers
 from sktagger.reports._model_card import describe_history, describe_settings, make_card
 from sktagger.reports._page_media import Renderer, choose_clips, links_to_files, render_clips
+from sktagger.taggers import TunedThresholdTagger
 
 __all__ = ["write_report"]
 
@@ -68,10 +69,11 @@ def write_report(
     scores : ndarray of shape (n_clips, n_events), float
         Finite scores, with the columns of `Y`.
     thresholds : float or array-like of shape (n_events,)
-        An event is found in a clip if its score is greater than its threshold.
+        An event is found in a clip if its score is greater than its threshold. A Series is matched
+        by event name.
     X : array-like of clips or None, default=None
         The clips, in a form that taggers accept. None: errors can neither be heard nor seen.
-    tagger : AudioTagger or None, default=None
+    tagger : AudioTagger, TunedThresholdTagger or None, default=None
         Fitted tagger with the events of `Y`, in their order: for scores in time, pictures, the
         training history and settings. None: the page is without these.
     history : DataFrame or None, default=None
@@ -122,6 +124,8 @@ def write_report(
     template = load_template("report.html.jinja")
     path = expand_path(path)
     Y = _check_targets(Y)
+    if isinstance(thresholds, pd.Series):
+        thresholds = thresholds.reindex(Y.columns)  # by name; a missing one is an error below
     thresholds = np.broadcast_to(np.asarray(thresholds, float), Y.shape[1])
     settings = n_bootstraps, confidence_level, random_state
     report = numbers.make_report(Y, scores, thresholds, *settings)
@@ -218,6 +222,8 @@ def _find_tagger(tagger, Y):
     if tagger is None:
         return None
     check_is_fitted(tagger)
+    if isinstance(tagger, TunedThresholdTagger):
+        tagger = tagger.estimator_
     if [str(event) for event in tagger.classes_] != [str(event) for event in Y.columns]:
         raise ValueError(
             f"tagger has the events {quoted(tagger.classes_)}, but Y has {quoted(Y.columns)}. Both "
