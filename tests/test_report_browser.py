@@ -267,7 +267,7 @@ def test_texts_have_enough_contrast(report, open_page, scheme):
     contrasts = page.evaluate(CONTRAST)
     assert {pair: value for pair, value in contrasts.items() if value < 4.5} == {}
     screenshot(page, f"overview_{scheme}")
-    page.evaluate("document.getElementById('errors').scrollIntoView()")
+    page.evaluate("document.getElementById('errors').scrollIntoView({ behavior: 'instant' })")
     screenshot(page, f"errors_{scheme}")
     screenshot(page, f"page_{scheme}", full_page=True)
 
