@@ -13,10 +13,12 @@ import soundfile
 from sklearn.metrics import f1_score, precision_score, recall_score
 
 from sktagger import AudioTagger, TunedThresholdTagger, WALNetTagger
+from sktagger.audio.clip_input import check_clips
 from sktagger.metrics import event_report, lwlrap
 from sktagger.networks import WALNet
 from sktagger.reports import _page_data as numbers
-from sktagger.reports import page, write_report
+from sktagger.reports import _page_media, page, write_report
+from sktagger.reports._page_media import Renderer
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
 
@@ -278,6 +280,26 @@ def test_long_clips_are_cut_around_the_highest_score(write_audio, tmp_path, tagg
     ]
     assert first == pytest.approx(inside[0][0], abs=1e-3)
     assert len(part["lanes"][0][1]) == len(inside)
+
+
+@pytest.mark.parametrize("kind", ["file", "array"])
+def test_of_a_long_recording_only_the_excerpt_is_read(write_audio, tagger, monkeypatch, kind):
+    waveform = np.random.default_rng(0).normal(0, 0.05, 40 * RATE).astype(np.float32)
+    clips = [write_audio("long.wav", waveform, RATE)] if kind == "file" else [waveform]
+    scores = tagger.predict_segments(clips)[0]
+    renderer = Renderer(check_clips(tagger, clips, reset=False), tagger, 5.0)
+    whole = renderer.render(0, scores, [0])
+    monkeypatch.setattr(_page_media, "_LONGEST", 10)
+    channels, first = renderer._read(0, 40 * RATE, 7000, 17000)
+    assert (first, channels.shape) == (7000, (1, 10000))
+    given = soundfile.read(clips[0], dtype="float32")[0] if kind == "file" else waveform
+    np.testing.assert_allclose(channels[0], given[7000:17000], atol=1e-6)
+    part = renderer.render(0, scores, [0])
+    for name in ("start", "duration", "lanes", "grid", "hz"):
+        assert part[name] == whole[name]
+    own, of_whole = decode(part["audio"])[0], decode(whole["audio"])[0]
+    assert abs(own).max() == pytest.approx(0.9, abs=0.15)
+    assert len(own) == len(of_whole)
 
 
 def test_arrays_and_sections_are_clips_too(write, files, truth, tmp_path, tagger):

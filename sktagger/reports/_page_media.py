@@ -22,6 +22,7 @@ from sktagger.taggers._spectrogram import Spectrogram, compute_spectrogram
 
 _MPEG_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000)  # Hz; higher ones take more space
 _RATE_WITHOUT_TAGGER = 24000  # Hz
+_LONGEST = 600  # seconds of a recording that is read whole
 _N_LANES = 6  # events whose scores in time are drawn
 _COMPRESSION = 0.6  # of MP3, in [0, 1]
 _QUALITY = 60  # of WebP, from 0 to 100
@@ -125,10 +126,12 @@ class Renderer:
         OSError, ValueError
             If the clip cannot be read.
         """
-        waveform = to_mono(self.clips.load(index, self.sample_rate), "peak")
-        start, stop = self._excerpt(len(waveform), scores, events)
-        excerpt = waveform[start:stop]
         rate = self.sample_rate
+        n_samples = self.clips.n_samples(index, rate)
+        start, stop = self._excerpt(n_samples, scores, events)
+        channels, first = self._read(index, n_samples, start, stop)
+        inside = slice(start - first, stop - first)
+        excerpt = to_mono(channels, "peak")[inside]
         content = {
             "audio": encode_mp3(excerpt, rate),
             "start": round(start / rate, 3),
@@ -136,8 +139,25 @@ class Renderer:
         }
         if scores is not None and len(scores):
             content |= _lanes(scores, events, start / rate, stop / rate)
-            content |= self._picture(index, waveform, start, stop)
+            if self.tagger.network_.get_input().scale == "raw":
+                excerpt = to_mono(channels, "raw")[inside]
+            content |= self._picture(excerpt)
         return content
+
+    def _read(self, index, n_samples, start, stop):
+        """Return samples (n_channels, n), and the place of the first one.
+
+        Of a long recording, only the excerpt is kept in memory, so that it has its own peak.
+        """
+        if n_samples <= _LONGEST * self.sample_rate:
+            return self.clips.load(index, self.sample_rate), 0
+        parts, place = [], 0
+        for block in self.clips.blocks(index, self.sample_rate):
+            parts.append(block[:, max(0, start - place) : max(0, stop - place)].copy())
+            place += block.shape[1]
+            if place >= stop:
+                break
+        return np.concatenate(parts, axis=1), start
 
     def _excerpt(self, n_samples, scores, events):
         length = round(self.max_seconds * self.sample_rate)
@@ -150,15 +170,13 @@ class Renderer:
         start = int(np.clip(place - length / 2, 0, n_samples - length))
         return start, start + length
 
-    def _picture(self, index, waveform, start, stop):
+    def _picture(self, excerpt):
         """Return the picture of an excerpt, and labels of its frequency axis."""
-        if self.tagger.network_.get_input().scale == "raw":
-            waveform = to_mono(self.clips.load(index, self.sample_rate), "raw")
         try:
-            spectrogram = compute_spectrogram(self.tagger, waveform[start:stop])
+            spectrogram = compute_spectrogram(self.tagger, excerpt)
         except NotImplementedError:
             return {}
-        return draw_spectrogram(spectrogram, (stop - start) / self.sample_rate)
+        return draw_spectrogram(spectrogram, len(excerpt) / self.sample_rate)
 
 
 def _lanes(scores, events, start, stop):
