@@ -12,6 +12,7 @@ import pytest
 import soundfile
 from sklearn.metrics import f1_score, precision_score, recall_score
 
+import sktagger
 from sktagger import AudioTagger, TunedThresholdTagger, WALNetTagger
 from sktagger.audio.clip_input import check_clips
 from sktagger.metrics import event_report, lwlrap
@@ -364,6 +365,7 @@ def test_history_and_settings_are_those_of_the_tagger(write, tagger, files):
     assert "<dt>Use</dt><dd>rain &amp; bells</dd>" in text
     assert f"{sum(w.numel() for w in tagger.module_.parameters()):,} weights" in text
     assert '<th scope="row">batch_size</th><td><code>3</code>' in text
+    assert f"sktagger {sktagger.__version__}, Python 3" in text
     assert tagger.on_error == "raise"
 
 

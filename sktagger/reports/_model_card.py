@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sktagger import __version__
 from sktagger._utils.text import printable
 from sktagger.reports._page_data import round_number
 
-_PACKAGES = ("sktagger", "torch", "scikit-learn", "skorch", "numpy", "librosa", "soundfile")
+_PACKAGES = ("torch", "scikit-learn", "skorch", "numpy", "librosa", "soundfile")
 _LONGEST = 300  # characters of a value
 
 
@@ -46,7 +47,7 @@ def make_card(tagger: Any, about: Mapping[str, Any] | None) -> list[tuple[str, s
             ("Training", _describe_training(tagger)),
             ("Initial weights", "random" if began is None else printable(_shortened(began))),
         ]
-    versions = [f"Python {platform.python_version()}"]
+    versions = [f"sktagger {__version__}", f"Python {platform.python_version()}"]
     versions += [f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES]
     now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     return [*card, ("Page written", now), ("Versions", ", ".join(versions))]
