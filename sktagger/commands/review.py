@@ -146,7 +146,6 @@ def review(
     tagger, thresholds = tagger_and_thresholds(tuned)
     tagger.set_params(on_error="skip", verbose=int(verbose))
     X = clips.pop("clip").tolist()
-    scores = tagger.predict_proba(X)
     if labels:
         found = suspicious_labels(
             events, _out_of_fold(tagger, X, events, verbose), n_labels=n_clips
@@ -157,8 +156,11 @@ def review(
         reasons = [_doubts(found[found["clip"] == clips.index[i]]) for i in rows]
         table = found.merge(clips[["path", "start", "stop"]], left_on="clip", right_index=True)
         table = table[["clip", "path", "start", "stop", "event", "label", "score", "suspicion"]]
+        chosen_scores = (
+            tagger.predict_proba([X[i] for i in rows]) if len(rows) else np.empty((0, 0))
+        )
     else:
-        points = None
+        scores, points = tagger.predict_proba(X), None
         if strategy != "uncertainty":
             points = _embeddings(tagger, X, verbose)
             if points is None and strategy != "auto":
@@ -174,6 +176,7 @@ def review(
         if events is not None:
             table["events"] = [_joined(events.columns[events.iloc[i] > 0]) for i in rows]
         table["found"] = reasons
+        chosen_scores = scores[rows]
     folder = expand_path(out)
     folder.mkdir(parents=True, exist_ok=True)
     table.to_csv(folder / "review.csv", index=False)
@@ -184,7 +187,7 @@ def review(
     write_review_page(
         folder / "review.html",
         [X[i] for i in rows],
-        np.nan_to_num(scores[rows]),
+        np.nan_to_num(chosen_scores),
         tagger,
         clips=clips.iloc[rows],
         labels=own,
@@ -240,7 +243,6 @@ def _out_of_fold(tagger, X, events, verbose):
     import numpy as np
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import KFold
-    from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     points = _embeddings(tagger, X, verbose)
@@ -255,14 +257,14 @@ def _out_of_fold(tagger, X, events, verbose):
     y = events.to_numpy()
     for kept, left_out in KFold(_N_FOLDS, shuffle=True, random_state=0).split(known):
         train, test = known[kept], known[left_out]
+        scaler = StandardScaler().fit(points[train])
+        seen, unseen = scaler.transform(points[train]), scaler.transform(points[test])
         for k in range(y.shape[1]):
             if y[train, k].min() == y[train, k].max():
                 scores[test, k] = y[train[0], k]
                 continue
-            probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
-            scores[test, k] = probe.fit(points[train], y[train, k]).predict_proba(points[test])[
-                :, 1
-            ]
+            probe = LogisticRegression(C=0.01, max_iter=1000).fit(seen, y[train, k])
+            scores[test, k] = probe.predict_proba(unseen)[:, 1]
     return scores
 
 

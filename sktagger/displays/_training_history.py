@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from sktagger.displays._common import COLORS, make_axes
+from sktagger.taggers._base import kept_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,8 +93,7 @@ class TrainingHistoryDisplay:
                 "The history has no rows: the tagger was read from a file that has none. Plot it "
                 "after training, or read the tagger with joblib."
             )
-        in_epochs = "n_epochs" in history and history["n_epochs"].is_unique
-        column = "n_epochs" if in_epochs else "n_iterations"
+        column, kept = kept_interval(history)
         x = history[column].to_numpy()
         ax = make_axes(ax, figsize=(6.4, 3.8))
         marker = "o" if len(x) == 1 else None
@@ -102,19 +101,18 @@ class TrainingHistoryDisplay:
         for name, (label, style) in losses.items():
             if name in history:
                 ax.plot(x, history[name], style, color=COLORS[0], label=label, marker=marker)
-        ax.set(xlabel="Epoch" if in_epochs else "Iteration", ylabel="Loss")
+        ax.set(xlabel="Epoch" if column == "n_epochs" else "Iteration", ylabel="Loss")
         ax.set_ylim(bottom=0)
         ax.spines["top"].set_visible(False)
         handles = ax.get_lines()
         self.metric_ax_, self.best_ = None, None
-        if "valid_mAP" in history and history["valid_mAP"].notna().any():
+        if kept is not None:
             self.metric_ax_ = twin = ax.twinx()
             twin.plot(x, history["valid_mAP"], color=COLORS[1], label="mAP", marker=marker)
             twin.set(ylabel="Validation mAP", ylim=(0, 1.02))
             twin.spines["top"].set_visible(False)
-            self.best_ = _best(history, x)
-            kept = history.loc[history[column] == self.best_, "valid_mAP"].iloc[-1]
-            twin.plot([self.best_], [kept], "D", color=COLORS[1], label=f"kept: {kept:.3f}")
+            self.best_, value = int(x[kept]), history["valid_mAP"].iloc[kept]
+            twin.plot([self.best_], [value], "D", color=COLORS[1], label=f"kept: {value:.3f}")
             handles = [*handles, *twin.get_lines()]
         ax.legend(
             handles=handles, frameon=False, fontsize="small", ncols=len(handles), loc="lower left",
@@ -122,12 +120,3 @@ class TrainingHistoryDisplay:
         )  # fmt: skip
         self.ax_, self.figure_ = ax, ax.figure
         return self
-
-
-def _best(history, x):
-    """Return the interval whose weights were kept: the last one that was the best so far."""
-    if "valid_mAP_best" in history:
-        kept = np.flatnonzero(history["valid_mAP_best"].fillna(False).astype(bool))
-        if len(kept):
-            return int(x[kept[-1]])
-    return int(x[int(np.nanargmax(history["valid_mAP"]))])

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from sktagger import __version__
 from sktagger._utils.text import printable
 from sktagger.reports._page_data import round_number
+from sktagger.taggers._base import kept_interval
 
 _PACKAGES = ("torch", "scikit-learn", "skorch", "numpy", "librosa", "soundfile")
 _LONGEST = 300  # characters of a value
@@ -107,26 +107,18 @@ def describe_history(history: pd.DataFrame | None) -> dict[str, Any] | None:
     """
     if history is None or not len(history):
         return None
-    in_epochs = "n_epochs" in history and history["n_epochs"].is_unique
-    column = "n_epochs" if in_epochs else "n_iterations"
+    column, kept = kept_interval(history)
     x = history[column].tolist()
 
     def curve(name, label):
         return {"name": label, "y": [round_number(y) for y in history[name].astype(float)]}
 
     losses = {"train_loss": "training", "valid_loss": "validation"}
-    metric = best = None
-    if "valid_mAP" in history:
-        metric = curve("valid_mAP", "mAP")
-        if history["valid_mAP"].notna().any():
-            best = x[int(np.nanargmax(history["valid_mAP"]))]
-            if "valid_mAP_best" in history:  # of equal ones, not the first one
-                kept = np.flatnonzero(history["valid_mAP_best"].fillna(False).astype(bool))
-                best = x[kept[-1]] if len(kept) else best
+    metric = curve("valid_mAP", "mAP") if "valid_mAP" in history else None
     return {
         "x": x,
-        "xlabel": "epoch" if in_epochs else "iteration",
+        "xlabel": "epoch" if column == "n_epochs" else "iteration",
         "loss": [curve(name, label) for name, label in losses.items() if name in history],
         "metric": metric,
-        "best": best,
+        "best": None if kept is None else x[kept],
     }

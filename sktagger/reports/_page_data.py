@@ -11,7 +11,7 @@ from scipy import sparse
 from sklearn.utils import check_random_state
 
 from sktagger._utils.text import printable
-from sktagger.metrics import event_report, lwlrap
+from sktagger.metrics import lwlrap
 from sktagger.metrics._bootstrap import draw_weights
 from sktagger.metrics._input import check_scores
 from sktagger.metrics._lwlrap import precision_at_positives
@@ -132,7 +132,11 @@ OVERALL_NAMES = ("mAP", "mAUC", "d′", "lwlrap", "mF1", "mP", "mR")
 
 
 def lwlrap_limits(
-    Y: pd.DataFrame, scores: np.ndarray, n_bootstraps: int, level: float, random_state: Any
+    Y: pd.DataFrame,
+    scores: np.ndarray,
+    n_bootstraps: int,
+    confidence_level: float,
+    random_state: Any,
 ) -> tuple[float, float] | None:
     """Compute the bootstrap interval of lwlrap, as `event_report` does for other metrics.
 
@@ -142,7 +146,7 @@ def lwlrap_limits(
     scores : ndarray of shape (n_clips, n_events)
     n_bootstraps : int
         Number of resamples. 0: no interval.
-    level : float
+    confidence_level : float
         Coverage, in (0, 1).
     random_state : int, RandomState instance or None
 
@@ -164,42 +168,8 @@ def lwlrap_limits(
             for weights in draw_weights(checked, n_bootstraps, check_random_state(random_state))
         ]
     )
-    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.nanquantile(values, [(1 - confidence_level) / 2, (1 + confidence_level) / 2])
     return float(low), float(high)
-
-
-def make_report(
-    Y: pd.DataFrame,
-    scores: np.ndarray,
-    thresholds: Any,
-    n_bootstraps: int,
-    level: float,
-    random_state: Any,
-) -> pd.DataFrame:
-    """Compute the metrics of each event, with intervals.
-
-    Parameters
-    ----------
-    Y : DataFrame of shape (n_clips, n_events)
-    scores : ndarray of shape (n_clips, n_events)
-    thresholds : ndarray of shape (n_events,)
-    n_bootstraps : int
-    level : float
-    random_state : int, RandomState instance or None
-
-    Returns
-    -------
-    DataFrame of shape (n_events + 1, n_columns)
-        See :func:`sktagger.metrics.event_report`.
-    """
-    return event_report(
-        Y,
-        scores,
-        thresholds,
-        n_bootstraps=n_bootstraps,
-        confidence_level=level,
-        random_state=random_state,
-    )
 
 
 def score_range(scores: np.ndarray) -> tuple[float, float]:

@@ -21,6 +21,7 @@ from sktagger._utils.files import expand_path, replacing
 from sktagger._utils.text import printable, quoted, short
 from sktagger._utils.validation import check_lengths
 from sktagger.audio.clip_input import check_clips, reusable
+from sktagger.metrics import event_report
 from sktagger.reports import _page_data as numbers
 from sktagger.reports._model_card import describe_history, describe_settings, make_card
 from sktagger.reports._page_media import Renderer, choose_clips, links_to_files, render_clips
@@ -127,19 +128,23 @@ def write_report(
     if isinstance(thresholds, pd.Series):
         thresholds = thresholds.reindex(Y.columns)  # by name; a missing one is an error below
     thresholds = np.broadcast_to(np.asarray(thresholds, float), Y.shape[1])
-    settings = n_bootstraps, confidence_level, random_state
-    report = numbers.make_report(Y, scores, thresholds, *settings)
+    settings: dict[str, Any] = {
+        "n_bootstraps": n_bootstraps,
+        "confidence_level": confidence_level,
+        "random_state": random_state,
+    }
+    report = event_report(Y, scores, thresholds, **settings)
     scores = np.asarray(scores)
     labels, predictions = Y.to_numpy() > 0, scores > thresholds
     tagger = _find_tagger(tagger, Y)
     if history is None and tagger is not None:
         history = tagger.history_
-    limits = numbers.lwlrap_limits(Y, scores, *settings)
+    limits = numbers.lwlrap_limits(Y, scores, **settings)
     overall = [numbers.overall_row(names[1], report, Y, scores, limits)]
     if validation is not None:
         Y_val, scores_val = _check_targets(validation[0]), np.asarray(validation[1])
-        of_val = numbers.make_report(Y_val, scores_val, thresholds, *settings)
-        limits = numbers.lwlrap_limits(Y_val, scores_val, *settings)
+        of_val = event_report(Y_val, scores_val, thresholds, **settings)
+        limits = numbers.lwlrap_limits(Y_val, scores_val, **settings)
         overall.insert(0, numbers.overall_row(names[0], of_val, Y_val, scores_val, limits))
 
     errors = numbers.list_errors(labels, predictions, scores)

@@ -369,3 +369,19 @@ def history_table(history: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         {key: value for key, value in row.items() if key in _HISTORY_COLUMNS} for row in history
     ]
     return pd.DataFrame(rows).reindex(columns=_HISTORY_COLUMNS).dropna(axis=1, how="all")
+
+
+def kept_interval(history: pd.DataFrame) -> tuple[str, int | None]:
+    """Return the column that tells intervals apart, and the place of the one that was kept.
+
+    It is "n_epochs" or "n_iterations". None: there was no validation.
+    """
+    in_epochs = "n_epochs" in history and history["n_epochs"].is_unique
+    column = "n_epochs" if in_epochs else "n_iterations"
+    if "valid_mAP" not in history or not history["valid_mAP"].notna().any():
+        return column, None
+    if "valid_mAP_best" in history:  # of equal ones, not the first one
+        kept = np.flatnonzero(history["valid_mAP_best"].fillna(False).astype(bool))
+        if len(kept):
+            return column, int(kept[-1])
+    return column, int(np.nanargmax(history["valid_mAP"]))
