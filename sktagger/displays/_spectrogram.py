@@ -11,7 +11,7 @@ from sktagger._utils.text import listed, nearest
 from sktagger.audio.clip_input import check_clips
 from sktagger.audio.reading import to_mono
 from sktagger.displays._common import COLORS, event_label, make_axes
-from sktagger.taggers._spectrogram import compute_spectrogram
+from sktagger.taggers._spectrogram import compute_spectrogram, frequency_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SpectrogramDisplay"]
 
-_TICKS = [20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000]  # Hz
 _LEAST_GAP = 0.07  # between ticks, as a fraction of the axis
 
 
@@ -157,8 +156,8 @@ class SpectrogramDisplay:
             self.values, origin="lower", aspect="auto", extent=extent, cmap="magma",
             vmin=low, vmax=high, interpolation="nearest",
         )  # fmt: skip
-        places, names = self._frequency_ticks()
-        ax.set_yticks(places, names)
+        ticks = frequency_ticks(self.frequencies, _LEAST_GAP)
+        ax.set_yticks([place for place, _ in ticks], [f"{hz:,}" for _, hz in ticks])
         ax.set(ylabel="Frequency in Hz (mel)", xlim=edges)
         self._plot_labels(ax)
         last = ax
@@ -168,20 +167,6 @@ class SpectrogramDisplay:
         last.set_xlabel("Time in s")
         self.ax_, self.figure_ = ax, ax.figure
         return self
-
-    def _frequency_ticks(self):
-        bands = np.flatnonzero(np.isfinite(self.frequencies))
-        known = self.frequencies[bands]
-        places: list[float] = []
-        names = []
-        for hz in _TICKS:
-            if not known[0] <= hz <= known[-1]:
-                continue
-            place = float(np.interp(hz, known, bands))
-            if not places or place - places[-1] > _LEAST_GAP * len(self.frequencies):
-                places.append(place)
-                names.append(f"{hz:,}")
-        return places, names
 
     def _plot_labels(self, ax):
         if self.labels is None or not len(self.labels):

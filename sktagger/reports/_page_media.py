@@ -18,7 +18,7 @@ import soxr
 from sktagger._utils.progress import TaskProgress
 from sktagger.audio.clips import ArrayClips, FileClips, Gap
 from sktagger.audio.reading import to_mono
-from sktagger.taggers._spectrogram import Spectrogram, compute_spectrogram
+from sktagger.taggers._spectrogram import Spectrogram, compute_spectrogram, frequency_ticks
 
 _MPEG_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000)  # Hz; higher ones take more space
 _RATE_WITHOUT_TAGGER = 24000  # Hz
@@ -222,26 +222,19 @@ def draw_spectrogram(spectrogram: Spectrogram, duration: float) -> dict:
     Image.fromarray(pixels).save(buffer, "WEBP", quality=_QUALITY, method=4)
     return {
         "image": base64.b64encode(buffer.getvalue()).decode(),
-        "hz": _frequency_ticks(frequencies),
+        "hz": _label_frequencies(frequencies),
     }
 
 
-def _frequency_ticks(frequencies):
+def _label_frequencies(frequencies):
     """Return places between 0 and 1 on the axis of mel bands, and labels, which do not overlap."""
-    known = np.isfinite(frequencies)
-    bands = np.flatnonzero(known)
-    ticks: list[list] = []
-    for exponent in range(1, 6):
-        for digit in (1, 2, 5):
-            hz = digit * 10**exponent
-            if not frequencies[known][0] <= hz <= frequencies[known][-1]:
-                continue
-            band = np.interp(hz, frequencies[known], bands)
-            place = (float(band) + 0.5) / len(frequencies)
-            if not ticks or place - ticks[-1][0] > _LEAST_GAP:
-                label = f"{hz // 1000} kHz" if hz >= 1000 else f"{hz} Hz"
-                ticks.append([round(place, 4), label])
-    return ticks
+    return [
+        [
+            round((band + 0.5) / len(frequencies), 4),
+            f"{hz // 1000} kHz" if hz >= 1000 else f"{hz} Hz",
+        ]
+        for band, hz in frequency_ticks(frequencies, _LEAST_GAP)
+    ]
 
 
 def encode_mp3(waveform: np.ndarray, sample_rate: int) -> str:

@@ -70,3 +70,30 @@ def compute_spectrogram(tagger: Any, waveform: np.ndarray, name: str = "The clip
     filters = module.mel_filters.double().cpu().numpy()
     bins = np.arange(len(filters)) * sample_rate / sizes.n_fft
     return Spectrogram(values, centers / sample_rate, bins @ filters / filters.sum(axis=0))
+
+
+def frequency_ticks(frequencies: np.ndarray, least_gap: float) -> list[tuple[float, int]]:
+    """Choose round frequencies for the axis of mel bands.
+
+    Parameters
+    ----------
+    frequencies : ndarray of shape (n_mels,)
+        Centers of the bands in Hz, in ascending order.
+    least_gap : float
+        Least distance between ticks, as a fraction of the axis.
+
+    Returns
+    -------
+    list of (float, int)
+        Place, in bands from the center of the first one, and frequency in Hz.
+    """
+    bands = np.flatnonzero(np.isfinite(frequencies))
+    known = frequencies[bands]
+    ticks: list[tuple[float, int]] = []
+    for hz in (digit * 10**exponent for exponent in range(1, 6) for digit in (1, 2, 5)):
+        if not known[0] <= hz <= known[-1]:
+            continue
+        place = float(np.interp(hz, known, bands))
+        if not ticks or place - ticks[-1][0] > least_gap * len(frequencies):
+            ticks.append((place, hz))
+    return ticks
